@@ -1,0 +1,108 @@
+"""What goes into a call and what comes out of it.
+
+`Answer`, `Refused` and `Failed` are the three ends of a call; only faults of our own raise.
+"""
+
+from collections.abc import AsyncIterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from balancer.outcome import Outcome
+from registry.model import Instance, ServiceName
+
+Headers = list[tuple[bytes, bytes]]
+"""Names and values as they stand on the wire: order, case and duplicates kept."""
+
+
+class RetryClass(StrEnum):
+    """When a failed try may be repeated on another instance."""
+
+    SAFE = "safe"
+    """After any failure, as long as no byte of an answer has gone to the client."""
+    UNSENT = "unsent"
+    """Only when provably no byte of the request reached the instance."""
+    KEYED = "keyed"
+    """As SAFE when the client sent `Idempotency-Key`, else as UNSENT."""
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """All in seconds. `connect_s` to `idle_s` hold for one try, `total_s` for the whole call."""
+
+    connect_s: float = 1.0
+    first_byte_s: float = 15.0
+    idle_s: float = 30.0
+    total_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class CallPolicy:
+    """How calls of one route are carried out; prepared once, not per request."""
+
+    service: ServiceName
+    retry: RetryClass
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    max_attempts: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundRequest:
+    """A request as it goes to an instance.
+
+    `body` as bytes can be sent again; as a stream it can be sent once. `headers` are complete but
+    for `Host` of a route that does not pass the client's, which the upstream fills in.
+    """
+
+    method: str
+    target: str
+    """Path and query, byte for byte as they go on the wire."""
+    headers: Headers
+    body: bytes | AsyncIterable[bytes] = b""
+    idempotency_key: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The head of an instance's answer; its body streams. `body` raises `UpstreamBroke` if cut short."""
+
+    status: int
+    reason: bytes
+    headers: Headers
+    body: AsyncIterable[bytes]
+    instance: Instance
+    attempts: int
+
+
+class RefusedReason(StrEnum):
+    """Why no instance could be chosen; also the error's `reason` and a metric label."""
+
+    UNKNOWN_SERVICE = "unknown_service"
+    REGISTRY_UNREACHABLE = "registry_unreachable"
+    NO_INSTANCES = "no_instances"
+    NO_HEALTHY_INSTANCE = "no_healthy_instance"
+    ALL_TRIED = "all_tried"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Nothing was sent anywhere."""
+
+    reason: RefusedReason
+    retry_after_s: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Every try that was allowed has failed; `outcome` is the last one's."""
+
+    outcome: Outcome
+    attempts: int
+
+
+class UpstreamBroke(Exception):
+    """The body of an answer was cut short: what the client has must not look complete."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(str(outcome))
+        self.outcome = outcome

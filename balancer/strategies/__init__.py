@@ -1,0 +1,17 @@
+"""The ways to choose among instances: one file each, and this table."""
+
+import random
+from importlib import import_module
+from typing import cast
+
+from balancer.strategies.base import NewStrategy, Strategy
+
+STRATEGIES = {
+    "least_connections": "balancer.strategies.least_connections",
+    "round_robin": "balancer.strategies.round_robin",
+}
+
+
+def load_strategy(name: str, rng: random.Random) -> Strategy:
+    """A new strategy of that name. Raises `KeyError` for a name that is not in the table."""
+    return cast(NewStrategy, import_module(STRATEGIES[name]).new_strategy)(rng)

@@ -1,0 +1,16 @@
+"""The front door: settings, routes, identity, limits, endpoints and the command line.
+
+Map of the package:
+
+    settings.py        what the operator wrote, validated whole
+    routes.py          method + path -> route, by a table built once
+    target.py          is this request line one we carry? one normal form of the path
+    identity.py        token -> user
+    client_address.py  whose call is this, behind trusted proxies
+    limits.py          requests per sliding window
+    cors.py errors.py  cross-origin answers; the one shape of the gateway's own errors
+    limiters/          one file per place that counts requests: memory
+    runtime/           app.py wires everything; dispatch.py carries one request through it
+
+Knows nothing of how instances are found or picked.
+"""

@@ -1,0 +1,164 @@
+"""The words of seat allocation: handlers, seats, and why somebody got none.
+
+Times are seconds on one clock, the store's. A `jti` names one ticket, and so one seat, for ever.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NewType
+
+HandlerId = NewType("HandlerId", str)
+Jti = NewType("Jti", str)
+Uid = NewType("Uid", str)
+Epoch = int
+"""Milliseconds at which a handler process started: a higher one is a later incarnation."""
+
+
+class Admin(StrEnum):
+    """What an operator wants of a handler. Kept apart from liveness, so that a heartbeat can't
+    bring a draining handler back."""
+
+    UP = "up"
+    DRAINING = "draining"
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A handler as the registry lists it, whether or not its process speaks to us."""
+
+    id: HandlerId
+    url: str
+    path: str = "/ws"
+    capacity: int | None = None
+    weight: int = 1
+    healthy: bool = True
+    """Passing in the registry (a suspect counts as passing)."""
+    draining: bool = False
+    """In maintenance: keeps its clients, gets no new ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """A handler process introduces itself. `known` are the jtis it has accepted and not yet reported."""
+
+    id: HandlerId
+    epoch: Epoch
+    url: str
+    path: str
+    capacity: int
+    weight: int = 1
+    known: tuple[Jti, ...] = ()
+    connections: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Absolute counts of one handler. Counted only if `seq` is higher than the last one taken."""
+
+    id: HandlerId
+    epoch: Epoch
+    seq: int
+    connections: int
+    confirmed: tuple[Jti, ...] = ()
+    closed: tuple[Jti, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SeatRequest:
+    uid: Uid
+    jti: Jti
+    client_id: str | None = None
+    """Makes repeats idempotent: the same id within the hold gets the same seat."""
+    last: HandlerId | None = None
+    exclude: frozenset[HandlerId] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """A reservation: guaranteed until `guaranteed_until`, counted until `held_until`."""
+
+    jti: Jti
+    uid: Uid
+    handler: HandlerId
+    epoch: Epoch
+    """0 for a handler that has never introduced itself."""
+    url: str
+    path: str
+    guaranteed_until: float
+    held_until: float
+    load: int
+    """Connections plus held seats of that handler, this seat included."""
+    sequence: int
+    """Number of this allocation in the pool."""
+
+
+class SeatRefusal(StrEnum):
+    """Why there is no seat; the error's name and reason and a metric label."""
+
+    NO_CAPACITY = "no_capacity"
+    NO_HANDLERS = "no_handlers"
+    RATE_LIMITED = "rate_limited"
+
+
+@dataclass(frozen=True, slots=True)
+class SeatRefused:
+    reason: SeatRefusal
+    retry_after_s: float
+
+
+class ReportRefusal(StrEnum):
+    UNKNOWN_HANDLER = "unknown_handler"
+    """Say hello again: this store has no record of you."""
+    STALE_EPOCH = "stale_epoch"
+    """A later process has taken your id: stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRefused:
+    reason: ReportRefusal
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """Where a user sits, as far as the store knows."""
+
+    uid: Uid
+    handler: HandlerId
+    epoch: Epoch
+    url: str
+    connected: bool
+    """Confirmed by the handler, and not closed since."""
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerState:
+    """One handler as the store sees it, for operators and metrics."""
+
+    id: HandlerId
+    url: str
+    epoch: Epoch
+    capacity: int
+    connections: int
+    held: int
+    admin: Admin
+    eligible: bool
+    why_not: str
+    """Empty when eligible."""
+    last_report_age_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSettings:
+    """The limits of one pool. The hold outlives the guarantee by the time a death takes to be
+    noticed: without that, lost confirmations over-commit a handler (ALLOCATION 1.4)."""
+
+    name: str = "default"
+    capacity: int = 1000
+    guaranteed_s: float = 12.0
+    ticket_s: float = 60.0
+    dead_after_s: float = 3.0
+    seats_per_user: int = 5
+
+    @property
+    def hold_s(self) -> float:
+        return self.guaranteed_s + self.dead_after_s

@@ -1,0 +1,73 @@
+"""What a seat store does. One object serves one pool; all methods are atomic towards each other.
+
+Raises `StoreUnreachable` and nothing else when the store can't be asked.
+"""
+
+from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from handlers.model import (
+    Epoch,
+    HandlerId,
+    HandlerState,
+    Hello,
+    Jti,
+    Known,
+    Located,
+    PoolSettings,
+    Report,
+    ReportRefused,
+    Seat,
+    SeatRefused,
+    SeatRequest,
+    Uid,
+)
+
+
+class StoreUnreachable(Exception):
+    """The store did not answer, or not in time."""
+
+
+class Store(Protocol):
+    async def sync(self, index: int, handlers: Iterable[Known]) -> None:
+        """The registry's view of the pool, whole. Ignored unless `index` is newer than the last."""
+        ...
+
+    async def alloc(self, request: SeatRequest) -> Seat | SeatRefused:
+        """Reserves a seat at the least loaded eligible handler."""
+        ...
+
+    async def cancel(self, jti: Jti) -> bool:
+        """Gives an unconfirmed seat back. False if there is none (any more)."""
+        ...
+
+    async def hello(self, hello: Hello) -> ReportRefused | None:
+        """A handler process (re)introduces itself; a new epoch voids every older seat there."""
+        ...
+
+    async def report(self, report: Report) -> ReportRefused | None:
+        """Confirmations, releases and heartbeat in one."""
+        ...
+
+    async def admit_late(self, handler: HandlerId, epoch: Epoch, jti: Jti) -> bool:
+        """Whether a ticket whose guarantee has passed still finds room; it then holds a seat again."""
+        ...
+
+    async def locate(self, uid: Uid) -> Located | None: ...
+
+    async def drain(self, handler: HandlerId, *, draining: bool) -> bool:
+        """Sets what the operator wants. False for a handler nobody knows."""
+        ...
+
+    async def sweep(self) -> int:
+        """Expires what has run out; returns how many seats that freed. Allocation never depends on it."""
+        ...
+
+    async def states(self) -> tuple[HandlerState, ...]: ...
+
+
+class OpenStore(Protocol):
+    """The type of every module's `open_store`."""
+
+    def __call__(self, pool: PoolSettings, url: str) -> AbstractAsyncContextManager[Store]: ...

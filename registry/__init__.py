@@ -1,0 +1,16 @@
+"""Who exists, and who is healthy?
+
+Map of the package:
+
+    model.py      Instance, Health, ServiceSnapshot: the words everybody else uses
+    checks.py     a service's check states -> one Health
+    addresses.py  where an instance may live
+    blocking.py   the rules of Consul's blocking queries
+    backoff.py    how long to wait after a failure
+    merge.py      (snapshot, what the registry said) -> snapshot; bad news is distrusted
+    backends/     one file per place that knows instances: consul, embedded, static
+    agent/        the embedded agent: the part of Consul's HTTP API that this project uses
+    runtime/      watcher.py keeps snapshots fresh, registration.py registers a process
+
+Knows nothing of load, requests and clients.
+"""

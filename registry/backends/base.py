@@ -1,0 +1,105 @@
+"""What a backend can do: two small promises, so that a backend that only reads need not pretend.
+
+A backend module has one entry, `open_backend`, an async context manager that yields a `Backend`.
+`BACKENDS` in `__init__.py` names the modules.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from registry.model import Failed, Health, InstanceId, ServiceName, Update
+
+
+class Watch(Protocol):
+    """Tells who exists. Both streams never end by themselves: a failure is a value in them."""
+
+    def watch(self, service: ServiceName) -> AsyncIterator[Update]:
+        """What the registry says of one service: at once, and then whenever that changes.
+
+        An update need not differ from the one before. Close the iterator to stop watching.
+        """
+        ...
+
+    def watch_names(self) -> AsyncIterator[frozenset[ServiceName] | Failed]:
+        """The names of all services, likewise."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What a process says of itself. `address` empty means: the agent's own node.
+
+    Exactly one kind of check: a TTL that the process must feed (`ttl_s`), or a URL that the agent
+    asks (`check_http`, every `interval_s`).
+    """
+
+    id: InstanceId
+    service: ServiceName
+    port: int
+    address: str = ""
+    tags: tuple[str, ...] = ()
+    meta: dict[str, str] = field(default_factory=dict)
+    ttl_s: float | None = 10.0
+    check_http: str | None = None
+    interval_s: float = 2.0
+    timeout_s: float = 1.0
+    deregister_after_s: float = 60.0
+    """The registry forgets an instance that has been critical for so long (Consul's minimum is 60)."""
+    weight: int = 1
+
+
+class Registrar(Protocol):
+    """Registers instances. Every method raises `RegistryError` and nothing else."""
+
+    async def register(self, registration: Registration) -> None:
+        """Registers or replaces. A TTL check starts passing: the process that registers is alive."""
+        ...
+
+    async def deregister(self, instance: InstanceId) -> None:
+        """Removes. Removing what is not there is no error."""
+        ...
+
+    async def heartbeat(self, instance: InstanceId, health: Health, note: str = "") -> None:
+        """Feeds the TTL check. Raises `NotRegistered` when the registry has forgotten the instance."""
+        ...
+
+    async def maintenance(self, instance: InstanceId, *, enable: bool, reason: str = "") -> None:
+        """Takes an instance out of use, or back, without removing it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """An open backend. `registrar` is `None` where nothing can be registered."""
+
+    watch: Watch
+    registrar: Registrar | None
+
+
+@dataclass(frozen=True, slots=True)
+class BackendSettings:
+    """What a backend may need; each takes its part.
+
+    `allowed_networks` in CIDR form; empty means anywhere but link-local, multicast and unspecified.
+    `static` holds the fixed addresses of services that are in no registry: `http://host:port`.
+    """
+
+    address: str = "127.0.0.1:8500"
+    token: str = ""
+    scheme: str = "http"
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+    data_dir: str | None = None
+    allowed_networks: tuple[str, ...] = ()
+    wait_s: float = 30.0
+    static: dict[ServiceName, tuple[str, ...]] = field(default_factory=dict)
+
+
+class OpenBackend(Protocol):
+    """The type of every module's `open_backend`. Raises `RegistryError` only for settings that can
+    never work (an address already in use, an unreadable CA file), not for an agent that is down."""
+
+    def __call__(self, settings: BackendSettings) -> AbstractAsyncContextManager[Backend]: ...

@@ -1,0 +1,194 @@
+"""The words of discovery: instances, their health, and one immutable snapshot per service.
+
+Rules of this file: frozen values only. A snapshot is replaced whole by one assignment, so a reader
+that took it once never sees instances without their health.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import NewType
+
+ServiceName = NewType("ServiceName", str)
+InstanceId = NewType("InstanceId", str)
+
+NO_META: Mapping[str, str] = MappingProxyType({})
+
+
+class Health(StrEnum):
+    """What the registry says of an instance, worst last."""
+
+    PASSING = "passing"
+    WARNING = "warning"
+    CRITICAL = "critical"
+    MAINTENANCE = "maintenance"
+
+    @property
+    def usable(self) -> bool:
+        """Whether calls may go there. A warning still serves, with its (lower) warning weight."""
+        return self in (Health.PASSING, Health.WARNING)
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One process of a service, as the registry describes it.
+
+    `host` is the address as registered and goes into URLs that are handed out; `ip` is the literal
+    it resolved to and is what calls connect to, so that the checked address is the used address.
+
+    `incarnation` tells two processes with the same id apart. It is the `incarnation` of the meta
+    when the process says one, else "host:port": a catalogue that forgets and re-learns the same
+    process must not lose its counts.
+    """
+
+    id: InstanceId
+    service: ServiceName
+    host: str
+    port: int
+    ip: str
+    health: Health = Health.PASSING
+    weight: int = 1
+    tags: tuple[str, ...] = ()
+    meta: Mapping[str, str] = field(default=NO_META, hash=False)
+    incarnation: str = ""
+    suspect: bool = False
+    """Gone from the registry by an update that was distrusted; usable while it accepts connections."""
+
+    @property
+    def key(self) -> tuple[InstanceId, str]:
+        """What counters belong to: the id and the incarnation."""
+        return (self.id, self.incarnation)
+
+    @property
+    def authority(self) -> str:
+        """`host:port`, with brackets around an IPv6 literal."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """Where peers reach it: `http://host:port`, or https when its meta says `scheme: https`."""
+        scheme = "https" if self.meta.get("scheme") == "https" else "http"
+        return f"{scheme}://{self.authority}"
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A registration that was left out, alone, with the reason an operator can act on."""
+
+    id: str
+    service: ServiceName
+    reason: str
+    """One of a closed set (`bad_port`, `bad_address`, `not_allowed`, `bad_meta`, …): a metric label."""
+    detail: str
+
+
+class Status(StrEnum):
+    """What is known of a service: three values that must never be mixed up."""
+
+    UNREACHABLE = "unreachable"
+    """The registry has not answered yet. Nothing may be concluded."""
+    UNKNOWN = "unknown"
+    """The registry answered that there is no such service."""
+    KNOWN = "known"
+    """The service exists, perhaps with no instance at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSnapshot:
+    """Everything known of one service at one moment. Build it with `snapshot`."""
+
+    service: ServiceName
+    status: Status
+    version: int
+    """Grows by one with every published change."""
+    instances: tuple[Instance, ...]
+    """Every valid instance, whatever its health."""
+    usable: tuple[Instance, ...]
+    """Those that calls may go to: usable health or suspect. Same order as `instances`."""
+    quarantined: tuple[Quarantined, ...] = ()
+    answered_at: float | None = None
+    """Monotonic seconds of the registry's last answer, `None` before the first."""
+    failure: str | None = None
+    """Why the registry can't be asked at the moment, `None` while it answers."""
+
+    def age_s(self, now: float) -> float | None:
+        """Seconds since the registry's last answer, `None` before the first."""
+        return None if self.answered_at is None else max(0.0, now - self.answered_at)
+
+
+def snapshot(
+    service: ServiceName,
+    status: Status,
+    *,
+    version: int = 0,
+    instances: tuple[Instance, ...] = (),
+    quarantined: tuple[Quarantined, ...] = (),
+    answered_at: float | None = None,
+    failure: str | None = None,
+) -> ServiceSnapshot:
+    """A snapshot with its derived part (`usable`) built."""
+    return ServiceSnapshot(
+        service=service,
+        status=status,
+        version=version,
+        instances=instances,
+        usable=tuple(i for i in instances if i.health.usable or i.suspect),
+        quarantined=quarantined,
+        answered_at=answered_at,
+        failure=failure,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The registry answered: these are all registrations of the service, at least one."""
+
+    instances: tuple[Instance, ...]
+    quarantined: tuple[Quarantined, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The registry answered: there is no registration of that name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The registry could not be asked, or its answer can't be believed."""
+
+    reason: str
+    """One of a closed set (`unreachable`, `denied`, `bad_answer`, `silent`): a metric label."""
+    detail: str
+
+
+Update = Seen | Gone | Failed
+
+
+class RegistryError(Exception):
+    """The registry could not do what was asked.
+
+    RegistryError
+    ├─ Unreachable   nobody answers, or not in time
+    ├─ Denied        the token may not do that
+    ├─ NotRegistered the registry has forgotten that instance: register it again
+    └─ BadAnswer     an answer that can't be understood
+    """
+
+    reason = "registry_error"
+
+
+class Unreachable(RegistryError):
+    reason = "unreachable"
+
+
+class Denied(RegistryError):
+    reason = "denied"
+
+
+class NotRegistered(RegistryError):
+    reason = "not_registered"
+
+
+class BadAnswer(RegistryError):
+    reason = "bad_answer"
