@@ -12,6 +12,7 @@ from typing import NewType
 
 ServiceName = NewType("ServiceName", str)
 InstanceId = NewType("InstanceId", str)
+InstanceKey = tuple[InstanceId, str]
 
 NO_META: Mapping[str, str] = MappingProxyType({})
 
@@ -50,15 +51,18 @@ class Instance:
     health: Health = Health.PASSING
     weight: int = 1
     tags: tuple[str, ...] = ()
-    meta: Mapping[str, str] = field(default=NO_META, hash=False)
+    meta: Mapping[str, str] = field(default_factory=lambda: NO_META, hash=False)
     incarnation: str = ""
     suspect: bool = False
     """Gone from the registry by an update that was distrusted; usable while it accepts connections."""
 
-    @property
-    def key(self) -> tuple[InstanceId, str]:
-        """What counters belong to: the id and the incarnation."""
-        return (self.id, self.incarnation)
+    key: "InstanceKey" = field(init=False, repr=False, compare=False)
+    """What counters belong to: the id and the incarnation."""
+
+    def __post_init__(self) -> None:
+        if not self.incarnation:
+            object.__setattr__(self, "incarnation", f"{self.host}:{self.port}")
+        object.__setattr__(self, "key", (self.id, self.incarnation))
 
     @property
     def authority(self) -> str:
