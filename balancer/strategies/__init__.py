@@ -6,6 +6,8 @@ from typing import cast
 
 from balancer.strategies.base import NewStrategy, Strategy
 
+__all__ = ["STRATEGIES", "Strategy", "load_strategy"]
+
 STRATEGIES = {
     "least_connections": "balancer.strategies.least_connections",
     "round_robin": "balancer.strategies.round_robin",

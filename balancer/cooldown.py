@@ -1,0 +1,92 @@
+"""Instances put aside because no connection could be made to them.
+
+Why it is not optional: the dead instance always has the fewest connections, so least-connections
+sends everything there (a naive gateway lost 23 % of its POSTs that way, RELIABILITY 1.4).
+
+A cool-down only orders candidates, it never refuses a call: when all are cooling down, the one whose
+cool-down ends first is tried all the same. Leaving an instance out for other failures than a missing
+connection is a different decision and does not belong here.
+"""
+
+from dataclasses import dataclass
+
+from balancer.outcome import Outcome, Phase
+from registry.model import Instance, InstanceKey
+
+FIRST_S = 1.0
+LONGEST_S = 30.0
+FORGET_AFTER_S = 60.0
+"""A failure whose cool-down ended that long ago, and that nobody tried since, says nothing any more."""
+MAX_ENTRIES = 4096
+
+
+@dataclass(slots=True)
+class _Cooling:
+    step_s: float
+    until: float
+    probed: bool = False
+
+
+class CooldownLedger:
+    """Who is cooling down, until when. Owned by one balancer; `now` is monotonic seconds.
+
+    The first failure costs 1 s, each further one double, at most 30 s. Once a cool-down is over,
+    one call probes the instance while the others keep away: else everybody would rush to the one
+    with no load, and pay the connect timeout together.
+    """
+
+    def __init__(self, first_s: float = FIRST_S, longest_s: float = LONGEST_S) -> None:
+        self._first_s = first_s
+        self._longest_s = longest_s
+        self._cooling: dict[InstanceKey, _Cooling] = {}
+
+    def until(self, instance: Instance) -> float:
+        """When its cool-down ends; minus infinity when it has none."""
+        entry = self._cooling.get(instance.key)
+        return float("-inf") if entry is None else entry.until
+
+    def cooling(self, instance: Instance, now: float) -> bool:
+        entry = self._cooling.get(instance.key)
+        return entry is not None and now < entry.until
+
+    def starting(self, instance: Instance, now: float) -> None:
+        """A call is about to go there. The first one after a cool-down is the probe: others wait for it."""
+        entry = self._cooling.get(instance.key)
+        if entry is not None and entry.until <= now:
+            entry.until = now + entry.step_s
+            entry.probed = True
+
+    def ended(self, instance: Instance, outcome: Outcome, now: float) -> None:
+        """A try ended so. Only a connection that the instance failed to take starts a cool-down."""
+        if outcome.blames_instance and outcome.phase is Phase.CONNECT:
+            self._failed(instance.key, now)
+        elif outcome.ok:
+            self.answered(instance)
+
+    def answered(self, instance: Instance) -> None:
+        """It has answered: whatever was held against it is forgotten."""
+        self._cooling.pop(instance.key, None)
+
+    def _failed(self, key: InstanceKey, now: float) -> None:
+        entry = self._cooling.get(key)
+        if entry is not None and now < entry.until and not entry.probed:
+            # One fault, many calls: those that were under way when it showed must not lengthen it.
+            return
+        step = self._first_s if entry is None else min(entry.step_s * 2, self._longest_s)
+        self._forget(now)
+        self._cooling.pop(key, None)
+        self._cooling[key] = _Cooling(step, now + step)
+
+    def _forget(self, now: float) -> None:
+        """Keeps the ledger bounded: instances that left the catalogue are never tried again."""
+        stale = [key for key, entry in self._cooling.items() if entry.until + FORGET_AFTER_S <= now]
+        for key in stale:
+            del self._cooling[key]
+        while len(self._cooling) >= MAX_ENTRIES:
+            del self._cooling[next(iter(self._cooling))]
+
+    def __len__(self) -> int:
+        return len(self._cooling)
+
+    def __repr__(self) -> str:
+        return f"<CooldownLedger: {len(self)} instances>"

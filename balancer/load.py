@@ -1,0 +1,99 @@
+"""How busy each instance is: calls in flight and hand-outs, as leases.
+
+Rules of this file: a count goes up only by making a lease and down only by ending that lease, so the
+counts cannot drift: their sum is the number of live leases, always. Counts belong to an instance's
+key (id and incarnation) and know nothing of catalogues, so they survive every change of them.
+"""
+
+from collections.abc import Callable
+from heapq import heappop, heappush
+
+from registry.model import Instance, InstanceKey
+
+MAX_HANDOUTS = 10_000
+"""Hand-outs remembered at once, about 2 MB. Beyond it the one that ends first is forgotten early."""
+
+
+class Lease:
+    """One call at one instance, from before its first byte until its answer's body has ended."""
+
+    __slots__ = ("_ledger", "key", "started_at")
+
+    def __init__(self, ledger: "LoadLedger", key: InstanceKey, started_at: float) -> None:
+        self._ledger: LoadLedger | None = ledger
+        self.key = key
+        self.started_at = started_at
+
+    @property
+    def live(self) -> bool:
+        return self._ledger is not None
+
+    def finish(self) -> bool:
+        """Ends the lease; says whether it was still live.
+
+        A second finish does nothing, by design: the end of the body and the end of the call both
+        finish the lease, in either order, and neither should have to ask whether the other did.
+        The lease itself remembers, so no count can be taken down twice.
+        """
+        ledger, self._ledger = self._ledger, None
+        if ledger is None:
+            return False
+        ledger._end(self.key)
+        return True
+
+    def __repr__(self) -> str:
+        return f"<Lease on {'@'.join(self.key)}: {'live' if self.live else 'finished'}>"
+
+
+class LoadLedger:
+    """Counts per instance key. Owned by one balancer and used from one event loop only."""
+
+    def __init__(self, max_handouts: int = MAX_HANDOUTS) -> None:
+        self._counts: dict[InstanceKey, int] = {}
+        self._handouts: list[tuple[float, InstanceKey]] = []
+        self._max_handouts = max_handouts
+
+    def start(self, instance: Instance, now: float) -> Lease:
+        """A call begins. Whoever starts a lease finishes it in `finally`."""
+        self._begin(instance.key)
+        return Lease(self, instance.key, now)
+
+    def hand_out(self, instance: Instance, now: float, ttl_s: float) -> None:
+        """Counts one connection for `ttl_s` seconds, for a peer whose calls are never seen here."""
+        self.expire(now)
+        if len(self._handouts) >= self._max_handouts:
+            self._end(heappop(self._handouts)[1])
+        self._begin(instance.key)
+        heappush(self._handouts, (now + ttl_s, instance.key))
+
+    def expire(self, now: float) -> None:
+        """Ends the hand-outs whose time is up."""
+        while self._handouts and self._handouts[0][0] <= now:
+            self._end(heappop(self._handouts)[1])
+
+    def load_of(self, instance: Instance) -> int:
+        """Leases on that process, hand-outs included. Call `expire` first."""
+        return self._counts.get(instance.key, 0)
+
+    def at(self, now: float) -> Callable[[Instance], int]:
+        """The load as strategies ask for it, with the hand-outs of `now`."""
+        self.expire(now)
+        return self.load_of
+
+    def total(self) -> int:
+        """Live leases, hand-outs included."""
+        return sum(self._counts.values())
+
+    def _begin(self, key: InstanceKey) -> None:
+        self._counts[key] = self._counts.get(key, 0) + 1
+
+    def _end(self, key: InstanceKey) -> None:
+        left = self._counts[key] - 1
+        if left:
+            self._counts[key] = left
+        else:
+            del self._counts[key]
+
+    def __repr__(self) -> str:
+        calls = self.total() - len(self._handouts)
+        return f"<LoadLedger: {calls} calls, {len(self._handouts)} hand-outs, {len(self._counts)} instances>"
