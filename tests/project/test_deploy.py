@@ -1,0 +1,270 @@
+"""The files for Docker, checked by every means short of a container engine.
+
+What can't be tried without one (`docker compose up` itself) is said in docs/deployment.md.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.project.health import answers_health
+from tests.project.source import ROOT
+
+COMPOSE_TEXT = (ROOT / "docker-compose.yml").read_text()
+COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_TEXT)
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+OURS = {name: service for name, service in SERVICES.items() if service["image"] == "quaymaster"}
+DOCKERFILE = re.sub(r"\\\n", " ", (ROOT / "Dockerfile").read_text())
+INSTRUCTIONS = re.findall(r"^([A-Z]+) +(.*)$", DOCKERFILE, re.M)
+ENV_EXAMPLE = (ROOT / ".env.example").read_text()
+SECRETS = set(re.findall(r"^(\w+)=$", ENV_EXAMPLE, re.M))
+VARIABLES = re.findall(r"(?<!\$)\$\{(\w+)(:[?-])?", COMPOSE_TEXT)
+
+
+def instruction(name: str) -> list[str]:
+    return [rest for found, rest in INSTRUCTIONS if found == name]
+
+
+def words(service: dict[str, Any]) -> list[str]:
+    """What the container's process gets, without the image's own entry point."""
+    return [*service.get("entrypoint", []), *service.get("command", [])]
+
+
+def options(service: dict[str, Any]) -> dict[str, str]:
+    given = [word for word in words(service) if word != "-m"]
+    return {name: value for name, value in pairwise(given) if name.startswith("--")}
+
+
+# docker-compose.yml
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_container_is_watched_restarted_and_given_time_to_stop(name: str) -> None:
+    service = SERVICES[name]
+    assert service["restart"] == "unless-stopped"
+    assert int(service["stop_grace_period"].removesuffix("s")) > 10, "Docker's own default"
+    by_the_image = name in OURS and "entrypoint" not in service
+    check = [] if by_the_image else service["healthcheck"]["test"]
+    assert by_the_image or check[0] in ("CMD", "CMD-SHELL")
+    assert set(service["networks"]) <= set(COMPOSE["networks"])
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_container_waits_until_what_it_needs_is_healthy(name: str) -> None:
+    for needed, how in SERVICES[name].get("depends_on", {}).items():
+        assert needed in SERVICES
+        assert how == {"condition": "service_healthy"}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_our_containers_have_no_rights_they_do_not_need(name: str) -> None:
+    service = OURS[name]
+    assert service["read_only"]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert "user" not in service, "the image's own user is the one without rights"
+
+
+def test_one_service_builds_the_image_that_all_use() -> None:
+    assert [name for name, service in OURS.items() if "build" in service] == ["gateway-1"]
+    assert {service["pull_policy"] for name, service in OURS.items() if name != "gateway-1"} == {"never"}
+
+
+def test_the_chat_system_is_complete() -> None:
+    """consul, redis, two gateways behind one port, two auth, two matching, three handlers, the page."""
+    assert set(SERVICES) == {
+        "front", "consul", "redis", "gateway-1", "gateway-2", "auth-1", "auth-2",
+        "matching-1", "matching-2", "handler-1", "handler-2", "handler-3", "page",
+    }  # fmt: skip
+
+
+def test_published_ports_differ_and_stay_on_this_machine_by_default() -> None:
+    published = [port for service in SERVICES.values() for port in service.get("ports", [])]
+    assert len(published) == len(set(published)) == 4
+    assert all(port.startswith("${LISTEN_ADDRESS:-127.0.0.1}:") for port in published)
+    assert not {"consul", "redis"} & {name for name, service in SERVICES.items() if "ports" in service}
+
+
+def test_a_handler_is_handed_out_at_the_port_it_is_published_on() -> None:
+    for name in ("handler-1", "handler-2", "handler-3"):
+        (port,) = SERVICES[name]["ports"]
+        _, published, inner = port.rsplit(":", 2)
+        assert options(SERVICES[name])["--public-url"].rsplit(":", 1)[1] == published
+        assert options(SERVICES[name])["--port"] == inner
+
+
+def test_what_registers_does_so_under_its_own_name() -> None:
+    """The default would be the address of Consul's container."""
+    registered = {name: options(service) for name, service in OURS.items() if "entrypoint" in service}
+    assert {name: given["--address"] for name, given in registered.items()} == {n: n for n in registered}
+    ids = [given["--id"] for given in registered.values()]
+    assert len(ids) == len(set(ids))
+    assert {given["--consul"] for given in registered.values()} == {"consul:8500"}
+
+
+@pytest.mark.parametrize("module", sorted({s["entrypoint"][2] for s in OURS.values() if "entrypoint" in s}))
+def test_the_chat_services_take_the_arguments_they_are_given(module: str) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", module, "--help"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    given = {
+        word
+        for service in OURS.values()
+        if service.get("entrypoint", [None] * 3)[2] == module
+        for word in words(service)
+        if word.startswith("--")
+    }
+    assert given <= set(re.findall(r"--[a-z-]+", ran.stdout))
+
+
+# Secrets
+
+
+def test_every_secret_must_be_set_and_has_no_default() -> None:
+    assert sorted(SECRETS) == ["HANDLER_SECRET", "INTERNAL_KEY", "JWT_SECRET", "REDIS_PASSWORD"]
+    assert {(name, how) for name, how in VARIABLES if name in SECRETS} == {(n, ":?") for n in SECRETS}
+
+
+def test_every_variable_is_explained_in_the_example() -> None:
+    explained = set(re.findall(r"^(?:# )?([A-Z_]+)=", ENV_EXAMPLE, re.M))
+    assert {name for name, _ in VARIABLES} == explained
+    settings = (ROOT / "deploy/quaymaster.yaml").read_text()
+    given = SERVICES["gateway-1"]["environment"]
+    assert set(re.findall(r"\$\{(\w+)", settings)) == set(given)
+
+
+def test_a_secret_is_given_only_to_those_who_need_it() -> None:
+    holders = {
+        secret: {name for name, service in SERVICES.items() if secret in str(service.get("environment"))}
+        for secret in SECRETS
+    }
+    gateways = {"gateway-1", "gateway-2"}
+    matching = {"matching-1", "matching-2"}
+    assert holders["HANDLER_SECRET"] == gateways
+    assert holders["JWT_SECRET"] == gateways | matching | {"auth-1", "auth-2"}
+    assert holders["INTERNAL_KEY"] == gateways | matching | {"handler-1", "handler-2", "handler-3"}
+    assert holders["REDIS_PASSWORD"] == {"redis"}
+
+
+def test_the_recipe_in_the_example_makes_every_secret(tmp_path: Path) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl, which the recipe uses: install it, or write .env by hand")
+    recipe = re.sub(r"^#", "", re.findall(r"^# +\(umask.*?\.env\)$", ENV_EXAMPLE, re.M | re.S)[0], flags=re.M)
+    subprocess.run(["sh", "-euc", recipe], cwd=tmp_path, check=True)
+    made = dict(line.split("=", 1) for line in (tmp_path / ".env").read_text().splitlines())
+    assert set(made) == SECRETS
+    assert all(len(value) >= 32 for value in made.values())
+    assert len(set(made.values())) == len(made)
+    assert (tmp_path / ".env").stat().st_mode & 0o077 == 0
+
+
+# The image
+
+
+def test_the_image_runs_without_rights_and_stops_by_sigterm() -> None:
+    *_, (last_from, _) = [(i, rest) for i, (name, rest) in enumerate(INSTRUCTIONS) if name == "FROM"]
+    final = INSTRUCTIONS[last_from:]
+    assert len(instruction("FROM")) == 2
+    assert all("-slim" in stage for stage in instruction("FROM"))
+    (user,) = [rest for name, rest in final if name == "USER"]
+    assert int(user.split(":")[0]) > 0
+    assert instruction("STOPSIGNAL") == ["SIGTERM"]
+    assert instruction("EXPOSE") == ["8000"]
+    assert json.loads(instruction("ENTRYPOINT")[0]) == ["quaymaster"]
+    assert json.loads(instruction("CMD")[0])[0] == "serve"
+    assert not {"sudo", "curl", "latest"} & set(
+        re.findall(r"\w+", " ".join(rest for _, rest in INSTRUCTIONS))
+    )
+
+
+def test_the_image_holds_what_the_lock_names() -> None:
+    installs = [part for run in instruction("RUN") for part in run.split("&&") if "pip install" in part]
+    assert [("--require-hashes" in part, "--no-deps" in part) for part in installs] == [
+        (True, False),
+        (True, False),
+        (False, True),
+    ]
+
+
+def test_the_engine_gets_only_what_the_image_copies() -> None:
+    """An allow-list: neither .env nor .git nor .venv can slip in, whatever else they are joined by."""
+    copied = {
+        path for rest in instruction("COPY") if not rest.startswith("--from") for path in rest.split()[:-1]
+    }
+    assert all((ROOT / path).exists() for path in copied)
+    lines = [
+        line
+        for line in (ROOT / ".dockerignore").read_text().splitlines()
+        if line and not line.startswith("#")
+    ]
+    assert lines[0] == "*"
+    assert {line.removeprefix("!") for line in lines if line.startswith("!")} == copied
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert set(project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]) <= copied
+    assert {project["project"]["readme"], *project["project"]["license-files"]} <= copied
+
+
+HEALTH_CHECKS = {
+    "image": json.loads(instruction("HEALTHCHECK")[0].partition("CMD ")[2]),
+    "chat": SERVICES["auth-1"]["healthcheck"]["test"][1:],
+}
+
+
+@pytest.mark.parametrize("check", HEALTH_CHECKS.values(), ids=HEALTH_CHECKS.keys())
+def test_the_health_check_tells_well_from_ill(check: list[str]) -> None:
+    program, *rest = check
+    assert program == "python"
+
+    def run(port: int) -> int:
+        script = [word.replace("8000", str(port)) for word in rest]
+        proxy = os.environ | {"http_proxy": "http://127.0.0.1:9"}
+        return subprocess.run(
+            [sys.executable, *script], env=proxy, capture_output=True, check=False
+        ).returncode
+
+    with answers_health(200) as port:
+        assert run(port) == 0
+    with answers_health(503) as port:
+        assert run(port) == 1
+    assert run(port) == 1, "nobody listens"
+
+
+# The front and the engine's own tools, where they are
+
+
+def test_the_front_knows_both_gateways() -> None:
+    front = (ROOT / "deploy/Caddyfile").read_text()
+    assert set(re.findall(r"gateway-\d:\d+", front)) == {"gateway-1:8000", "gateway-2:8000"}
+    assert {"gateway-1", "gateway-2"} == set(SERVICES["front"]["depends_on"])
+    caddy = shutil.which("caddy")
+    if caddy is None:
+        pytest.skip("no caddy on PATH: the front's file is read here, not validated")
+    command = [caddy, "validate", "--adapter", "caddyfile", "--config", str(ROOT / "deploy/Caddyfile")]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_docker_compose_accepts_the_file() -> None:
+    """A skip also in continuous integration: this project needs no container engine."""
+    docker = shutil.which("docker")
+    plugin = docker and subprocess.run([docker, "compose", "version"], capture_output=True, check=False)
+    if not docker or not plugin or plugin.returncode != 0:
+        pytest.skip("no `docker compose` plugin: the file is checked by the other tests only")
+    command = [docker, "compose", "--file", str(ROOT / "docker-compose.yml"), "config", "--quiet"]
+    environment = os.environ | dict.fromkeys(SECRETS, "x" * 32)
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    lacking = os.environ | {"COMPOSE_DISABLE_ENV_FILE": "1"}
+    refused = subprocess.run(command, env=lacking, capture_output=True, text=True, check=False)
+    assert "in .env" in refused.stderr
