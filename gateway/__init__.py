@@ -2,8 +2,9 @@
 
 Map of the package:
 
-    settings.py        what the operator wrote, validated whole
-    routes.py          method + path -> route, by a table built once
+    settings.py        what the operator wrote, validated whole; the door to the files beside it:
+                       _sources (text, environment, options), _yaml, _types, _model, _routes, _checks
+    routes.py          method + path -> route, by a table built once; patterns.py reads the paths
     target.py          is this request line one we carry? one normal form of the path
     identity.py        token -> user
     client_address.py  whose call is this, behind trusted proxies

@@ -1,0 +1,101 @@
+"""What concerns two sections of the settings: names that must exist, secrets that something needs.
+
+Rules of this file: each check takes the sections it needs and says nothing where one of them is not
+valid itself, so a file with a wrong port and a route to nowhere gets told of both.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from gateway.identity import key_problem
+from gateway.patterns import Pattern, parse_pattern
+from gateway.routes import LOCAL_PATHS
+from gateway.settings_model import HandlersSettings, IdentitySettings, RegistrySettings, StoreSettings
+from gateway.settings_routes import RouteSettings, ServiceSettings
+from gateway.settings_sources import Problem
+from gateway.settings_types import did_you_mean
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """The valid parts of settings; what is `None`, or not in a mapping, has problems of its own."""
+
+    registry: RegistrySettings | None = None
+    store: StoreSettings | None = None
+    identity: IdentitySettings | None = None
+    handlers: HandlersSettings | None = None
+    """Also `None` where the operator wants no pool."""
+    service_names: frozenset[str] = frozenset()
+    """Also those whose settings are not valid."""
+    services: Mapping[str, ServiceSettings] = field(default_factory=dict)
+    routes: Mapping[int, RouteSettings] = field(default_factory=dict)
+    """By their place in the list."""
+
+
+def cross_problems(draft: Draft) -> Iterator[Problem]:
+    """Every problem between the sections, in the order of the settings."""
+    yield from _static_problems(draft)
+    yield from _identity_problems(draft)
+    yield from _route_problems(draft)
+    yield from _handler_problems(draft)
+
+
+def _static_problems(draft: Draft) -> Iterator[Problem]:
+    if draft.registry is None or draft.registry.backend != "static":
+        return
+    fix = "set instances: registry.backend is static, so no registry knows it"
+    for name, service in draft.services.items():
+        if not service.instances:
+            yield Problem(f"services.{name}.instances", fix)
+    if draft.handlers and draft.handlers.service not in draft.service_names:
+        yield Problem(
+            "handlers.service",
+            f"services.{draft.handlers.service} must list its instances: registry.backend is static",
+        )
+
+
+def _identity_problems(draft: Draft) -> Iterator[Problem]:
+    identity = draft.identity
+    if identity is None:
+        return
+    if identity.public_key and (problem := key_problem(identity.algorithms, identity.public_key)):
+        yield Problem("identity.public_key", problem)
+    who = [f"routes[{n}] ({route.path})" for n, route in draft.routes.items() if route.access == "user"]
+    who += ["the handlers pool"] if draft.handlers else []
+    if who and not identity.has_key:
+        if identity.symmetric:
+            key, fix = "secret", "set JWT_SECRET, or this key, to at least 32 bytes"
+        else:
+            key, fix = "public_key", "set this key, or public_key_file, to the issuer's public key"
+        yield Problem(f"identity.{key}", f"is not set, but {_listed(who)} need it to check tokens: {fix}")
+
+
+def _listed(names: list[str]) -> str:
+    shown = names if len(names) <= 4 else [*names[:3], f"{len(names) - 3} more"]
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
+
+
+def _route_problems(draft: Draft) -> Iterator[Problem]:
+    taken: dict[tuple[tuple[str | None, ...], str], int] = {}
+    for number, route in draft.routes.items():
+        if route.service not in draft.service_names:
+            hint = did_you_mean(route.service, draft.service_names)
+            yield Problem(f"routes[{number}].service", f"there is no service {route.service!r}; {hint}")
+        if route.path in LOCAL_PATHS:
+            yield Problem(f"routes[{number}].path", f"{route.path} is an endpoint of the gateway itself")
+        pattern = parse_pattern(route.path)
+        assert isinstance(pattern, Pattern), "the path is valid"
+        first = {taken.setdefault((pattern.shape, method), number) for method in route.methods} - {number}
+        if first:
+            yield Problem(
+                f"routes[{number}]", f"routes[{min(first)}] has the same path and one of its methods already"
+            )
+
+
+def _handler_problems(draft: Draft) -> Iterator[Problem]:
+    if draft.handlers and draft.store and draft.store.backend != "memory" and not draft.handlers.secret:
+        yield Problem(
+            "handlers.secret",
+            f"is not set, but gateways that share the {draft.store.backend} store must sign tickets alike: "
+            "set HANDLER_SECRET, or this key, to at least 32 bytes",
+        )

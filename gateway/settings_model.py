@@ -1,0 +1,246 @@
+"""What the operator wrote: every key of DESIGN 4 with its default, and the checks that need one section.
+
+Rules of this file: a model knows its own section only; what concerns two sections is in
+settings_checks.py. Durations carry their unit in the name. `settings.py` is the door to all of it.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
+
+from balancer.model import CallPolicy, Timeouts
+from gateway.limiters import LIMITERS
+from gateway.settings_routes import RouteSettings, ServiceSettings, chat_routes, chat_services
+from gateway.settings_types import (
+    Address,
+    Bytes,
+    Cidr,
+    Count,
+    CountOrZero,
+    Header,
+    LongSecret,
+    Method,
+    Name,
+    NotEmpty,
+    Origin,
+    Port,
+    Seconds,
+    SecondsOrZero,
+    Secret,
+    Section,
+    Text,
+    one_of,
+)
+from handlers.model import PoolSettings
+from handlers.stores import STORES
+from registry.backends import BACKENDS
+from registry.backends.base import BackendSettings
+from registry.model import ServiceName
+
+BackendName = one_of(BACKENDS, "registry backend")
+StoreName = one_of(set(STORES) & set(LIMITERS), "store")
+"""A store keeps seats and counts requests: it is one only where both tables know it."""
+
+HMAC = frozenset({"HS256"})
+
+
+class ListenSettings(Section):
+    host: str = Field("127.0.0.1", min_length=1)
+    port: Port = 8000
+    trusted_proxies: tuple[Cidr, ...] = Field((), description="whose X-Forwarded-For and -Proto are believed")
+    max_body_bytes: Bytes = Field(10 * 1024 * 1024, description="a longer request body is refused with 413")
+    drain_s: SecondsOrZero = Field(5, description="how long after SIGTERM new requests are still taken")
+    shutdown_timeout_s: Seconds = Field(30, description="how long requests in flight may take to finish")
+
+
+class RegistrySettings(Section):
+    backend: BackendName = "embedded"
+    address: Address = Field("127.0.0.1:8500", description="embedded: where it listens; consul: where it is")
+    token: Secret = None
+    data_dir: Text = Field(None, description="embedded: where its journal is kept; null: in memory only")
+    allowed_networks: tuple[Cidr, ...] = Field((), description="where instances may live; []: anywhere sane")
+    scheme: Literal["http", "https"] = "http"
+    ca_file: Text = None
+    cert_file: Text = None
+    key_file: Text = None
+    wait_s: Annotated[Seconds, Field(le=600)] = Field(30, description="how long a blocking query may wait")
+    suspect_s: SecondsOrZero = Field(10, description="how long a mass removal is doubted")
+    register_as: Annotated[Name | None, BeforeValidator(lambda name: name or None)] = Field(
+        "quaymaster", description="the name the gateway registers itself under; null: it does not"
+    )
+    advertise_address: Text = Field(None, description="where others reach the gateway; null: listen.host")
+
+    @field_validator("scheme")
+    @classmethod
+    def _embedded_speaks_http(cls, scheme: str, info: ValidationInfo) -> str:
+        if scheme == "https" and info.data.get("backend") not in ("consul", None):
+            raise ValueError("https needs registry.backend: consul")
+        return scheme
+
+    @field_validator("key_file")
+    @classmethod
+    def _tls_is_whole(cls, key_file: str | None, info: ValidationInfo) -> str | None:
+        cert_file, ca_file = info.data.get("cert_file"), info.data.get("ca_file")
+        if bool(cert_file) != bool(key_file):
+            raise ValueError("cert_file and key_file need each other: set both or none")
+        if (cert_file or ca_file) and info.data.get("scheme") == "http":
+            raise ValueError("ca_file, cert_file and key_file need registry.scheme: https")
+        return key_file
+
+    def backend_settings(self, services: dict[str, ServiceSettings]) -> BackendSettings:
+        """This section as the registry's backends want it, with the fixed addresses of the services."""
+        return BackendSettings(
+            address=self.address,
+            token=self.token.get_secret_value() if self.token else "",
+            scheme=self.scheme,
+            ca_file=self.ca_file,
+            cert_file=self.cert_file,
+            key_file=self.key_file,
+            data_dir=self.data_dir,
+            allowed_networks=tuple(str(network) for network in self.allowed_networks),
+            wait_s=self.wait_s,
+            static={ServiceName(name): s.instances for name, s in services.items() if s.instances},
+        )
+
+
+class StoreSettings(Section):
+    backend: StoreName = "memory"
+    url: SecretStr = Field(SecretStr("redis://127.0.0.1:6379/0"), description="where a shared store is")
+
+
+class IdentitySettings(Section):
+    algorithms: Annotated[tuple[Literal["HS256", "RS256", "ES256", "EdDSA"], ...], NotEmpty] = ("HS256",)
+    secret: LongSecret = Field(None, description="for HS256, at least 32 bytes")
+    public_key: Text = Field(None, description="PEM, for RS256, ES256 and EdDSA")
+    public_key_file: Text = Field(None, description="a file with that PEM instead")
+    issuer: Text = None
+    audience: Text = None
+    leeway_s: SecondsOrZero = 30
+    user_claim: Annotated[tuple[str, ...], NotEmpty] = Field(
+        ("sub", "uid", "user_id"), description="the first of these that a token has names its user"
+    )
+
+    @field_validator("algorithms")
+    @classmethod
+    def _one_kind_of_key(cls, algorithms: tuple[str, ...]) -> tuple[str, ...]:
+        if HMAC & set(algorithms) and set(algorithms) - HMAC:
+            raise ValueError(
+                "HS256 can't stand beside an algorithm with a public key: whoever has that key could sign"
+            )
+        return algorithms
+
+    @field_validator("public_key_file")
+    @classmethod
+    def _one_public_key(cls, file: str | None, info: ValidationInfo) -> str | None:
+        if file and info.data.get("public_key"):
+            raise ValueError("set public_key or public_key_file, not both")
+        return file
+
+    @property
+    def symmetric(self) -> bool:
+        return bool(HMAC & set(self.algorithms))
+
+    @property
+    def has_key(self) -> bool:
+        """Whether tokens can be verified at all."""
+        return bool(self.secret) if self.symmetric else bool(self.public_key or self.public_key_file)
+
+
+class InternalSettings(Section):
+    networks: tuple[Cidr, ...] = Field(("127.0.0.0/8", "::1/128"), description="who needs no key")
+    key: Secret = Field(None, description="what X-Internal-Key must hold from elsewhere")
+
+    @field_validator("key")
+    @classmethod
+    def _not_guessable(cls, key: SecretStr | None) -> SecretStr | None:
+        if key and len(key.get_secret_value()) < 16:
+            raise ValueError("must have at least 16 characters")
+        return key
+
+
+class HandlersSettings(Section):
+    service: Name = Field("websocket-handler", description="the registry name of the WebSocket handlers")
+    capacity: Count = Field(1000, description="of a handler that does not say")
+    secret: LongSecret = Field(None, description="signs tickets; made at start unless the store is shared")
+    guaranteed_s: Seconds = Field(12, description="how long a seat is kept for its client")
+    ticket_s: Seconds = Field(60, description="how long a ticket is good for")
+    dead_after_s: Seconds = Field(3, description="a handler that is silent for longer gets no clients")
+    seats_per_user: Count = Field(5, description="seats a user may hold unused; the oldest is replaced")
+
+    @field_validator("ticket_s")
+    @classmethod
+    def _outlives_the_guarantee(cls, ticket_s: float, info: ValidationInfo) -> float:
+        if ticket_s < info.data.get("guaranteed_s", 0):
+            raise ValueError("is shorter than guaranteed_s: a seat would outlive its ticket")
+        return ticket_s
+
+    def pool(self) -> PoolSettings:
+        """This section as the seat stores want it."""
+        return PoolSettings(
+            name=self.service,
+            capacity=self.capacity,
+            guaranteed_s=self.guaranteed_s,
+            ticket_s=self.ticket_s,
+            dead_after_s=self.dead_after_s,
+            seats_per_user=self.seats_per_user,
+        )
+
+
+class LimitsSettings(Section):
+    """Requests per sliding window; null is unlimited."""
+
+    window_s: Seconds = 60
+    per_address: CountOrZero | None = Field(1000, description="callers without a verified token")
+    per_user: CountOrZero | None = 1000
+    tiers: dict[str, CountOrZero | None] = Field({}, description="by the token's `tier` claim")
+
+
+class CorsSettings(Section):
+    origins: tuple[Origin, ...] = ()
+    methods: tuple[Method, ...] = Field((), description="[]: whatever a preflight asks for")
+    headers: tuple[Header, ...] = Field((), description="[]: whatever a preflight asks for")
+    credentials: bool = False
+    max_age_s: Annotated[int, Field(ge=0, le=86_400)] = 600
+
+    @field_validator("credentials")
+    @classmethod
+    def _not_for_everybody(cls, credentials: bool, info: ValidationInfo) -> bool:
+        if credentials and "*" in info.data.get("origins", ()):
+            raise ValueError("can't be true while origins has *: list the origins that may send credentials")
+        return credentials
+
+
+class LoggingSettings(Section):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["json", "console"] = "json"
+
+
+class Settings(Section):
+    """All settings. Built by `load_settings`, which also holds what concerns two sections."""
+
+    listen: ListenSettings = ListenSettings()
+    registry: RegistrySettings = RegistrySettings()
+    store: StoreSettings = StoreSettings()
+    identity: IdentitySettings = IdentitySettings()
+    internal: InternalSettings = InternalSettings()
+    services: dict[Name, ServiceSettings] = Field(default_factory=chat_services)
+    routes: tuple[RouteSettings, ...] = Field(default_factory=chat_routes)
+    handlers: HandlersSettings | None = Field(HandlersSettings(), description="null: no pool of handlers")
+    handout_ttl_s: Seconds = Field(10, description="how long an instance handed to a peer counts as in use")
+    limits: LimitsSettings = LimitsSettings()
+    cors: CorsSettings = CorsSettings()
+    logging: LoggingSettings = LoggingSettings()
+
+    def policy(self, route: RouteSettings, method: str) -> CallPolicy:
+        """How a call of this route and method is carried out."""
+        service = self.services[route.service]
+        return CallPolicy(
+            service=ServiceName(route.service),
+            retry=route.retry_for(method),
+            timeouts=route.timeouts.over(service.timeouts.over(Timeouts())),
+            max_attempts=service.max_attempts,
+        )
+
+    def body_limit(self, route: RouteSettings) -> int:
+        """In bytes."""
+        return self.listen.max_body_bytes if route.max_body_bytes is None else route.max_body_bytes

@@ -1,0 +1,170 @@
+"""The part of the settings that carries calls: services, routes and their timeouts.
+
+Rules of this file: as in settings_model.py. A route's checks that need its services are in
+settings_checks.py.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
+
+from balancer.model import RetryClass, Timeouts
+from balancer.strategies import STRATEGIES
+from gateway.patterns import Pattern, parse_pattern
+from gateway.settings_types import (
+    Bytes,
+    Count,
+    CountOrZero,
+    Header,
+    InstanceUrl,
+    Method,
+    Name,
+    NotEmpty,
+    Seconds,
+    Section,
+    Text,
+    one_of,
+)
+from gateway.target import CARRIED
+
+StrategyName = one_of(STRATEGIES, "strategy")
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
+"""Repeating these changes nothing more than doing them once (RFC 9110, 9.2.2)."""
+
+OURS = frozenset(
+    {
+        *("connection", "content-length", "host", "keep-alive", "proxy-connection", "te", "trailer"),
+        *("transfer-encoding", "upgrade", "x-user-id", "x-request-id"),
+        *("x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "forwarded"),
+    }
+)
+"""Headers that carry the message itself, or that instances believe because only the gateway sets them."""
+
+
+class TimeoutSettings(Section):
+    """What is left out comes from the level above: route, then service, then the defaults."""
+
+    connect_s: Seconds | None = None
+    first_byte_s: Seconds | None = None
+    idle_s: Seconds | None = None
+    total_s: Seconds | None = Field(None, description="for the whole call, all tries together")
+
+    @field_validator("total_s")
+    @classmethod
+    def _the_whole_is_longest(cls, total_s: float | None, info: ValidationInfo) -> float | None:
+        longer = [name for name, part in info.data.items() if part and total_s and part > total_s]
+        if longer:
+            raise ValueError(f"is shorter than {' and '.join(longer)}, which it includes")
+        return total_s
+
+    def over(self, below: Timeouts) -> Timeouts:
+        """`below` with what is set here. A part that is not set here never exceeds the whole."""
+        total_s = self.total_s or below.total_s
+        return Timeouts(
+            connect_s=min(self.connect_s or below.connect_s, total_s),
+            first_byte_s=min(self.first_byte_s or below.first_byte_s, total_s),
+            idle_s=min(self.idle_s or below.idle_s, total_s),
+            total_s=total_s,
+        )
+
+
+class ServiceSettings(Section):
+    strategy: StrategyName = "least_connections"
+    timeouts: TimeoutSettings = TimeoutSettings()
+    max_attempts: Annotated[Count, Field(le=10)] = 3
+    instances: tuple[InstanceUrl, ...] = Field((), description="fixed addresses instead of the registry")
+
+
+class RouteSettings(Section):
+    path: str = Field(description="exact, with {name} for a segment, or ending in /* for a prefix")
+    methods: Annotated[tuple[Method, ...], NotEmpty] = CARRIED
+    service: Name
+    access: Literal["public", "user", "internal"] = "user"
+    retry: RetryClass | None = Field(None, description="null: safe for idempotent methods, else unsent")
+    strip_prefix: Text = Field(None, description="what is cut off the path's front before it goes upstream")
+    rewrite: Text = Field(None, description="the path that goes upstream, with the {name}s and /* of `path`")
+    set_headers: dict[Header, SecretStr] = Field({}, description="set on the request that goes upstream")
+    limit: CountOrZero | None = Field(None, description="requests of one caller per limits.window_s")
+    timeouts: TimeoutSettings = TimeoutSettings()
+    max_body_bytes: Bytes | None = Field(None, description="null: listen.max_body_bytes")
+    pass_host: bool = Field(True, description="whether the instance sees the client's Host or its own")
+
+    @field_validator("path")
+    @classmethod
+    def _is_a_pattern(cls, path: str) -> str:
+        if isinstance(problem := parse_pattern(path), str):
+            raise ValueError(problem)
+        return path
+
+    @field_validator("strip_prefix")
+    @classmethod
+    def _starts_the_path(cls, prefix: str | None, info: ValidationInfo) -> str | None:
+        if prefix is None or "path" not in info.data:
+            return prefix
+        cut, path = parse_pattern(prefix), parse_pattern(info.data["path"])
+        if not isinstance(cut, Pattern) or not cut.exact or cut.shape[-1] == "":
+            raise ValueError("must be plain segments without a slash at the end, such as /api")
+        if isinstance(path, Pattern) and path.shape[: len(cut.shape)] != cut.shape:
+            raise ValueError("must be the first segments of the route's path")
+        return prefix
+
+    @field_validator("rewrite")
+    @classmethod
+    def _can_be_filled(cls, rewrite: str | None, info: ValidationInfo) -> str | None:
+        if rewrite is None or "path" not in info.data:
+            return rewrite
+        if info.data.get("strip_prefix"):
+            raise ValueError("can't be combined with strip_prefix: write the whole path here")
+        new, path = parse_pattern(rewrite), parse_pattern(info.data["path"])
+        if isinstance(new, str):
+            raise ValueError(new)
+        assert isinstance(path, Pattern), "path is validated before"
+        if unknown := set(new.names) - set(path.names):
+            raise ValueError(f"uses {', '.join(sorted(unknown))}, which the route's path does not name")
+        if new.rest and not path.rest:
+            raise ValueError("ends in /*, so the route's path must end in /* too")
+        return rewrite
+
+    @field_validator("set_headers")
+    @classmethod
+    def _may_be_set(cls, headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        for name, value in headers.items():
+            if name.lower() in OURS:
+                raise ValueError(f"{name} is the gateway's own to set")
+            text = value.get_secret_value()
+            if not text.isascii() or not text.isprintable() or text != text.strip():
+                raise ValueError(f"the value of {name} must be printable ASCII without spaces at its ends")
+        return headers
+
+    def retry_for(self, method: str) -> RetryClass:
+        """The route's retry class, else the one DESIGN 4 gives the method."""
+        return self.retry or (RetryClass.SAFE if method in SAFE_METHODS else RetryClass.UNSENT)
+
+    def header_pairs(self) -> list[tuple[bytes, bytes]]:
+        """`set_headers` as they go on the wire."""
+        return [(n.encode(), value.get_secret_value().encode()) for n, value in self.set_headers.items()]
+
+
+CHAT_SERVICES: dict[str, dict[str, object]] = {
+    "auth": {"strategy": "least_connections"},
+    "matching": {
+        "strategy": "round_robin",
+        "timeouts": {"connect_s": 1, "first_byte_s": 10, "idle_s": 30, "total_s": 60},
+    },
+}
+CHAT_ROUTES: list[dict[str, object]] = [
+    {"path": "/register", "methods": ["POST"], "service": "auth", "access": "public", "retry": "unsent"},
+    {"path": "/login", "methods": ["POST"], "service": "auth", "access": "public", "retry": "unsent"},
+    {"path": "/token_login", "methods": ["POST"], "service": "auth", "access": "public", "retry": "safe"},
+    {"path": "/token_check", "methods": ["GET"], "service": "auth", "access": "public", "retry": "safe"},
+    {"path": "/matching", "methods": ["POST"], "service": "matching", "access": "user", "retry": "unsent"},
+]
+
+
+def chat_services() -> dict[str, ServiceSettings]:
+    return {name: ServiceSettings.model_validate(service) for name, service in CHAT_SERVICES.items()}
+
+
+def chat_routes() -> tuple[RouteSettings, ...]:
+    return tuple(RouteSettings.model_validate(route) for route in CHAT_ROUTES)

@@ -1,0 +1,187 @@
+"""The kinds of values that settings are made of, each with a message that says what to write.
+
+Rules of this file: a validator gets one value and raises `ValueError` with words that follow a key path
+("listen.port: …"). It never quotes the value of a secret.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    SecretStr,
+    WithJsonSchema,
+)
+
+from gateway.target import split_host
+
+SERVICE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+"""Checked before a name is used for anything: a crafted one could leave its place in a URL."""
+
+MIN_SECRET_BYTES = 32
+"""HS256 makes 32-byte signatures; a shorter key is easier to guess than a signature (RFC 7518, 3.2)."""
+
+Network = IPv4Network | IPv6Network
+
+
+class Section(BaseModel):
+    """The base of every level: frozen, unknown keys refused, defaults as valid as what is written."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`known: a, b`, after the nearest of them if one is near."""
+    names = sorted(known)
+    near = get_close_matches(name.lower(), names, n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    return f"{hint}known: {', '.join(names) or 'none'}"
+
+
+def one_of(table: Iterable[str], word: str) -> Any:
+    """A name of a table. The table is also the schema's enum, so a new entry is known everywhere."""
+    known = tuple(table)
+
+    def check(name: str) -> str:
+        if name not in known:
+            raise ValueError(f"{name!r} is no {word}; {did_you_mean(name, known)}")
+        return name
+
+    return Annotated[str, AfterValidator(check), WithJsonSchema({"type": "string", "enum": sorted(known)})]
+
+
+def _no_bool(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("must be a number, not true or false")
+    return value
+
+
+def _matching(pattern: re.Pattern[str], message: str) -> Callable[[str], str]:
+    def check(text: str) -> str:
+        if not pattern.fullmatch(text):
+            raise ValueError(message)
+        return text
+
+    return check
+
+
+def _empty_is_unset(value: object) -> object:
+    """`${NAME:-}` of an unset variable is empty text: nobody has set it."""
+    return None if value == "" else value
+
+
+def _network(value: object) -> Network:
+    if isinstance(value, IPv4Network | IPv6Network):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("must be a network such as 10.0.0.0/8")
+    try:
+        return ip_network(value)
+    except ValueError:
+        pass
+    try:
+        meant = ip_network(value, strict=False)
+    except ValueError:
+        raise ValueError(f"{value!r} is no network: write 10.0.0.0/8 or ::1/128") from None
+    raise ValueError(f"{value!r} has bits set behind its mask; did you mean {meant}?")
+
+
+def _address(value: str) -> str:
+    found = split_host(value)
+    if found is None or found[1] is None:
+        raise ValueError("must be host:port, such as 127.0.0.1:8500")
+    return value
+
+
+def _instance_url(value: str) -> str:
+    fix = "must be http://host:port with nothing behind the port"
+    try:
+        url = urlsplit(value)
+    except ValueError:
+        raise ValueError(fix) from None
+    found = split_host(url.netloc)
+    if url.scheme not in ("http", "https") or url.path or url.query or url.fragment:
+        raise ValueError(fix)
+    if found is None or found[1] is None:
+        raise ValueError(fix)
+    return value
+
+
+def _origin(value: str) -> str:
+    if value == "*":
+        return value
+    scheme, _, authority = value.partition("://")
+    if scheme not in ("http", "https") or split_host(authority) is None or authority != authority.lower():
+        raise ValueError(f"{value!r} is no origin: write https://example.org (no path, lower case) or *")
+    return value
+
+
+def _long_enough(secret: SecretStr) -> SecretStr:
+    size = len(secret.get_secret_value().encode())
+    if size < MIN_SECRET_BYTES:
+        raise ValueError(f"is {size} bytes long and must have at least {MIN_SECRET_BYTES}")
+    return secret
+
+
+def _some(values: tuple[object, ...]) -> tuple[object, ...]:
+    if not values:
+        raise ValueError("must name at least one")
+    return values
+
+
+NotEmpty = AfterValidator(_some)
+"""`Field(min_length=1)` counts what is valid, so it blames a list for each bad element again."""
+
+Seconds = Annotated[float, BeforeValidator(_no_bool), Field(gt=0, le=86_400)]
+SecondsOrZero = Annotated[float, BeforeValidator(_no_bool), Field(ge=0, le=86_400)]
+Count = Annotated[int, BeforeValidator(_no_bool), Field(ge=1, le=10**9)]
+CountOrZero = Annotated[int, BeforeValidator(_no_bool), Field(ge=0, le=10**9)]
+Bytes = Annotated[int, BeforeValidator(_no_bool), Field(ge=0, le=2**40)]
+Port = Annotated[int, BeforeValidator(_no_bool), Field(ge=0, le=65_535)]
+
+Name = Annotated[
+    str,
+    AfterValidator(
+        _matching(
+            SERVICE_NAME,
+            "must be 1 to 128 letters, digits, dots, hyphens or underscores, a letter or digit first",
+        )
+    ),
+]
+Header = Annotated[
+    str,
+    AfterValidator(_matching(re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}"), "must be a header's name")),
+]
+Method = Annotated[
+    str,
+    AfterValidator(
+        _matching(
+            re.compile(r"(?!CONNECT$|TRACE$)[A-Z][A-Z0-9_-]{0,31}"),
+            "must be a method in capitals, such as GET; CONNECT and TRACE are never carried",
+        )
+    ),
+]
+Cidr = Annotated[
+    Network,
+    PlainValidator(_network),
+    PlainSerializer(str, return_type=str),
+    WithJsonSchema({"type": "string", "examples": ["10.0.0.0/8", "::1/128"]}),
+]
+Address = Annotated[str, AfterValidator(_address)]
+InstanceUrl = Annotated[str, AfterValidator(_instance_url)]
+Origin = Annotated[str, AfterValidator(_origin)]
+Text = Annotated[str | None, BeforeValidator(_empty_is_unset)]
+Secret = Annotated[SecretStr | None, BeforeValidator(_empty_is_unset)]
+LongSecret = Annotated[
+    Annotated[SecretStr, AfterValidator(_long_enough)] | None, BeforeValidator(_empty_is_unset)
+]
