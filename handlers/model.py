@@ -35,6 +35,9 @@ class Known:
     """Passing in the registry (a suspect counts as passing)."""
     draining: bool = False
     """In maintenance: keeps its clients, gets no new ones."""
+    speaks: bool = False
+    """Its process runs the SDK, so it gets nobody before it has said hello: only a hello tells the
+    incarnation that a ticket must name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,8 @@ class Report:
     connections: int
     confirmed: tuple[Jti, ...] = ()
     closed: tuple[Jti, ...] = ()
+    leaving: bool = False
+    """The process is stopping: it keeps its clients for a moment and wants no new ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +80,10 @@ class SeatRequest:
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """A reservation: guaranteed until `guaranteed_until`, counted until `held_until`."""
+    """A reservation: guaranteed until `guaranteed_until`, counted until `held_until`.
+
+    `now` is the store's time of this answer: differences to it are durations, which hold on any clock.
+    """
 
     jti: Jti
     uid: Uid
@@ -86,6 +94,10 @@ class Seat:
     path: str
     guaranteed_until: float
     held_until: float
+    ticket_until: float
+    """End of the ticket. A repeated answer for one seat has the same, so that no second ticket of a
+    `jti` outlives the handler's memory of the first."""
+    now: float
     load: int
     """Connections plus held seats of that handler, this seat included."""
     sequence: int

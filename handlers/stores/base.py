@@ -3,7 +3,7 @@
 Raises `StoreUnreachable` and nothing else when the store can't be asked.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -68,6 +68,8 @@ class Store(Protocol):
 
 
 class OpenStore(Protocol):
-    """The type of every module's `open_store`."""
+    """The type of every module's `open_store`. `clock` replaces the store's own clock (in tests)."""
 
-    def __call__(self, pool: PoolSettings, url: str) -> AbstractAsyncContextManager[Store]: ...
+    def __call__(
+        self, pool: PoolSettings, url: str, *, clock: Callable[[], float] | None = None
+    ) -> AbstractAsyncContextManager[Store]: ...

@@ -1,0 +1,88 @@
+"""The handler's own gate: its capacity, and each ticket once.
+
+Rules of this file: it is the last word on the capacity, whatever any store believes, and it works
+alone when no gateway answers. `present` takes a place before anybody waits for anything, so twenty
+copies of one ticket at the same moment are one admission and nineteen replays.
+"""
+
+from enum import Enum
+
+from handlers.closing import Refusal, TurnedAway
+from handlers.deadlines import Deadlines
+from handlers.model import Jti
+from handlers.ticket import LEEWAY_S, TicketClaims
+
+GUARD_S = 2.0
+"""So long before the end of its guarantee a ticket is treated as late: the store is asked, and a seat
+that is still held says yes. It covers a report on its way for a second and clocks a second apart,
+without which the store could give a seat away that this process has just filled."""
+
+KEEP_S = LEEWAY_S + 3.0
+"""A used ticket is remembered for so long after its end; two answers for one seat may differ by a
+second of rounding."""
+
+
+class Entry(Enum):
+    ADMITTED = "admitted"
+    ASK = "ask"
+    """A place is kept, and the store must say whether it may be taken."""
+
+
+class AdmissionLedger:
+    """`memory` bounds the used tickets that are remembered."""
+
+    def __init__(self, capacity: int, memory: int | None = None) -> None:
+        self.capacity = capacity
+        self.draining = False
+        self._memory = memory or max(10_000, 16 * capacity)
+        self._used: Deadlines[Jti] = Deadlines()
+        self._admitted: set[Jti] = set()
+        self._asking: set[Jti] = set()
+
+    @property
+    def connections(self) -> int:
+        """Admitted and not gone: what is reported."""
+        return len(self._admitted)
+
+    def present(self, claims: TicketClaims, now: float) -> Entry | TurnedAway:
+        """Judges a verified ticket, and uses it up unless it is turned away for want of room.
+
+        Keyed on the `jti`: two spellings of one token are one ticket.
+        """
+        for _ in self._used.due(now):
+            pass
+        if claims.jti in self._used:
+            return TurnedAway(Refusal.REPLAYED)
+        if self.draining:
+            return TurnedAway(Refusal.DRAINING)
+        if len(self._used) >= self._memory:
+            return TurnedAway(Refusal.BUSY)
+        if len(self._admitted) + len(self._asking) >= self.capacity:
+            return TurnedAway(Refusal.FULL)
+        self._used.set(claims.jti, claims.expires_at + KEEP_S)
+        if claims.degraded or now >= claims.guaranteed_until - GUARD_S:
+            self._asking.add(claims.jti)
+            return Entry.ASK
+        self._admitted.add(claims.jti)
+        return Entry.ADMITTED
+
+    def answered(self, jti: Jti, *, room: bool | None) -> TurnedAway | None:
+        """The store's answer to an `ASK`; `None` when no gateway could be reached: the place counts."""
+        self._asking.remove(jti)
+        if room is False:
+            return TurnedAway(Refusal.FULL)
+        self._admitted.add(jti)
+        return None
+
+    def leave(self, jti: Jti) -> bool:
+        """Gives the place back, asked or admitted. True if it was an admitted connection."""
+        self._asking.discard(jti)
+        admitted = jti in self._admitted
+        self._admitted.discard(jti)
+        return admitted
+
+    def __repr__(self) -> str:
+        return (
+            f"<AdmissionLedger: {len(self._admitted)} of {self.capacity}, {len(self._asking)} asking,"
+            f" {len(self._used)} used tickets{', draining' if self.draining else ''}>"
+        )

@@ -1,0 +1,39 @@
+"""When a client should come back after its connection is lost.
+
+Clients hold this before anything breaks, so it works for a handler that dies without a word: they
+come back spread over the time that the rest of the fleet needs to take them in (ALLOCATION 2.7).
+"""
+
+from dataclasses import dataclass
+
+ACCEPTS_PER_S = 200.0
+"""Joins per second that one handler takes without its clients noticing: a safe figure for Python."""
+FIRST_MIN_S, FIRST_MAX_S = 1.0, 60.0
+"""Under a second is no spreading; over a minute no user waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """The first try after a uniformly random time in `first_s`; then full jitter over a doubling base."""
+
+    first_s: float
+    base_s: float = 1.0
+    cap_s: float = 30.0
+
+    def body(self) -> dict[str, object]:
+        """As clients get it, in milliseconds."""
+        return {
+            "first_ms": [0, round(self.first_s * 1000)],
+            "base_ms": round(self.base_s * 1000),
+            "cap_ms": round(self.cap_s * 1000),
+            "jitter": "full",
+        }
+
+
+def advise(connections: int, handlers: int, accepts_per_s: float = ACCEPTS_PER_S) -> Advice:
+    """For the clients of a handler with that many connections, in a fleet of so many handlers.
+
+    If it dies, the others take its clients; a handler alone must take them itself, restarted.
+    """
+    others = max(1, handlers - 1)
+    return Advice(first_s=min(FIRST_MAX_S, max(FIRST_MIN_S, connections / (others * accepts_per_s))))

@@ -1,0 +1,87 @@
+"""What the gateway answers clients and handler processes, and the JSON of it.
+
+Shapes of ALLOCATION 2.2 and 2.10: `GET /get_websocket_handler`, `POST /handlers/register` and `report`.
+"""
+
+from base64 import urlsafe_b64encode
+from dataclasses import dataclass
+
+from handlers.advice import Advice
+from handlers.model import HandlerId, Jti, PoolSettings
+from handlers.ticket import ALGORITHM, HandlerKey
+
+REPORT_S = 1.0
+"""A handler reports at least so often; three may get lost before it counts as dead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A seat, as its client gets it. `jti` is for `Allocator.cancel`, should the answer not get through."""
+
+    handler_id: HandlerId
+    url: str
+    websocket_url: str
+    ticket: str
+    ticket_expires_in: int
+    guaranteed_for: int
+    session_id: str
+    advice: Advice
+    jti: Jti
+
+    def body(self) -> dict[str, object]:
+        """The 200 answer. Its first two fields are the chat gateway's own."""
+        return {
+            "websocket_handler_url": self.url,
+            "handler_id": self.handler_id,
+            "websocket_url": self.websocket_url,
+            "ticket": self.ticket,
+            "ticket_expires_in": self.ticket_expires_in,
+            "guaranteed_for": self.guaranteed_for,
+            "session_id": self.session_id,
+            "reconnect": self.advice.body(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class HelloAnswer:
+    """What a handler process needs to work: its keys, the pool's times, advice for its clients."""
+
+    key: HandlerKey
+    previous: tuple[HandlerKey, ...]
+    audience: str
+    issuer: str
+    pool: PoolSettings
+    advice: Advice
+
+    def body(self) -> dict[str, object]:
+        return {
+            "ticket": self._key(self.key),
+            "previous": [self._key(key) for key in self.previous],
+            "report_s": min(REPORT_S, self.pool.dead_after_s / 3),
+            "dead_after_s": self.pool.dead_after_s,
+            "reconnect": self.advice.body(),
+            "pool": {
+                "name": self.pool.name,
+                "guaranteed_s": self.pool.guaranteed_s,
+                "ticket_s": self.pool.ticket_s,
+            },
+        }
+
+    def _key(self, key: HandlerKey) -> dict[str, object]:
+        return {
+            "kid": key.kid,
+            "key": urlsafe_b64encode(key.key).rstrip(b"=").decode(),
+            "algorithm": ALGORITHM,
+            "audience": self.audience,
+            "issuer": self.issuer,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ReportAnswer:
+    draining: bool
+    """The handler is to refuse new clients."""
+    advice: Advice
+
+    def body(self) -> dict[str, object]:
+        return {"draining": self.draining, "reconnect": self.advice.body()}

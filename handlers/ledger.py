@@ -1,0 +1,337 @@
+"""Who holds which seat: the pure heart of allocation, and the oracle for every store.
+
+Rules of this file:
+
+* A handler's count is what it last reported, whole; nothing is ever added to it or taken from it.
+  Load = reported connections + held seats, and held seats are the length of a set.
+* What gets lost errs to counting too much: a seat is held until its confirmation or its hold's end,
+  and the hold outlives the guarantee by the time in which a death is noticed (ALLOCATION 1.4).
+* Time is an argument and never runs backwards in here. Whatever has run out is settled at the start
+  of every call, so no answer depends on somebody sweeping.
+"""
+
+from collections.abc import Iterable
+
+from handlers.deadlines import Deadlines
+from handlers.model import (
+    Admin,
+    Epoch,
+    HandlerId,
+    HandlerState,
+    Hello,
+    Jti,
+    Known,
+    Located,
+    PoolSettings,
+    Report,
+    ReportRefusal,
+    ReportRefused,
+    Seat,
+    SeatRefusal,
+    SeatRefused,
+    SeatRequest,
+    Uid,
+)
+from handlers.placement import Order
+from handlers.roster import HandlerRecord, Listing
+from handlers.seat_life import UNCONFIRMED, SeatEvent, SeatState
+from handlers.seats import NOBODY, SeatBook, SeatRecord
+
+RETRY_WHEN_FULL_S = 5.0
+"""When no hold is there to run out: seats come free when clients leave, and nobody knows when."""
+
+
+class SeatLedger:
+    """The seats of one pool."""
+
+    def __init__(self, pool: PoolSettings) -> None:
+        self._pool = pool
+        self._handlers: dict[HandlerId, HandlerRecord] = {}
+        self._seats = SeatBook()
+        self._order = Order()
+        self._full: set[HandlerId] = set()
+        self._silence: Deadlines[HandlerId] = Deadlines()
+        self._sequence = 0
+        self._index = -1
+        self._now = float("-inf")
+
+    # --- clients ---------------------------------------------------------------------------------
+
+    def reserve(self, request: SeatRequest, now: float) -> Seat | SeatRefused:
+        """Reserves a seat at the least loaded handler that may get clients and has room."""
+        now = self._settle(now)
+        if (repeated := self._repeated(request)) is not None:
+            repeated.shared = True
+            return self._seat(repeated)
+        self._make_way(request.uid)
+        chosen = self._order.first(request.exclude, request.last)
+        if chosen is None:
+            return self._refusal(request.exclude, now)
+        self._sequence += 1
+        handler = self._handlers[chosen]
+        handler.allocated = self._sequence
+        seat = SeatRecord(
+            jti=request.jti,
+            uid=request.uid,
+            handler=chosen,
+            epoch=handler.epoch,
+            guaranteed_until=now + self._pool.guaranteed_s,
+            held_until=now + self._pool.hold_s,
+            ticket_until=now + self._pool.ticket_s,
+            client_id=request.client_id,
+            sequence=self._sequence,
+        )
+        self._seats.add(seat)
+        self._place(handler)
+        return self._seat(seat)
+
+    def cancel(self, jti: Jti, now: float) -> bool:
+        """Gives an unconfirmed seat back. A seat that was given out twice stays held until it runs out."""
+        self._settle(now)
+        seat = self._seats.get(jti)
+        if seat is None or seat.state not in UNCONFIRMED or seat.shared:
+            return False
+        self._cancel(seat)
+        return True
+
+    def locate(self, uid: Uid, now: float) -> Located | None:
+        """Where that user connected last; else where a seat waits for them."""
+        self._settle(now)
+        user = self._seats.user(uid)
+        if user is None:
+            return None
+        for seat in reversed(user.active.values()):
+            if not self._handlers[seat.handler].silent:
+                return self._located(seat, connected=True)
+        newest = max((*user.unconfirmed.values(), *user.active.values()), key=lambda seat: seat.sequence)
+        return self._located(newest, connected=False)
+
+    # --- handler processes -----------------------------------------------------------------------
+
+    def hello(self, hello: Hello, now: float) -> ReportRefused | None:
+        """A process introduces itself. A higher epoch is a new incarnation and voids every older seat.
+
+        The same epoch again describes it anew. Such a hello may be late or doubled and has no
+        sequence, so its count is only believed upwards; the next report sets it right.
+        """
+        now = self._settle(now)
+        handler = self._handlers.get(hello.id)
+        if handler is None:
+            handler = HandlerRecord(hello.id, hello.url, hello.path, hello.capacity, hello.weight)
+            self._handlers[hello.id] = handler
+        if hello.epoch < handler.epoch:
+            return ReportRefused(ReportRefusal.STALE_EPOCH)
+        if hello.epoch > handler.epoch:
+            self._seats.lose(hello.id)
+            handler.begin(hello)
+        handler.describe(hello)
+        handler.connections = max(handler.connections, hello.connections)
+        self._settle_jtis(handler, hello.known, SeatEvent.CONFIRM)
+        self._heard(handler, now)
+        return None
+
+    def report(self, report: Report, now: float) -> ReportRefused | None:
+        """Counts, confirmations, releases and heartbeat in one.
+
+        A report with an old sequence changes nothing at all, not even the heartbeat: what it says of
+        tickets is in the later one too, because a process repeats it until it is acknowledged.
+        """
+        now = self._settle(now)
+        handler = self._handlers.get(report.id)
+        if handler is None or handler.epoch < report.epoch:
+            return ReportRefused(ReportRefusal.UNKNOWN_HANDLER)
+        if handler.epoch > report.epoch:
+            return ReportRefused(ReportRefusal.STALE_EPOCH)
+        if report.seq <= handler.seq:
+            return None
+        handler.seq, handler.connections = report.seq, report.connections
+        handler.leaving = report.leaving
+        self._settle_jtis(handler, report.confirmed, SeatEvent.CONFIRM)
+        self._settle_jtis(handler, report.closed, SeatEvent.CLOSE)
+        self._heard(handler, now)
+        return None
+
+    def admit_late(self, handler: HandlerId, epoch: Epoch, jti: Jti, now: float) -> bool:
+        """Whether a ticket whose guarantee has passed still finds room; it then holds a seat again.
+
+        The handler has checked the ticket, so a `jti` that is not known here (the store was lost
+        since) is as good as any.
+        """
+        now = self._settle(now)
+        record = self._handlers.get(handler)
+        if record is None or epoch == 0 or record.epoch != epoch or record.closed() is not None:
+            return False
+        seat = self._seats.get(jti)
+        if seat is not None and (not _belongs(seat, record) or seat.state not in UNCONFIRMED):
+            return False
+        counted = seat is not None and seat.state is SeatState.RESERVED
+        if not counted and self._load(record) >= record.capacity:
+            return False
+        held_until = now + self._pool.hold_s
+        if seat is None:
+            self._seats.add(SeatRecord(jti, NOBODY, handler, epoch, now, held_until, held_until))
+        else:
+            # Its ticket is in use: from now on a repeated request needs another seat.
+            seat.client_id, seat.held_until = None, held_until
+            self._seats.apply(seat, SeatEvent.ADMIT)
+        self._place(record)
+        return True
+
+    # --- operators and the registry --------------------------------------------------------------
+
+    def sync(self, index: int, known: Iterable[Known], now: float) -> None:
+        """The registry's whole view of the pool; ignored unless `index` is newer than the last."""
+        self._settle(now)
+        if index <= self._index:
+            return
+        self._index = index
+        listed = set()
+        for entry in known:
+            listed.add(entry.id)
+            handler = self._handlers.get(entry.id)
+            if handler is None:
+                handler = HandlerRecord(entry.id, entry.url, entry.path, self._pool.capacity, entry.weight)
+                self._handlers[entry.id] = handler
+            handler.list_as(entry, self._pool.capacity)
+            self._place(handler)
+        for handler in self._handlers.values():
+            if handler.id not in listed and handler.listing is not Listing.NEVER:
+                handler.listing = Listing.DELISTED
+                self._place(handler)
+        self._forget()
+
+    def drain(self, handler: HandlerId, *, draining: bool, now: float) -> bool:
+        """What the operator wants of a handler. False for one that nobody knows."""
+        self._settle(now)
+        record = self._handlers.get(handler)
+        if record is None:
+            return False
+        record.admin = Admin.DRAINING if draining else Admin.UP
+        self._place(record)
+        return True
+
+    def handler_gone(self, handler: HandlerId) -> int:
+        """Forgets a handler for good; returns how many seats were lost with it."""
+        if self._handlers.pop(handler, None) is None:
+            return 0
+        self._order.remove(handler)
+        self._full.discard(handler)
+        self._silence.discard(handler)
+        return self._seats.lose(handler)
+
+    def expire(self, now: float) -> int:
+        """Settles what has run out without waiting for the next request; returns the seats it freed."""
+        held = sum(map(self._seats.held, self._handlers))
+        self._settle(now)
+        self._forget()
+        return held - sum(map(self._seats.held, self._handlers))
+
+    def states(self, now: float) -> tuple[HandlerState, ...]:
+        """Every handler as it stands, by id."""
+        now = self._settle(now)
+        return tuple(
+            handler.seen(self._seats.held(name), now) for name, handler in sorted(self._handlers.items())
+        )
+
+    # --- one thing each --------------------------------------------------------------------------
+
+    def _settle(self, now: float) -> float:
+        """Ends what has run out by `now`, and returns the time to go on with."""
+        self._now = now = max(now, self._now)
+        touched = set()
+        for jti in self._seats.holds.due(now):
+            if (seat := self._seats.get(jti)) is not None:
+                touched.add(seat.handler)
+                self._seats.apply(seat, SeatEvent.HOLD_ENDS)
+        for jti in self._seats.tickets.due(now):
+            if (seat := self._seats.get(jti)) is not None:
+                self._seats.apply(seat, SeatEvent.TICKET_ENDS)
+        for name in self._silence.due(now):
+            handler = self._handlers[name]
+            assert handler.heard_at is not None
+            if now < (dead_at := handler.heard_at + self._pool.dead_after_s):
+                self._silence.set(name, dead_at)
+            else:
+                handler.silent = True
+                touched.add(name)
+        for name in touched:
+            self._place(self._handlers[name])
+        return now
+
+    def _heard(self, handler: HandlerRecord, now: float) -> None:
+        handler.heard_at = now
+        handler.silent = False
+        # One entry per handler is enough: when it comes due, `_settle` looks at `heard_at` again.
+        if handler.id not in self._silence:
+            self._silence.set(handler.id, now + self._pool.dead_after_s)
+        self._place(handler)
+
+    def _place(self, handler: HandlerRecord) -> None:
+        """Puts a handler where its state belongs: in the order, among the full, or nowhere."""
+        load = self._load(handler)
+        closed = handler.closed() is not None
+        if closed or load >= handler.capacity:
+            self._order.remove(handler.id)
+        else:
+            self._order.put(handler.id, load, handler.weight, handler.allocated)
+        if not closed and load >= handler.capacity:
+            self._full.add(handler.id)
+        else:
+            self._full.discard(handler.id)
+
+    def _load(self, handler: HandlerRecord) -> int:
+        return handler.connections + self._seats.held(handler.id)
+
+    def _repeated(self, request: SeatRequest) -> SeatRecord | None:
+        """The seat that an earlier request of the same client got, while that is held and wanted."""
+        user = self._seats.user(request.uid) if request.client_id is not None else None
+        for seat in reversed(user.unconfirmed.values()) if user is not None else ():
+            if seat.client_id != request.client_id or seat.state is not SeatState.RESERVED:
+                continue
+            if seat.handler not in request.exclude and self._handlers[seat.handler].closed() is None:
+                return seat
+        return None
+
+    def _make_way(self, uid: Uid) -> None:
+        """At the user's limit, the oldest unconfirmed seat is replaced: nobody can hoard."""
+        user = self._seats.user(uid)
+        if user is not None and len(user.unconfirmed) >= self._pool.seats_per_user:
+            self._cancel(min(user.unconfirmed.values(), key=lambda seat: seat.sequence))
+
+    def _cancel(self, seat: SeatRecord) -> None:
+        self._seats.apply(seat, SeatEvent.CANCEL)
+        self._place(self._handlers[seat.handler])
+
+    def _settle_jtis(self, handler: HandlerRecord, jtis: Iterable[Jti], event: SeatEvent) -> None:
+        """A process speaks for its own seats only; of others, and of unknown ones, nothing changes."""
+        for jti in jtis:
+            seat = self._seats.get(jti)
+            if seat is not None and _belongs(seat, handler):
+                self._seats.apply(seat, event)
+
+    def _refusal(self, exclude: frozenset[HandlerId], now: float) -> SeatRefused:
+        if all(name in exclude for name in self._full):
+            return SeatRefused(SeatRefusal.NO_HANDLERS, self._pool.dead_after_s)
+        hold_ends = self._seats.holds.earliest()
+        wait_s = RETRY_WHEN_FULL_S if hold_ends is None else hold_ends - now
+        return SeatRefused(SeatRefusal.NO_CAPACITY, wait_s)
+
+    def _forget(self) -> None:
+        for name in [h.id for h in self._handlers.values() if h.forgettable(self._now)]:
+            self.handler_gone(name)
+
+    def _seat(self, seat: SeatRecord) -> Seat:
+        handler = self._handlers[seat.handler]
+        return seat.seen(handler.url, handler.path, self._load(handler), self._now)
+
+    def _located(self, seat: SeatRecord, *, connected: bool) -> Located:
+        url = self._handlers[seat.handler].url
+        return Located(seat.uid, seat.handler, seat.epoch, url, connected)
+
+    def __repr__(self) -> str:
+        return f"<SeatLedger: {len(self._handlers)} handlers, {self._seats!r}, {self._order!r}>"
+
+
+def _belongs(seat: SeatRecord, handler: HandlerRecord) -> bool:
+    """Whether the seat is this incarnation's: an older one's tickets are void."""
+    return seat.handler == handler.id and seat.epoch == handler.epoch

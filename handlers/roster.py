@@ -1,0 +1,135 @@
+"""One handler as the ledger keeps it, and whether it may get a client.
+
+Three opinions live in three fields and never overwrite each other: what the operator wants (`admin`),
+what the process says (`leaving`, `heard_at`, its counts) and what the registry says (`listing`). With
+one field for all, a heartbeat would bring a drained handler back.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from handlers.model import Admin, Epoch, HandlerId, HandlerState, Hello, Known
+
+FORGET_AFTER_S = 60.0
+"""A handler that is in no registry and silent for so long is forgotten, so that ids can't pile up."""
+
+
+class Listing(StrEnum):
+    """What the registry says of a handler."""
+
+    NEVER = "never"
+    """Not listed so far: its own hello is proof enough (it may be faster than the registry)."""
+    PASSING = "passing"
+    FAILING = "failing"
+    MAINTENANCE = "maintenance"
+    DELISTED = "delisted"
+    """Was listed and is no more: it has deregistered, which is how a process says goodbye."""
+
+
+class Closed(StrEnum):
+    """Why a handler gets nobody, apart from being full. `HandlerState.why_not` shows it."""
+
+    DRAINING = "draining"
+    LEAVING = "leaving"
+    MAINTENANCE = "maintenance"
+    DELISTED = "delisted"
+    NOT_PASSING = "not_passing"
+    NO_HELLO = "no_hello"
+    SILENT = "silent"
+
+
+FULL = "full"
+
+_BY_LISTING = {
+    Listing.FAILING: Closed.NOT_PASSING,
+    Listing.MAINTENANCE: Closed.MAINTENANCE,
+    Listing.DELISTED: Closed.DELISTED,
+}
+
+
+@dataclass(slots=True)
+class HandlerRecord:
+    """Mutable; owned by one ledger. `epoch` 0 means: never introduced itself."""
+
+    id: HandlerId
+    url: str
+    path: str
+    capacity: int
+    weight: int
+    epoch: Epoch = 0
+    seq: int = 0
+    connections: int = 0
+    """As last reported; 0 for a handler that does not report."""
+    heard_at: float | None = None
+    silent: bool = False
+    """A handler that has introduced itself has not reported for `dead_after_s`."""
+    leaving: bool = False
+    admin: Admin = Admin.UP
+    listing: Listing = Listing.NEVER
+    speaks: bool = False
+    allocated: int = 0
+    """Number of the pool's last allocation here."""
+
+    def closed(self) -> Closed | None:
+        """Why it gets no clients however empty it is, `None` when it may get some."""
+        if self.admin is Admin.DRAINING:
+            return Closed.DRAINING
+        if self.leaving:
+            return Closed.LEAVING
+        if (closed := _BY_LISTING.get(self.listing)) is not None:
+            return closed
+        if self.epoch == 0 and self.speaks:
+            return Closed.NO_HELLO
+        return Closed.SILENT if self.silent else None
+
+    def describe(self, hello: Hello) -> None:
+        """Takes over what the process says of itself."""
+        self.url, self.path = hello.url, hello.path
+        self.capacity, self.weight = hello.capacity, hello.weight
+
+    def begin(self, hello: Hello) -> None:
+        """A new incarnation: its counts start anew, and a drain of the one before is over.
+
+        The first hello of all is no restart that anybody saw, so it leaves a drain alone.
+        """
+        if self.epoch:
+            self.admin = Admin.UP
+        if self.listing is Listing.DELISTED:
+            self.listing = Listing.NEVER
+        self.epoch, self.seq = hello.epoch, 0
+        self.connections = hello.connections
+        self.leaving = False
+
+    def list_as(self, known: Known, capacity: int) -> None:
+        """Takes over what the registry says. The process's own hello is fresher than its copy there."""
+        if known.draining:
+            self.listing = Listing.MAINTENANCE
+        else:
+            self.listing = Listing.PASSING if known.healthy else Listing.FAILING
+        self.speaks = known.speaks
+        if self.epoch == 0:
+            self.url, self.path, self.weight = known.url, known.path, known.weight
+            self.capacity = known.capacity or capacity
+
+    def forgettable(self, now: float) -> bool:
+        """Whether neither the registry nor the process speaks for it any more."""
+        if self.listing not in (Listing.NEVER, Listing.DELISTED):
+            return False
+        return self.heard_at is None or now - self.heard_at >= FORGET_AFTER_S
+
+    def seen(self, held: int, now: float) -> HandlerState:
+        """What operators and metrics get to see."""
+        closed = self.closed()
+        full = self.connections + held >= self.capacity
+        return HandlerState(
+            id=self.id,
+            url=self.url,
+            epoch=self.epoch,
+            capacity=self.capacity,
+            connections=self.connections,
+            held=held,
+            admin=self.admin,
+            eligible=closed is None and not full,
+            why_not=closed.value if closed is not None else FULL if full else "",
+            last_report_age_s=None if self.heard_at is None else now - self.heard_at,
+        )

@@ -1,0 +1,44 @@
+"""Expires holds while nobody asks for seats, so that what operators see is true then too.
+
+Allocation never depends on it: the store settles what has run out at the start of every call.
+"""
+
+import asyncio
+from types import TracebackType
+
+import structlog
+
+from handlers.runtime.allocator import Allocator
+from handlers.stores.base import StoreUnreachable
+from registry.runtime.tasks import Tasks
+
+log = structlog.get_logger()
+
+
+class Sweeper:
+    """Async context manager: sweeps every `period_s` while it is open."""
+
+    def __init__(self, allocator: Allocator, *, period_s: float = 1.0) -> None:
+        self._allocator = allocator
+        self._period_s = period_s
+        self._tasks = Tasks(self._died)
+
+    async def __aenter__(self) -> "Sweeper":
+        self._tasks.start("seat sweeper", self._run())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._tasks.close()
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(self._period_s)
+            try:
+                await self._allocator.sweep()
+            except StoreUnreachable:
+                log.warning("sweep_skipped", reason="store_unreachable")
+
+    def _died(self, name: str, error: BaseException) -> None:
+        log.error("task_died", task=name, reason=repr(error))

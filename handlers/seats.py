@@ -1,0 +1,142 @@
+"""All live seats, findable by ticket, by user and by handler.
+
+`SeatBook.apply` is the only way a seat changes its state, so the indexes can't disagree with it:
+a seat leaves the indexes of its old state and enters those of its new one.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from handlers.deadlines import Deadlines
+from handlers.model import Epoch, HandlerId, Jti, Seat, Uid
+from handlers.seat_life import OVER, SeatEvent, SeatState, step
+
+NOBODY = Uid("")
+"""The user of a seat that this store has no record of (a late ticket after the store was lost)."""
+
+
+@dataclass(slots=True)
+class SeatRecord:
+    """Mutable; changed only by its `SeatBook`."""
+
+    jti: Jti
+    uid: Uid
+    handler: HandlerId
+    epoch: Epoch
+    guaranteed_until: float
+    held_until: float
+    ticket_until: float
+    client_id: str | None = None
+    sequence: int = 0
+    shared: bool = False
+    """Given out twice, to repeats of one request: an abort of one of them must not take it from the other."""
+    state: SeatState = SeatState.RESERVED
+
+    def seen(self, url: str, path: str, load: int, now: float) -> Seat:
+        """What the client's request is answered with."""
+        return Seat(
+            jti=self.jti,
+            uid=self.uid,
+            handler=self.handler,
+            epoch=self.epoch,
+            url=url,
+            path=path,
+            guaranteed_until=self.guaranteed_until,
+            held_until=self.held_until,
+            ticket_until=self.ticket_until,
+            now=now,
+            load=load,
+            sequence=self.sequence,
+        )
+
+
+@dataclass(slots=True)
+class UserSeats:
+    """A user's seats, oldest first."""
+
+    unconfirmed: dict[Jti, SeatRecord] = field(default_factory=dict)
+    active: dict[Jti, SeatRecord] = field(default_factory=dict)
+
+
+class SeatBook:
+    def __init__(self) -> None:
+        self._seats: dict[Jti, SeatRecord] = {}
+        self._held: dict[HandlerId, set[Jti]] = {}
+        self._at: dict[HandlerId, set[Jti]] = {}
+        self._users: dict[Uid, UserSeats] = {}
+        self.holds: Deadlines[Jti] = Deadlines()
+        self.tickets: Deadlines[Jti] = Deadlines()
+
+    def get(self, jti: Jti) -> SeatRecord | None:
+        return self._seats.get(jti)
+
+    def held(self, handler: HandlerId) -> int:
+        """How many seats count against that handler's capacity. A length, so it can't drift."""
+        return len(self._held.get(handler, ()))
+
+    def user(self, uid: Uid) -> UserSeats | None:
+        return self._users.get(uid)
+
+    def add(self, seat: SeatRecord) -> None:
+        """A new, reserved seat."""
+        self._seats[seat.jti] = seat
+        self._at.setdefault(seat.handler, set()).add(seat.jti)
+        self._enter(seat)
+
+    def apply(self, seat: SeatRecord, event: SeatEvent) -> None:
+        """Moves `seat` on. Raises `ImpossibleStep`, with nothing changed."""
+        after = step(seat.state, event)
+        self._leave(seat)
+        seat.state = after
+        if after in OVER:
+            del self._seats[seat.jti]
+            _discard(self._at, seat.handler, seat.jti)
+        else:
+            self._enter(seat)
+
+    def lose(self, handler: HandlerId) -> int:
+        """Every seat of that handler is lost; returns how many."""
+        lost = [self._seats[jti] for jti in self._at.get(handler, ())]
+        for seat in lost:
+            self.apply(seat, SeatEvent.LOSE)
+        return len(lost)
+
+    def _enter(self, seat: SeatRecord) -> None:
+        if seat.state is SeatState.RESERVED:
+            self._held.setdefault(seat.handler, set()).add(seat.jti)
+            self.holds.set(seat.jti, seat.held_until)
+        elif seat.state is SeatState.STANDBY:
+            self.tickets.set(seat.jti, seat.ticket_until)
+        if seat.uid != NOBODY:
+            user = self._users.setdefault(seat.uid, UserSeats())
+            (user.active if seat.state is SeatState.ACTIVE else user.unconfirmed)[seat.jti] = seat
+
+    def _leave(self, seat: SeatRecord) -> None:
+        if seat.state is SeatState.RESERVED:
+            _discard(self._held, seat.handler, seat.jti)
+            self.holds.discard(seat.jti)
+        elif seat.state is SeatState.STANDBY:
+            self.tickets.discard(seat.jti)
+        if (user := self._users.get(seat.uid)) is not None:
+            user.unconfirmed.pop(seat.jti, None)
+            user.active.pop(seat.jti, None)
+            if not user.unconfirmed and not user.active:
+                del self._users[seat.uid]
+
+    def __iter__(self) -> Iterator[SeatRecord]:
+        return iter(self._seats.values())
+
+    def __len__(self) -> int:
+        return len(self._seats)
+
+    def __repr__(self) -> str:
+        held = sum(map(len, self._held.values()))
+        return f"<SeatBook: {len(self._seats)} seats, {held} held, {len(self._users)} users>"
+
+
+def _discard(index: dict[HandlerId, set[Jti]], handler: HandlerId, jti: Jti) -> None:
+    """Takes `jti` out of its set, and an empty set out of the index."""
+    if (jtis := index.get(handler)) is not None:
+        jtis.discard(jti)
+        if not jtis:
+            del index[handler]
