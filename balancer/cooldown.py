@@ -60,11 +60,12 @@ class CooldownLedger:
         """A try ended so. Only a connection that the instance failed to take starts a cool-down."""
         if outcome.blames_instance and outcome.phase is Phase.CONNECT:
             self._failed(instance.key, now)
-        elif outcome.ok:
-            self.answered(instance)
 
     def answered(self, instance: Instance) -> None:
-        """It has answered: whatever was held against it is forgotten."""
+        """The head of an answer is there: what was held against it is forgotten.
+
+        Not at the end of the body: an instance may die while a long answer of it is being read.
+        """
         self._cooling.pop(instance.key, None)
 
     def _failed(self, key: InstanceKey, now: float) -> None:

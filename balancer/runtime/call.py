@@ -1,0 +1,289 @@
+"""Carries a call out: choose, send, finish, and again if that is allowed.
+
+The balancer owns what is counted (loads, cool-downs, strategies) and decides nothing itself. Every
+lease that is started here ends exactly once, however the call ends.
+"""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Protocol
+
+from tenacity import AsyncRetrying, RetryCallState, wait_exponential_jitter
+
+from balancer.cooldown import CooldownLedger
+from balancer.load import LoadLedger
+from balancer.model import Answer, CallPolicy, Failed, OutboundRequest, Refused, Timeouts, UpstreamBroke
+from balancer.outcome import SUCCESS, Kind, Outcome, Phase, Side
+from balancer.retry import LONGEST_WAIT_S, AttemptFacts, Retry, decide
+from balancer.runtime.upstream import AnswerBody, Upstream, UpstreamFailed
+from balancer.selection import Chosen, choose, refusal
+from balancer.strategies import Strategy, load_strategy
+from registry.model import Instance, InstanceId, ServiceName, ServiceSnapshot
+
+MAX_SERVICES = 1024
+"""Strategies kept; the service that was asked for longest ago loses its own and starts anew."""
+BASE_WAIT_S = 0.025
+ABANDONED = Outcome(Phase.BODY, Side.CLIENT, Kind.CANCELLED, sent=True)
+"""The answer was not read to its end: nothing is known against the instance."""
+
+End = Answer | Refused | Failed
+
+
+class Observer(Protocol):
+    """Is told of every try when it has ended, and of every retry before it begins. Must not raise."""
+
+    def tried(
+        self,
+        service: ServiceName,
+        instance: Instance,
+        outcome: Outcome,
+        status: int | None,
+        seconds: float,
+    ) -> None: ...
+
+    def retried(self, service: ServiceName, reason: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceLoad:
+    """What the balancer holds of one instance, for metrics and health pages."""
+
+    id: InstanceId
+    active: int
+    """Calls in flight and live hand-outs."""
+    cooling: bool
+
+
+class Balancer:
+    """Chooses an instance per call and carries the call there. Used from one event loop only."""
+
+    def __init__(
+        self,
+        snapshots: Callable[[ServiceName], ServiceSnapshot],
+        upstream: Upstream,
+        *,
+        strategies: Mapping[ServiceName, str],
+        default_strategy: str = "least_connections",
+        rng: Random,
+        clock: Callable[[], float] = time.monotonic,
+        observer: Observer | None = None,
+    ) -> None:
+        self.snapshots = snapshots
+        self.upstream = upstream
+        self.clock = clock
+        self.observer = observer
+        self.ledger = LoadLedger()
+        self.cooldowns = CooldownLedger()
+        self._strategy_names = strategies
+        self._default_strategy = default_strategy
+        self._rng = rng
+        self._strategies: OrderedDict[ServiceName, Strategy] = OrderedDict()
+        self.retrying = AsyncRetrying(
+            wait=wait_exponential_jitter(multiplier=BASE_WAIT_S, jitter=BASE_WAIT_S, max=LONGEST_WAIT_S),
+            sleep=asyncio.sleep,
+        )
+
+    @asynccontextmanager
+    async def call(self, policy: CallPolicy, request: OutboundRequest) -> AsyncIterator[End]:
+        """Sends the request, to other instances too as far as `policy` allows.
+
+        The instance counts as busy until the answer's body has ended or the context is left. A body
+        that the context leaves unread is given up with its connection.
+        """
+        call = _Call(self, policy, request)
+        try:
+            yield await call.run()
+        finally:
+            call.close()
+
+    def hand_out(
+        self, snapshot: ServiceSnapshot, ttl_s: float, exclude: frozenset[InstanceId] = frozenset()
+    ) -> Instance | Refused:
+        """An instance for a caller that connects by itself; it counts as one connection for `ttl_s`."""
+        now = self.clock()
+        chosen = self.choose(snapshot, exclude, now)
+        if isinstance(chosen, Refused):
+            return chosen
+        self.ledger.hand_out(chosen.instance, now, ttl_s)
+        return chosen.instance
+
+    def loads(self, service: ServiceName) -> tuple[InstanceLoad, ...]:
+        """Every instance of the service as it is known now."""
+        now = self.clock()
+        load_of = self.ledger.at(now)
+        return tuple(
+            InstanceLoad(i.id, load_of(i), self.cooldowns.cooling(i, now))
+            for i in self.snapshots(service).instances
+        )
+
+    def choose(self, snapshot: ServiceSnapshot, tried: frozenset[InstanceId], now: float) -> Chosen | Refused:
+        # A service that nobody can be chosen of must not cost the strategy of another one.
+        if (refused := refusal(snapshot)) is not None:
+            return refused
+        return choose(snapshot, self.ledger, self.cooldowns, tried, self._strategy(snapshot.service), now)
+
+    def _strategy(self, service: ServiceName) -> Strategy:
+        strategy = self._strategies.get(service)
+        if strategy is None:
+            name = self._strategy_names.get(service, self._default_strategy)
+            strategy = self._strategies[service] = load_strategy(name, self._rng)
+            if len(self._strategies) > MAX_SERVICES:
+                self._strategies.popitem(last=False)
+        self._strategies.move_to_end(service)
+        return strategy
+
+    def __repr__(self) -> str:
+        return f"<Balancer: {self.ledger!r}, {self.cooldowns!r}, {len(self._strategies)} services>"
+
+
+class _Call:
+    """One call and its tries, one after the other."""
+
+    def __init__(self, balancer: Balancer, policy: CallPolicy, request: OutboundRequest) -> None:
+        self._balancer = balancer
+        self._policy = policy
+        self._stream = None if isinstance(request.body, bytes) else _OnceStream(request.body)
+        self._request = request if self._stream is None else replace(request, body=self._stream)
+        self._started_at = balancer.clock()
+        self._tried: frozenset[InstanceId] = frozenset()
+        self._failed: Failed | None = None
+        self._body: _CountedBody | None = None
+
+    async def run(self) -> End:
+        # The first try runs outside of tenacity, which would cost every good call 25 microseconds.
+        end = await self._try_one()
+        if self._wants_another(end):
+            # A copy: the object's own state is shared by all its users.
+            end = await self._balancer.retrying.copy(retry=self._wants_yet_another)(self._try_one)
+        if isinstance(end, Refused) and self._failed is not None:
+            return self._failed
+        return end
+
+    def close(self) -> None:
+        if self._body is not None:
+            self._body.close()
+
+    async def _try_one(self) -> End:
+        balancer, service, now = self._balancer, self._policy.service, self._balancer.clock()
+        chosen = balancer.choose(balancer.snapshots(service), self._tried, now)
+        if isinstance(chosen, Refused):
+            return chosen
+        instance = chosen.instance
+        if self._failed is not None and balancer.observer is not None:
+            balancer.observer.retried(service, self._failed.outcome.label)
+        self._tried |= {instance.id}
+        this = _Try(balancer, service, instance, now)
+        try:
+            answer = await balancer.upstream.send(instance, self._request, self._timeouts(now))
+        except UpstreamFailed as fault:
+            this.end(fault.outcome)
+            self._failed = Failed(fault.outcome, len(self._tried))
+            return self._failed
+        except BaseException as error:
+            side = Side.CLIENT if isinstance(error, asyncio.CancelledError) else Side.GATEWAY
+            this.end(Outcome(Phase.WAIT, side, Kind.CANCELLED, sent=True))
+            raise
+        self._body = _CountedBody(answer.body, this)
+        this.answered(answer.status)
+        return Answer(answer.status, answer.reason, answer.headers, self._body, instance, len(self._tried))
+
+    def _wants_yet_another(self, state: RetryCallState) -> bool:
+        """tenacity's predicate: it asks after every try. Whatever was raised ends the call."""
+        assert state.outcome is not None
+        return not state.outcome.failed and self._wants_another(state.outcome.result())
+
+    def _wants_another(self, end: End) -> bool:
+        if not isinstance(end, Failed):
+            return False
+        facts = AttemptFacts(
+            retry=self._policy.retry,
+            attempt=end.attempts,
+            max_attempts=self._policy.max_attempts,
+            replayable=self._stream is None or not self._stream.begun,
+            keyed=self._request.idempotency_key,
+            remaining_s=self._remaining_s(self._balancer.clock()),
+        )
+        return isinstance(decide(facts, end.outcome), Retry)
+
+    def _remaining_s(self, now: float) -> float:
+        return self._policy.timeouts.total_s - (now - self._started_at)
+
+    def _timeouts(self, now: float) -> Timeouts:
+        if len(self._tried) == 1:
+            return self._policy.timeouts
+        return replace(self._policy.timeouts, total_s=max(0.0, self._remaining_s(now)))
+
+
+class _Try:
+    """One try at one instance: the lease on it, and whom its end is told."""
+
+    def __init__(self, balancer: Balancer, service: ServiceName, instance: Instance, now: float) -> None:
+        self._balancer = balancer
+        self._service = service
+        self._instance = instance
+        self._status: int | None = None
+        self._lease = balancer.ledger.start(instance, now)
+        balancer.cooldowns.starting(instance, now)
+
+    def answered(self, status: int) -> None:
+        self._status = status
+        self._balancer.cooldowns.answered(self._instance)
+
+    def end(self, outcome: Outcome) -> None:
+        """The first end counts: after it the body may end, break and be closed as often as it likes."""
+        if not self._lease.finish():
+            return
+        balancer, now = self._balancer, self._balancer.clock()
+        balancer.cooldowns.ended(self._instance, outcome, now)
+        if balancer.observer is not None:
+            seconds = now - self._lease.started_at
+            balancer.observer.tried(self._service, self._instance, outcome, self._status, seconds)
+
+
+class _CountedBody:
+    """The body of an answer; its end is the end of the try."""
+
+    def __init__(self, body: AnswerBody, this: _Try) -> None:
+        self._body = body
+        self._chunks = aiter(body)
+        self._try = this
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            return await anext(self._chunks)
+        except StopAsyncIteration:
+            self._try.end(SUCCESS)
+            raise
+        except UpstreamBroke as fault:
+            self._try.end(fault.outcome)
+            raise
+
+    def close(self) -> None:
+        """An answer that came whole is a success, even if the client did not stay for it."""
+        try:
+            self._try.end(SUCCESS if self._body.ended else ABANDONED)
+        finally:
+            self._body.release()
+
+
+class _OnceStream:
+    """A client's body stream, and whether anything was taken from it."""
+
+    def __init__(self, source: AsyncIterable[bytes]) -> None:
+        self._chunks = aiter(source)
+        self.begun = False
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        self.begun = True
+        return await anext(self._chunks)
