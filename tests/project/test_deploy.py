@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
+from gateway.settings import Problems, Settings, load_settings
 from tests.project.health import answers_health
 from tests.project.source import ROOT
 
@@ -43,6 +44,12 @@ def words(service: dict[str, Any]) -> list[str]:
 def options(service: dict[str, Any]) -> dict[str, str]:
     given = [word for word in words(service) if word != "-m"]
     return {name: value for name, value in pairwise(given) if name.startswith("--")}
+
+
+def environment(name: str) -> dict[str, str]:
+    """With each variable's default in place of the variable."""
+    given: dict[str, str] = SERVICES[name].get("environment", {})
+    return {key: re.sub(r"\$\{\w+:-(.*?)\}", r"\1", value) for key, value in given.items()}
 
 
 # docker-compose.yml
@@ -169,6 +176,42 @@ def test_the_recipe_in_the_example_makes_every_secret(tmp_path: Path) -> None:
     assert (tmp_path / ".env").stat().st_mode & 0o077 == 0
 
 
+# The gateways' settings
+
+
+def gateway_settings(name: str, **changed: str) -> Settings | Problems:
+    given = {key: "s" * 40 if key in SECRETS else value for key, value in environment(name).items()}
+    return load_settings((ROOT / "deploy/quaymaster.yaml").read_text(), environment=given | changed)
+
+
+@pytest.mark.parametrize("name", ["gateway-1", "gateway-2"])
+def test_the_gateways_start_with_these_settings(name: str) -> None:
+    settings = gateway_settings(name)
+    assert isinstance(settings, Settings), settings
+    assert settings.listen.port == 8000
+    assert settings.registry.address == "consul:8500"
+    assert settings.registry.advertise_address == name
+    (subnet,) = COMPOSE["networks"]["front"]["ipam"]["config"]
+    assert f"-{settings.listen.trusted_proxies[0]}}}" in subnet["subnet"]
+    grace_s = int(SERVICES[name]["stop_grace_period"].removesuffix("s"))
+    assert grace_s > settings.listen.drain_s + settings.listen.shutdown_timeout_s
+
+
+def test_they_do_not_start_without_a_secret() -> None:
+    refused = gateway_settings("gateway-1", JWT_SECRET="", INTERNAL_KEY="short", HANDLER_SECRET="short")
+    assert isinstance(refused, Problems)
+    assert {"internal.key", "handlers.secret"} <= {problem.key for problem in refused.items}
+    assert "identity.secret" in str(refused)
+
+
+def test_they_route_what_the_chat_system_routes() -> None:
+    chat, here = (
+        yaml.safe_load((ROOT / path).read_text())
+        for path in ("examples/chat/quaymaster.yaml", "deploy/quaymaster.yaml")
+    )
+    assert (here["services"], here["routes"]) == (chat["services"], chat["routes"])
+
+
 # The image
 
 
@@ -262,8 +305,8 @@ def test_docker_compose_accepts_the_file() -> None:
     if not docker or not plugin or plugin.returncode != 0:
         pytest.skip("no `docker compose` plugin: the file is checked by the other tests only")
     command = [docker, "compose", "--file", str(ROOT / "docker-compose.yml"), "config", "--quiet"]
-    environment = os.environ | dict.fromkeys(SECRETS, "x" * 32)
-    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    complete = os.environ | dict.fromkeys(SECRETS, "x" * 32)
+    ran = subprocess.run(command, env=complete, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     lacking = os.environ | {"COMPOSE_DISABLE_ENV_FILE": "1"}
     refused = subprocess.run(command, env=lacking, capture_output=True, text=True, check=False)
