@@ -3,8 +3,10 @@
 Map of the package:
 
     model.py      Instance, Health, ServiceSnapshot: the words everybody else uses
+    names.py      which text may be the name of a service
     checks.py     a service's check states -> one Health
     addresses.py  where an instance may live
+    admission.py  registrations -> the instances that are believed, the others with a reason
     blocking.py   the rules of Consul's blocking queries
     backoff.py    how long to wait after a failure
     merge.py      (snapshot, what the registry said) -> snapshot; bad news is distrusted

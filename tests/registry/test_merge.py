@@ -1,0 +1,247 @@
+from collections.abc import Iterable
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from registry.merge import Known, believe, merge, nothing_known
+from registry.model import (
+    Failed,
+    Gone,
+    Health,
+    Instance,
+    InstanceId,
+    Quarantined,
+    Seen,
+    ServiceName,
+    Status,
+    Update,
+)
+
+WEB = ServiceName("web")
+DOWN = Failed("unreachable", "nobody answers")
+
+
+def instance(name: str, health: Health = Health.PASSING, port: int = 80) -> Instance:
+    return Instance(InstanceId(name), WEB, "10.0.0.1", port, "10.0.0.1", health=health)
+
+
+def seen(names: Iterable[str], health: Health = Health.PASSING) -> Seen:
+    return Seen(tuple(instance(name, health) for name in names))
+
+
+def told(*updates: Update, known: Known | None = None, now: float = 0.0) -> Known:
+    known = known or nothing_known(WEB)
+    for update in updates:
+        known = merge(known, update, now)
+    return known
+
+
+def ids(known: Known) -> str:
+    return "".join(i.id for i in known.snapshot.usable)
+
+
+def suspects(known: Known) -> str:
+    return "".join(i.id for i in known.suspects)
+
+
+def test_empty_unknown_and_unreachable_are_three_values() -> None:
+    assert told().snapshot.status is Status.UNREACHABLE
+    assert told(DOWN).snapshot.status is Status.UNREACHABLE
+    assert told(Gone()).snapshot.status is Status.UNKNOWN
+    emptied = told(seen("a"), Gone()).snapshot
+    assert (emptied.status, emptied.instances) == (Status.KNOWN, ())
+
+
+def test_a_failure_says_why_and_keeps_everything_with_its_age() -> None:
+    before = told(seen("abc"), now=5.0).snapshot
+    after = told(DOWN, known=Known(before), now=9.0).snapshot
+    assert after.failure == "unreachable"
+    assert after.instances is before.instances
+    assert after.usable is before.usable
+    assert after.age_s(9.0) == 4.0
+    assert after.version == before.version + 1
+    assert told(DOWN, known=Known(after)).snapshot == after, "the tenth failure is no news"
+    assert told(seen("abc"), known=Known(after)).snapshot.failure is None
+
+
+def test_the_same_answer_again_changes_nothing_but_the_age() -> None:
+    before = told(seen("abc"), now=1.0).snapshot
+    after = told(seen("cab"), known=Known(before), now=31.0).snapshot
+    assert after == replace(before, answered_at=31.0)
+    assert after.instances is before.instances
+    assert after.usable is before.usable
+
+
+def test_a_small_removal_is_believed_at_once() -> None:
+    assert ids(told(seen("abcd"), seen("ab"))) == "ab"
+    assert ids(told(seen("ab"), seen("a"))) == "a"
+    assert ids(told(seen("ab"), Gone())) == ""
+
+
+def test_losing_more_than_half_of_three_or_more_makes_suspects_that_stay_usable() -> None:
+    for update in (Gone(), seen("a"), Seen((), (Quarantined("x", WEB, "bad_port", "0"),))):
+        known = told(seen("abc"), update)
+        assert ids(known) == "abc"
+        assert set(suspects(known)) == set("abc") - {i.id for i in getattr(update, "instances", ())}
+
+
+def test_only_usable_instances_become_suspects() -> None:
+    mixed = Seen((instance("a"), instance("b", Health.CRITICAL), instance("c", Health.MAINTENANCE)))
+    known = told(mixed, Gone())
+    assert ids(known) == "a"
+    assert len(known.snapshot.instances) == 1
+
+
+def test_the_registry_is_believed_once_the_time_is_over() -> None:
+    known = merge(told(seen("abc")), Gone(), 100.0, suspect_s=10.0)
+    assert ids(believe(known, 109.9)) == "abc"
+    over = believe(known, 110.0)
+    assert (ids(over), over.snapshot.status) == ("", Status.KNOWN)
+    assert over.snapshot.version == known.snapshot.version + 1
+    assert over.deadlines == {}
+
+
+def test_a_suspect_that_refuses_is_dropped_alone() -> None:
+    known = told(seen("abc"), Gone())
+    assert ids(believe(known, 1.0, [known.suspects[1]])) == "ac"
+    assert believe(known, 1.0) is known
+
+
+def test_a_refusal_says_nothing_of_an_instance_that_came_back_meanwhile() -> None:
+    known = told(seen("abc"), Gone())
+    refused = known.suspects
+    assert ids(believe(told(seen("abc"), known=known), 1.0, refused)) == "abc"
+    elsewhere = Seen(tuple(instance(n, port=81) for n in "abc"))
+    assert ids(believe(told(elsewhere, Gone(), known=known), 1.0, refused)) == "abc"
+
+
+def test_suspects_that_register_again_one_by_one_do_not_cost_the_others_their_time() -> None:
+    known = merge(told(seen("abc")), Gone(), 100.0)
+    for back in ("a", "ab"):
+        known = merge(known, seen(back), 101.0)
+        assert ids(known) == "abc"
+    assert suspects(known) == "c"
+    assert suspects(merge(known, seen("abc"), 102.0)) == ""
+    assert ids(believe(known, 110.0)) == "ab"
+
+
+def test_further_bad_news_never_extends_a_deadline() -> None:
+    known = merge(told(seen("abcde")), seen("ab"), 100.0)
+    for now, update in ((104.0, DOWN), (105.0, seen("ab")), (106.0, seen("a")), (107.0, Gone())):
+        known = merge(known, update, now)
+    assert dict(known.deadlines) == {"a": 117.0, "b": 116.0, "c": 110.0, "d": 110.0, "e": 110.0}
+    assert ids(believe(known, 110.0)) == "ab"
+    assert ids(believe(known, 117.0)) == ""
+
+
+def test_an_instance_that_flaps_gets_a_new_deadline_only_for_a_new_absence() -> None:
+    known = merge(told(seen("abc")), Gone(), 100.0)
+    known = merge(known, seen("abc"), 105.0)
+    assert known.deadlines == {}
+    assert merge(known, Gone(), 108.0).deadlines == {"a": 118.0, "b": 118.0, "c": 118.0}
+
+
+def test_a_service_that_was_emptied_and_never_seen_again_stays_known() -> None:
+    assert told(seen("a"), Gone(), Gone(), DOWN, Gone()).snapshot.status is Status.KNOWN
+    assert told(Gone(), DOWN, Gone()).snapshot.status is Status.UNKNOWN
+
+
+registrations = st.lists(
+    st.builds(instance, st.sampled_from("abcdef"), st.sampled_from(Health), st.sampled_from([80, 81])),
+    max_size=6,
+    unique_by=lambda i: i.id,
+)
+updates = st.one_of(
+    st.just(Gone()),
+    st.builds(Failed, st.sampled_from(["unreachable", "denied", "bad_answer", "silent"]), st.just("")),
+    st.builds(lambda found: Seen(tuple(found)), registrations),
+)
+
+
+class AnyHistory(RuleBasedStateMachine):
+    """Answers, failures, refusals and time in any order."""
+
+    SUSPECT_S = 10.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.known = nothing_known(WEB)
+        self.last_told: dict[str, float] = {}
+
+    def become(self, known: Known) -> None:
+        before, after = self.known.snapshot, known.snapshot
+        content = replace(after, version=0, answered_at=None)
+        if content == replace(before, version=0, answered_at=None):
+            assert after.version == before.version
+            assert after.instances is before.instances
+        else:
+            assert after.version == before.version + 1
+        self.known = known
+
+    @rule(update=updates)
+    def an_update(self, update: Update) -> None:
+        before = self.known
+        self.become(merge(before, update, self.now, suspect_s=self.SUSPECT_S))
+        after = self.known.snapshot
+        if isinstance(update, Failed):
+            assert after.instances == before.snapshot.instances, "a failure removed an instance"
+            assert after.status is before.snapshot.status
+            assert after.failure == update.reason
+            return
+        assert after.answered_at == self.now
+        present = {i.id: i for i in update.instances} if isinstance(update, Seen) else {}
+        assert {i.id: i for i in after.instances if not i.suspect} == present
+        self.last_told.update(dict.fromkeys(present, self.now))
+
+    @rule(seconds=st.floats(0.1, 12.0))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+        self.become(believe(self.known, self.now))
+
+    @rule(data=st.data())
+    def some_refuse(self, data: st.DataObject) -> None:
+        standing = self.known.snapshot.instances
+        refused = data.draw(st.lists(st.sampled_from(standing), unique_by=id)) if standing else []
+        self.become(believe(self.known, self.now, refused))
+        left = {i.id for i in self.known.snapshot.instances}
+        assert left == {i.id for i in standing} - {i.id for i in refused if i.suspect}
+
+    @invariant()
+    def usable_is_what_calls_may_go_to(self) -> None:
+        snapshot = self.known.snapshot
+        assert snapshot.usable == tuple(i for i in snapshot.instances if i.health.usable)
+        assert len({i.id for i in snapshot.instances}) == len(snapshot.instances)
+
+    @invariant()
+    def suspicion_is_bounded_in_time(self) -> None:
+        assert set(self.known.deadlines) == {i.id for i in self.known.suspects}
+        for suspect in self.known.suspects:
+            assert self.known.deadlines[suspect.id] <= self.now + self.SUSPECT_S
+
+    @invariant()
+    def a_status_says_what_is_known(self) -> None:
+        snapshot = self.known.snapshot
+        if snapshot.instances:
+            assert snapshot.status is Status.KNOWN
+        assert (snapshot.status is Status.UNREACHABLE) == (snapshot.answered_at is None)
+
+
+TestAnyHistory = AnyHistory.TestCase
+
+
+@given(st.sampled_from("abcdef"), st.lists(updates, max_size=30), st.floats(0.01, 5.0))
+def test_what_the_registry_no_longer_names_is_gone_after_suspect_s_whatever_it_says_meanwhile(
+    lost: str, said: list[Update], step: float
+) -> None:
+    known, now = told(seen("abcdef")), 0.0
+    for update in said:
+        now += step
+        if isinstance(update, Seen):
+            update = Seen(tuple(i for i in update.instances if i.id != lost))
+        known = believe(merge(known, update, now, suspect_s=10.0), now)
+    first_answer = next((n for n, u in enumerate(said, 1) if not isinstance(u, Failed)), None)
+    if first_answer is not None and now >= first_answer * step + 10.0:
+        assert lost not in {i.id for i in known.snapshot.instances}
