@@ -8,7 +8,7 @@ Map of the package:
     target.py          is this request line one we carry? one normal form of the path
     identity.py        token -> user
     client_address.py  whose call is this, behind trusted proxies
-    limits.py          requests per sliding window
+    limits.py          which limits a request falls under; windows.py counts
     cors.py errors.py  cross-origin answers; the one shape of the gateway's own errors
     limiters/          one file per place that counts requests: memory
     runtime/           app.py wires everything; dispatch.py carries one request through it

@@ -4,6 +4,7 @@ Rules of this file: a model knows its own section only; what concerns two sectio
 settings_checks.py. Durations carry their unit in the name. `settings.py` is the door to all of it.
 """
 
+from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
@@ -22,6 +23,7 @@ from gateway.settings_types import (
     Method,
     Name,
     NotEmpty,
+    OneOf,
     Origin,
     Port,
     Seconds,
@@ -29,7 +31,6 @@ from gateway.settings_types import (
     Secret,
     Section,
     Text,
-    one_of,
 )
 from handlers.model import PoolSettings
 from handlers.stores import STORES
@@ -37,38 +38,47 @@ from registry.backends import BACKENDS
 from registry.backends.base import BackendSettings
 from registry.model import ServiceName
 
-BackendName = one_of(BACKENDS, "registry backend")
-StoreName = one_of(set(STORES) & set(LIMITERS), "store")
+STORE_NAMES = frozenset(STORES) & frozenset(LIMITERS)
 """A store keeps seats and counts requests: it is one only where both tables know it."""
 
+LOOPBACK = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
 HMAC = frozenset({"HS256"})
 
 
 class ListenSettings(Section):
-    host: str = Field("127.0.0.1", min_length=1)
+    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     port: Port = 8000
-    trusted_proxies: tuple[Cidr, ...] = Field((), description="whose X-Forwarded-For and -Proto are believed")
-    max_body_bytes: Bytes = Field(10 * 1024 * 1024, description="a longer request body is refused with 413")
-    drain_s: SecondsOrZero = Field(5, description="how long after SIGTERM new requests are still taken")
-    shutdown_timeout_s: Seconds = Field(30, description="how long requests in flight may take to finish")
+    trusted_proxies: tuple[Cidr, ...] = ()
+    """Whose X-Forwarded-For and -Proto are believed."""
+    max_body_bytes: Bytes = 10 * 1024 * 1024
+    """A longer request body is refused with 413."""
+    drain_s: SecondsOrZero = 5
+    """How long after SIGTERM new requests are still taken."""
+    shutdown_timeout_s: Seconds = 30
+    """How long requests in flight may take to finish."""
 
 
 class RegistrySettings(Section):
-    backend: BackendName = "embedded"
-    address: Address = Field("127.0.0.1:8500", description="embedded: where it listens; consul: where it is")
+    backend: Annotated[str, OneOf(BACKENDS, "registry backend")] = "embedded"
+    address: Address = "127.0.0.1:8500"
+    """`host:port`. With `embedded`, where the agent listens; with `consul`, where it is."""
     token: Secret = None
-    data_dir: Text = Field(None, description="embedded: where its journal is kept; null: in memory only")
-    allowed_networks: tuple[Cidr, ...] = Field((), description="where instances may live; []: anywhere sane")
+    data_dir: Text = None
+    """Where the embedded agent keeps its journal; null: in memory only."""
+    allowed_networks: tuple[Cidr, ...] = ()
+    """Where instances may live. Empty: anywhere but link-local, multicast and unspecified."""
     scheme: Literal["http", "https"] = "http"
     ca_file: Text = None
     cert_file: Text = None
     key_file: Text = None
-    wait_s: Annotated[Seconds, Field(le=600)] = Field(30, description="how long a blocking query may wait")
-    suspect_s: SecondsOrZero = Field(10, description="how long a mass removal is doubted")
-    register_as: Annotated[Name | None, BeforeValidator(lambda name: name or None)] = Field(
-        "quaymaster", description="the name the gateway registers itself under; null: it does not"
-    )
-    advertise_address: Text = Field(None, description="where others reach the gateway; null: listen.host")
+    wait_s: Annotated[Seconds, Field(le=600)] = 30
+    """How long a blocking query may wait."""
+    suspect_s: SecondsOrZero = 10
+    """How long a mass removal is doubted."""
+    register_as: Annotated[Name | None, BeforeValidator(lambda name: name or None)] = "quaymaster"
+    """The name the gateway registers itself under; null: it does not."""
+    advertise_address: Text = None
+    """Where others reach the gateway; null: listen.host."""
 
     @field_validator("scheme")
     @classmethod
@@ -104,21 +114,24 @@ class RegistrySettings(Section):
 
 
 class StoreSettings(Section):
-    backend: StoreName = "memory"
-    url: SecretStr = Field(SecretStr("redis://127.0.0.1:6379/0"), description="where a shared store is")
+    backend: Annotated[str, OneOf(STORE_NAMES, "store")] = "memory"
+    url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    """Where a shared store is."""
 
 
 class IdentitySettings(Section):
     algorithms: Annotated[tuple[Literal["HS256", "RS256", "ES256", "EdDSA"], ...], NotEmpty] = ("HS256",)
-    secret: LongSecret = Field(None, description="for HS256, at least 32 bytes")
-    public_key: Text = Field(None, description="PEM, for RS256, ES256 and EdDSA")
-    public_key_file: Text = Field(None, description="a file with that PEM instead")
+    secret: LongSecret = None
+    """For HS256, at least 32 bytes."""
+    public_key: Text = None
+    """PEM, for RS256, ES256 and EdDSA."""
+    public_key_file: Text = None
+    """A file with that PEM instead."""
     issuer: Text = None
     audience: Text = None
     leeway_s: SecondsOrZero = 30
-    user_claim: Annotated[tuple[str, ...], NotEmpty] = Field(
-        ("sub", "uid", "user_id"), description="the first of these that a token has names its user"
-    )
+    user_claim: Annotated[tuple[str, ...], NotEmpty] = ("sub", "uid", "user_id")
+    """The first of these that a token has names its user."""
 
     @field_validator("algorithms")
     @classmethod
@@ -147,8 +160,10 @@ class IdentitySettings(Section):
 
 
 class InternalSettings(Section):
-    networks: tuple[Cidr, ...] = Field(("127.0.0.0/8", "::1/128"), description="who needs no key")
-    key: Secret = Field(None, description="what X-Internal-Key must hold from elsewhere")
+    networks: tuple[Cidr, ...] = LOOPBACK
+    """Who needs no key."""
+    key: Secret = None
+    """What X-Internal-Key must hold from elsewhere."""
 
     @field_validator("key")
     @classmethod
@@ -159,13 +174,20 @@ class InternalSettings(Section):
 
 
 class HandlersSettings(Section):
-    service: Name = Field("websocket-handler", description="the registry name of the WebSocket handlers")
-    capacity: Count = Field(1000, description="of a handler that does not say")
-    secret: LongSecret = Field(None, description="signs tickets; made at start unless the store is shared")
-    guaranteed_s: Seconds = Field(12, description="how long a seat is kept for its client")
-    ticket_s: Seconds = Field(60, description="how long a ticket is good for")
-    dead_after_s: Seconds = Field(3, description="a handler that is silent for longer gets no clients")
-    seats_per_user: Count = Field(5, description="seats a user may hold unused; the oldest is replaced")
+    service: Name = "websocket-handler"
+    """The registry name of the WebSocket handlers."""
+    capacity: Count = 1000
+    """Of a handler that does not say."""
+    secret: LongSecret = None
+    """Signs tickets; made at start unless the store is shared."""
+    guaranteed_s: Seconds = 12
+    """How long a seat is kept for its client."""
+    ticket_s: Seconds = 60
+    """How long a ticket is good for."""
+    dead_after_s: Seconds = 3
+    """A handler that is silent for longer gets no clients."""
+    seats_per_user: Count = 5
+    """Seats a user may hold unused; the oldest is replaced."""
 
     @field_validator("ticket_s")
     @classmethod
@@ -190,15 +212,19 @@ class LimitsSettings(Section):
     """Requests per sliding window; null is unlimited."""
 
     window_s: Seconds = 60
-    per_address: CountOrZero | None = Field(1000, description="callers without a verified token")
+    per_address: CountOrZero | None = 1000
+    """Callers without a verified token."""
     per_user: CountOrZero | None = 1000
-    tiers: dict[str, CountOrZero | None] = Field({}, description="by the token's `tier` claim")
+    tiers: dict[str, CountOrZero | None] = Field(default_factory=dict)
+    """By the token's `tier` claim."""
 
 
 class CorsSettings(Section):
     origins: tuple[Origin, ...] = ()
-    methods: tuple[Method, ...] = Field((), description="[]: whatever a preflight asks for")
-    headers: tuple[Header, ...] = Field((), description="[]: whatever a preflight asks for")
+    methods: tuple[Method, ...] = ()
+    """Empty: whatever a preflight asks for."""
+    headers: tuple[Header, ...] = ()
+    """Empty: whatever a preflight asks for."""
     credentials: bool = False
     max_age_s: Annotated[int, Field(ge=0, le=86_400)] = 600
 
@@ -225,8 +251,10 @@ class Settings(Section):
     internal: InternalSettings = InternalSettings()
     services: dict[Name, ServiceSettings] = Field(default_factory=chat_services)
     routes: tuple[RouteSettings, ...] = Field(default_factory=chat_routes)
-    handlers: HandlersSettings | None = Field(HandlersSettings(), description="null: no pool of handlers")
-    handout_ttl_s: Seconds = Field(10, description="how long an instance handed to a peer counts as in use")
+    handlers: HandlersSettings | None = HandlersSettings()
+    """Null: no pool of handlers."""
+    handout_ttl_s: Seconds = 10
+    """How long an instance handed to a peer counts as in use."""
     limits: LimitsSettings = LimitsSettings()
     cors: CorsSettings = CorsSettings()
     logging: LoggingSettings = LoggingSettings()

@@ -20,14 +20,12 @@ from gateway.settings_types import (
     Method,
     Name,
     NotEmpty,
+    OneOf,
     Seconds,
     Section,
     Text,
-    one_of,
 )
 from gateway.target import CARRIED
-
-StrategyName = one_of(STRATEGIES, "strategy")
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 """Repeating these changes nothing more than doing them once (RFC 9110, 9.2.2)."""
@@ -48,7 +46,8 @@ class TimeoutSettings(Section):
     connect_s: Seconds | None = None
     first_byte_s: Seconds | None = None
     idle_s: Seconds | None = None
-    total_s: Seconds | None = Field(None, description="for the whole call, all tries together")
+    total_s: Seconds | None = None
+    """For the whole call, all tries together."""
 
     @field_validator("total_s")
     @classmethod
@@ -70,25 +69,34 @@ class TimeoutSettings(Section):
 
 
 class ServiceSettings(Section):
-    strategy: StrategyName = "least_connections"
+    strategy: Annotated[str, OneOf(STRATEGIES, "strategy")] = "least_connections"
     timeouts: TimeoutSettings = TimeoutSettings()
     max_attempts: Annotated[Count, Field(le=10)] = 3
-    instances: tuple[InstanceUrl, ...] = Field((), description="fixed addresses instead of the registry")
+    instances: tuple[InstanceUrl, ...] = ()
+    """Fixed addresses instead of the registry."""
 
 
 class RouteSettings(Section):
-    path: str = Field(description="exact, with {name} for a segment, or ending in /* for a prefix")
+    path: str
+    """Exact, with {name} for a segment, or ending in /* for a prefix."""
     methods: Annotated[tuple[Method, ...], NotEmpty] = CARRIED
     service: Name
     access: Literal["public", "user", "internal"] = "user"
-    retry: RetryClass | None = Field(None, description="null: safe for idempotent methods, else unsent")
-    strip_prefix: Text = Field(None, description="what is cut off the path's front before it goes upstream")
-    rewrite: Text = Field(None, description="the path that goes upstream, with the {name}s and /* of `path`")
-    set_headers: dict[Header, SecretStr] = Field({}, description="set on the request that goes upstream")
-    limit: CountOrZero | None = Field(None, description="requests of one caller per limits.window_s")
+    retry: RetryClass | None = None
+    """Null: safe for idempotent methods, else unsent."""
+    strip_prefix: Text = None
+    """What is cut off the path's front before it goes upstream."""
+    rewrite: Text = None
+    """The path that goes upstream, with the {name}s and /* of `path`."""
+    set_headers: dict[Header, SecretStr] = Field(default_factory=dict)
+    """Set on the request that goes upstream."""
+    limit: CountOrZero | None = None
+    """Requests of one caller per limits.window_s."""
     timeouts: TimeoutSettings = TimeoutSettings()
-    max_body_bytes: Bytes | None = Field(None, description="null: listen.max_body_bytes")
-    pass_host: bool = Field(True, description="whether the instance sees the client's Host or its own")
+    max_body_bytes: Bytes | None = None
+    """Null: listen.max_body_bytes."""
+    pass_host: bool = True
+    """Whether the instance sees the client's Host or its own."""
 
     @field_validator("path")
     @classmethod

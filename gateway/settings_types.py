@@ -5,7 +5,8 @@ Rules of this file: a validator gets one value and raises `ValueError` with word
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Any
@@ -17,11 +18,15 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     PlainSerializer,
     PlainValidator,
     SecretStr,
     WithJsonSchema,
 )
+from pydantic_core import CoreSchema
+from pydantic_core.core_schema import no_info_after_validator_function
 
 from gateway.target import split_host
 
@@ -35,9 +40,18 @@ Network = IPv4Network | IPv6Network
 
 
 class Section(BaseModel):
-    """The base of every level: frozen, unknown keys refused, defaults as valid as what is written."""
+    """The base of every level: frozen, unknown keys refused, defaults as valid as what is written.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+    The text under a key is its description in the schema.
+    """
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        validate_default=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+    )
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -48,16 +62,25 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"{hint}known: {', '.join(names) or 'none'}"
 
 
-def one_of(table: Iterable[str], word: str) -> Any:
+@dataclass(frozen=True, slots=True)
+class OneOf:
     """A name of a table. The table is also the schema's enum, so a new entry is known everywhere."""
-    known = tuple(table)
 
-    def check(name: str) -> str:
-        if name not in known:
-            raise ValueError(f"{name!r} is no {word}; {did_you_mean(name, known)}")
+    table: Collection[str]
+    word: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {**handler(schema), "enum": sorted(self.table)}
+
+    def _check(self, name: str) -> str:
+        if name not in self.table:
+            raise ValueError(f"{name!r} is no {self.word}; {did_you_mean(name, self.table)}")
         return name
-
-    return Annotated[str, AfterValidator(check), WithJsonSchema({"type": "string", "enum": sorted(known)})]
 
 
 def _no_bool(value: object) -> object:

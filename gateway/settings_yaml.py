@@ -4,7 +4,7 @@ Rules of this file: PyYAML's own error quotes the line it stumbled over, which m
 `describe` takes the position and the kind of the mistake only. Dates stay text: no setting is one.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -17,25 +17,21 @@ _PLAIN = ("null", "bool", "int", "float", "str", "seq", "map")
 class StrictLoader(yaml.SafeLoader):
     """A safe loader that refuses duplicate keys and tags that are no plain data."""
 
-    yaml_constructors: dict[Any, Any] = {}  # noqa: RUF012 -- PyYAML's own class-level registry
-    yaml_implicit_resolvers = {  # noqa: RUF012
+    yaml_constructors: ClassVar[dict[Any, Any]] = {}
+    yaml_implicit_resolvers = {  # noqa: RUF012 -- PyYAML reads it from the class
         first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
-        for key, _ in node.value:
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
             if key.tag == "tag:yaml.org,2002:merge":
                 continue
-            if key.tag != "tag:yaml.org,2002:str":
-                raise yaml.constructor.ConstructorError(
-                    None, None, "a key must be text: put it in quotes", key.start_mark
-                )
+            if key.tag != "tag:yaml.org,2002:str" or not isinstance(key, yaml.ScalarNode):
+                raise _mistake("a key must be text: put it in quotes", key)
             if key.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key.value!r} stands there twice", key.start_mark
-                )
+                raise _mistake(f"the key {key.value!r} stands there twice", key)
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
@@ -43,15 +39,14 @@ class StrictLoader(yaml.SafeLoader):
         try:
             return super().construct_object(node, deep)
         except (ValueError, KeyError, IndexError, OverflowError) as error:
-            kind = node.tag.rpartition(":")[2]
-            raise yaml.constructor.ConstructorError(
-                None, None, f"this is no {kind}", node.start_mark
-            ) from error
+            raise _mistake(f"this is no {node.tag.rpartition(':')[2]}", node) from error
 
     def refuse(self, node: yaml.Node) -> None:
-        raise yaml.constructor.ConstructorError(
-            None, None, "this kind of tag is not used here", node.start_mark
-        )
+        raise _mistake("this tag is not used here", node)
+
+
+def _mistake(message: str, node: yaml.Node) -> yaml.YAMLError:
+    return yaml.constructor.ConstructorError(None, None, message, node.start_mark)
 
 
 for _kind in _PLAIN:

@@ -2,28 +2,11 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from typing import Protocol
 
+from gateway.windows import Rule, Verdict
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """At most `limit` requests of `key` in any `window_s` seconds."""
-
-    key: str
-    limit: int
-    window_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """The tightest rule's numbers, for the `X-RateLimit-*` headers. Seconds are rounded up by the reader."""
-
-    allowed: bool
-    limit: int
-    remaining: int
-    reset_s: float
-    retry_after_s: float
+__all__ = ["Limiter", "OpenLimiter", "Rule", "Verdict"]
 
 
 class Limiter(Protocol):

@@ -1,0 +1,132 @@
+"""Requests per sliding window, counted exactly, in bounded memory.
+
+Rules of this file: a request counts against every rule or against none. Each key keeps a log of its
+requests, so no window of any start ever holds more than the limit; a counter per fixed window lets twice
+the limit through at its edge. The log is coarse on purpose: times are rounded up to a thousandth of the
+window, so a key needs at most a thousand entries whatever its limit, and a request is forgotten up to a
+thousandth late, never early.
+"""
+
+import math
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+TICKS = 1000
+"""Steps per window."""
+
+MAX_KEYS = 50_000
+"""Keys counted at a time; beyond, the one that has been quiet the longest is forgotten."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """At most `limit` requests of `key` in any `window_s` seconds."""
+
+    key: str
+    limit: int
+    window_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The tightest rule's numbers, for the `X-RateLimit-*` headers. Seconds are rounded up by the reader."""
+
+    allowed: bool
+    limit: int
+    remaining: int
+    reset_s: float
+    retry_after_s: float
+
+
+class _Window:
+    """The requests of one key that still count: (tick, how many) pairs, oldest first."""
+
+    __slots__ = ("counts", "tick_s", "total")
+
+    def __init__(self, window_s: float) -> None:
+        self.tick_s = window_s / TICKS
+        self.counts: deque[tuple[int, int]] = deque()
+        self.total = 0
+
+    def forget(self, now: float) -> None:
+        """Drops what has left the window that ends now."""
+        while self.counts and self.leaves_in(self.counts[0][0], now) <= 0:
+            self.total -= self.counts.popleft()[1]
+
+    def leaves_in(self, tick: int, now: float) -> float:
+        """Seconds until requests of that tick leave the window."""
+        return (tick + TICKS) * self.tick_s - now
+
+    def add(self, now: float) -> None:
+        tick = math.ceil(now / self.tick_s)
+        already = 0
+        if self.counts and self.counts[-1][0] >= tick:
+            tick, already = self.counts.pop()
+        self.counts.append((tick, already + 1))
+        self.total += 1
+
+    def room_in(self, limit: int, now: float) -> float:
+        """Seconds until another request is within `limit`; infinite if it never is."""
+        if self.total < limit:
+            return 0.0
+        leaving = self.total - limit + 1
+        for tick, count in self.counts:
+            leaving -= count
+            if leaving <= 0:
+                return self.leaves_in(tick, now)
+        return math.inf
+
+
+class SlidingWindows:
+    """Counts requests. `now` is monotonic seconds and never goes back."""
+
+    def __init__(self, max_keys: int = MAX_KEYS) -> None:
+        self._max_keys = max_keys
+        self._windows: OrderedDict[tuple[str, float], _Window] = OrderedDict()
+
+    def hit(self, rules: Sequence[Rule], now: float) -> Verdict | None:
+        """Counts one request against every rule if all allow it, else against none. `None`: no rules."""
+        if not rules:
+            return None
+        windows = [self._window(rule, now) for rule in rules]
+        allowed = all(window.total < rule.limit for rule, window in zip(rules, windows, strict=True))
+        if allowed:
+            for rule, window in zip(rules, windows, strict=True):
+                window.add(now)
+                self._windows[rule.key, rule.window_s] = window
+                self._windows.move_to_end((rule.key, rule.window_s))
+            self._evict(now)
+        verdicts = [self._verdict(rule, w, now, allowed) for rule, w in zip(rules, windows, strict=True)]
+        return min(verdicts, key=lambda verdict: (verdict.remaining, -verdict.retry_after_s))
+
+    def _window(self, rule: Rule, now: float) -> _Window:
+        """The key's window up to now. A new one is kept only when something is counted in it."""
+        window = self._windows.get((rule.key, rule.window_s))
+        if window is None:
+            return _Window(rule.window_s)
+        window.forget(now)
+        return window
+
+    def _verdict(self, rule: Rule, window: _Window, now: float, allowed: bool) -> Verdict:
+        """One rule's numbers; of a refused request, only the rules in its way say when to come back."""
+        reset_s = window.leaves_in(window.counts[0][0], now) if window.counts else 0.0
+        wait_s = 0.0 if allowed else min(window.room_in(rule.limit, now), rule.window_s)
+        return Verdict(allowed, rule.limit, max(0, rule.limit - window.total), reset_s, wait_s)
+
+    def _evict(self, now: float) -> None:
+        """Drops the quietest key if there are too many, and up to two that count nothing any more."""
+        while len(self._windows) > self._max_keys:
+            self._windows.popitem(last=False)
+        for _ in range(2):
+            key, oldest = next(iter(self._windows.items()))
+            oldest.forget(now)
+            if oldest.total:
+                return
+            del self._windows[key]
+
+    def __len__(self) -> int:
+        return len(self._windows)
+
+    def __repr__(self) -> str:
+        return f"<SlidingWindows: {len(self._windows)} keys>"
