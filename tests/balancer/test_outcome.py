@@ -1,0 +1,22 @@
+import pytest
+
+from balancer.outcome import SUCCESS, Kind, Outcome, Phase, Side
+
+
+def test_a_success_blames_nobody() -> None:
+    assert SUCCESS.ok
+    assert not SUCCESS.blames_instance
+
+
+@pytest.mark.parametrize(
+    ("side", "blamed"), [(Side.INSTANCE, True), (Side.CLIENT, False), (Side.GATEWAY, False)]
+)
+def test_only_its_own_failures_are_held_against_an_instance(side: Side, blamed: bool) -> None:
+    assert Outcome(Phase.WAIT, side, Kind.RESET, sent=True).blames_instance is blamed
+
+
+def test_the_label_is_phase_and_kind_and_the_detail_stands_beside_it() -> None:
+    outcome = Outcome(Phase.CONNECT, Side.INSTANCE, Kind.REFUSED, sent=False, detail="ECONNREFUSED")
+    assert outcome.label == "connect_refused"
+    assert str(outcome) == "connect_refused (ECONNREFUSED)"
+    assert str(SUCCESS) == "done_ok"

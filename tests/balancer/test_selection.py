@@ -1,0 +1,144 @@
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from balancer.cooldown import CooldownLedger
+from balancer.load import LoadLedger
+from balancer.model import Refused, RefusedReason
+from balancer.outcome import Kind, Outcome, Phase, Side
+from balancer.selection import Chosen, choose, refusal
+from balancer.strategies import STRATEGIES, load_strategy
+from registry.model import Health, Instance, InstanceId, ServiceName, ServiceSnapshot, Status, snapshot
+
+REFUSED_CONNECTION = Outcome(Phase.CONNECT, Side.INSTANCE, Kind.REFUSED, sent=False)
+NAME = ServiceName("auth")
+
+
+def instance(n: int, health: Health = Health.PASSING, weight: int = 1, suspect: bool = False) -> Instance:
+    return Instance(InstanceId(f"i{n}"), NAME, "h", 1000 + n, "127.0.0.1", health, weight, suspect=suspect)
+
+
+def known(*instances: Instance) -> ServiceSnapshot:
+    return snapshot(NAME, Status.KNOWN, instances=instances)
+
+
+def pick(
+    of: ServiceSnapshot,
+    tried: frozenset[InstanceId] = frozenset(),
+    loads: LoadLedger | None = None,
+    cooldowns: CooldownLedger | None = None,
+    now: float = 0,
+) -> Chosen | Refused:
+    strategy = load_strategy("least_connections", random.Random(1))
+    return choose(of, loads or LoadLedger(), cooldowns or CooldownLedger(), tried, strategy, now)
+
+
+def cooling(*failed: tuple[Instance, float]) -> CooldownLedger:
+    ledger = CooldownLedger()
+    for where, at in failed:
+        ledger.ended(where, REFUSED_CONNECTION, at)
+    return ledger
+
+
+@given(
+    name=st.sampled_from(sorted(STRATEGIES)),
+    members=st.lists(
+        st.tuples(
+            st.sampled_from(Health), st.integers(0, 5), st.booleans(), st.booleans(), st.integers(0, 3)
+        ),
+        max_size=8,
+    ),
+    tried=st.sets(st.integers(0, 7)),
+    seed=st.integers(),
+)
+def test_the_chosen_is_always_usable_and_never_tried(
+    name: str, members: list[tuple[Health, int, bool, bool, int]], tried: set[int], seed: int
+) -> None:
+    loads, cooldowns = LoadLedger(), CooldownLedger()
+    instances = []
+    for n, (health, weight, suspect, is_cooling, load) in enumerate(members):
+        one = instance(n, health, weight, suspect)
+        instances.append(one)
+        if is_cooling:
+            cooldowns.ended(one, REFUSED_CONNECTION, 0)
+        for _ in range(load):
+            loads.start(one, 0)
+    of = known(*instances)
+    tried_ids = frozenset(InstanceId(f"i{n}") for n in tried)
+    chosen = choose(of, loads, cooldowns, tried_ids, load_strategy(name, random.Random(seed)), 0.5)
+    untried = [i for i in of.usable if i.id not in tried_ids]
+    if isinstance(chosen, Refused):
+        assert not untried
+        assert (chosen.reason is RefusedReason.ALL_TRIED) == bool(of.usable)
+        return
+    assert chosen.instance in untried
+    preferred = [i for i in untried if not cooldowns.cooling(i, 0.5) and i.weight > 0]
+    assert chosen.instance in preferred or not preferred
+
+
+@pytest.mark.parametrize(
+    ("of", "reason"),
+    [
+        (snapshot(NAME, Status.UNREACHABLE), RefusedReason.REGISTRY_UNREACHABLE),
+        (snapshot(NAME, Status.UNKNOWN), RefusedReason.UNKNOWN_SERVICE),
+        (known(), RefusedReason.NO_INSTANCES),
+        (
+            known(instance(1, Health.CRITICAL), instance(2, Health.MAINTENANCE)),
+            RefusedReason.NO_HEALTHY_INSTANCE,
+        ),
+    ],
+    ids=lambda value: str(getattr(value, "status", value)),
+)
+def test_every_no_says_why(of: ServiceSnapshot, reason: RefusedReason) -> None:
+    assert refusal(of) == Refused(reason)
+    assert pick(of) == Refused(reason)
+
+
+def test_instances_that_are_known_serve_while_the_registry_is_unreachable() -> None:
+    one = instance(1)
+    assert pick(snapshot(NAME, Status.UNREACHABLE, instances=(one,))) == Chosen(one)
+
+
+def test_nothing_is_left_when_all_were_tried() -> None:
+    of = known(instance(1), instance(2))
+    tried = frozenset(i.id for i in of.usable)
+    assert pick(of, tried) == Refused(RefusedReason.ALL_TRIED)
+
+
+def test_the_dead_instance_with_no_load_gets_nothing_while_it_cools_down() -> None:
+    """RELIABILITY 1.4: without this, least-connections sends everything there."""
+    dead, busy = instance(1), instance(2)
+    loads = LoadLedger()
+    for _ in range(50):
+        assert pick(known(dead, busy), loads=loads, cooldowns=cooling((dead, 0))) == Chosen(busy)
+        loads.start(busy, 0)
+
+
+def test_when_all_cool_down_the_one_that_is_ready_first_is_tried() -> None:
+    first, second = instance(1), instance(2)
+    ledger = cooling((second, 0), (first, 0.5))
+    assert pick(known(first, second), cooldowns=ledger, now=0.6) == Chosen(second)
+    assert pick(known(first, second), frozenset({second.id}), cooldowns=ledger, now=0.6) == Chosen(first)
+
+
+def test_an_untried_one_that_cools_down_comes_before_giving_up() -> None:
+    fine, cold = instance(1), instance(2)
+    assert pick(known(fine, cold), frozenset({fine.id}), cooldowns=cooling((cold, 0))) == Chosen(cold)
+
+
+def test_weight_zero_serves_only_when_nobody_else_does() -> None:
+    parked, working = instance(1, weight=0), instance(2)
+    assert pick(known(parked, working)) == Chosen(working)
+    assert pick(known(parked)) == Chosen(parked)
+
+
+def test_hand_outs_count_until_they_expire() -> None:
+    handed_out, other = instance(1, weight=2), instance(2, weight=1)
+    loads = LoadLedger()
+    for _ in range(4):
+        loads.hand_out(handed_out, now=0, ttl_s=10)
+    of = known(handed_out, other)
+    assert pick(of, loads=loads, now=9) == Chosen(other)
+    assert pick(of, loads=loads, now=10) == Chosen(handed_out)
