@@ -4,7 +4,7 @@ A backend module has one entry, `open_backend`, an async context manager that yi
 `BACKENDS` in `__init__.py` names the modules.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -15,14 +15,20 @@ from registry.model import Failed, Health, InstanceId, ServiceName, Update
 class Watch(Protocol):
     """Tells who exists. Both streams never end by themselves: a failure is a value in them."""
 
-    def watch(self, service: ServiceName) -> AsyncIterator[Update]:
+    @property
+    def index_resets(self) -> int:
+        """How often a stream started anew because the registry's index went backwards."""
+        ...
+
+    def watch(self, service: ServiceName) -> AsyncGenerator[Update, None]:
         """What the registry says of one service: at once, and then whenever that changes.
 
-        An update need not differ from the one before. Close the iterator to stop watching.
+        An update need not differ from the one before, and comes at least every `wait_s` or so: a
+        stream that stays silent is broken. Close the generator to stop watching.
         """
         ...
 
-    def watch_names(self) -> AsyncIterator[frozenset[ServiceName] | Failed]:
+    def watch_names(self) -> AsyncGenerator[frozenset[ServiceName] | Failed, None]:
         """The names of all services, likewise."""
         ...
 
