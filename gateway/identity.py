@@ -30,7 +30,7 @@ FAR_FUTURE = 253_402_300_799.0
 """9999-12-31T23:59:59Z: a later expiry is no date but an attempt."""
 
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
-"""Three parts of base64url without padding: one token, one spelling."""
+"""Three parts of base64url. Padding is refused: PyJWT takes `token` and `token=` for the same."""
 
 _USER = re.compile(r"[!-~](?:[ -~]{0,253}[!-~])?")
 _TIER = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -136,14 +136,15 @@ class Verifier:
     `ValueError` for a public key that does not fit the algorithms.
     """
 
-    def __init__(self, settings: TokenSettings, key: str, *, cached: int = CACHED_TOKENS) -> None:
+    def __init__(self, settings: TokenSettings, key: str | bytes, *, cached: int = CACHED_TOKENS) -> None:
         self._settings = settings
         self._algorithms = list(settings.algorithms)
         self._key: Any = key
         if "HS256" not in self._algorithms:
-            if (problem := key_problem(self._algorithms, key)) is not None:
+            pem = key.decode() if isinstance(key, bytes) else key
+            if (problem := key_problem(self._algorithms, pem)) is not None:
                 raise ValueError(f"the public key {problem}")
-            self._key = load_pem_public_key(key.strip().encode())
+            self._key = load_pem_public_key(pem.strip().encode())
         self._jwt = jwt.PyJWT({"enforce_minimum_key_length": True})
         self._good: OrderedDict[str, User] = OrderedDict()
         self._room = cached
@@ -197,7 +198,7 @@ class Verifier:
                 },
             )
         except (jwt.PyJWTError, ValueError, TypeError, RecursionError, OverflowError) as error:
-            return type(error).__name__
+            return str(error) or type(error).__name__
 
     def _untimely(self, claims: Mapping[str, Any], now: float) -> Rejected | None:
         """The times a token says, with the leeway both ways (RFC 7519, 4.1.4 to 4.1.6)."""

@@ -67,7 +67,7 @@ class _Window:
         self.total += 1
 
     def room_in(self, limit: int, now: float) -> float:
-        """Seconds until another request is within `limit`; infinite if it never is."""
+        """Seconds until another request is within `limit`; of a limit of 0, which never is, a window."""
         if self.total < limit:
             return 0.0
         leaving = self.total - limit + 1
@@ -75,7 +75,7 @@ class _Window:
             leaving -= count
             if leaving <= 0:
                 return self.leaves_in(tick, now)
-        return math.inf
+        return TICKS * self.tick_s
 
 
 class SlidingWindows:
@@ -111,7 +111,7 @@ class SlidingWindows:
     def _verdict(self, rule: Rule, window: _Window, now: float, allowed: bool) -> Verdict:
         """One rule's numbers; of a refused request, only the rules in its way say when to come back."""
         reset_s = window.leaves_in(window.counts[0][0], now) if window.counts else 0.0
-        wait_s = 0.0 if allowed else min(window.room_in(rule.limit, now), rule.window_s)
+        wait_s = 0.0 if allowed else window.room_in(rule.limit, now)
         return Verdict(allowed, rule.limit, max(0, rule.limit - window.total), reset_s, wait_s)
 
     def _evict(self, now: float) -> None:

@@ -1,0 +1,112 @@
+"""Whose call is this? The client's address and scheme, behind proxies that are trusted, and no others.
+
+Rules of this file: `X-Forwarded-For` is read from the right, hop by hop, for as long as the hop that
+wrote it is trusted. Whatever can't be read makes the socket's peer the client: a made-up header must
+never choose whom limits count or who is internal.
+"""
+
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+MAX_HOPS = 32
+"""More than any chain of proxies has; a longer header is not read."""
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Who calls, as far as it can be believed."""
+
+    address: str
+    """In its shortest form; `unknown` for a peer without an address (a Unix socket)."""
+    scheme: str
+    """`http` or `https`: how the client spoke to the first hop that is trusted."""
+    relayed: bool = False
+    """A proxy that is not trusted says it speaks for somebody else: nobody knows for whom."""
+
+
+def find_client(
+    peer: str,
+    forwarded_for: Sequence[str],
+    forwarded_proto: Sequence[str],
+    trusted: Sequence[Network],
+    scheme: str = "http",
+) -> Client:
+    """The client of a request from `peer` with these values of `X-Forwarded-For` and `-Proto`."""
+    here = parse_address(peer)
+    if here is None:
+        return Client("unknown", scheme, relayed=bool(forwarded_for))
+    if not _in(here, trusted):
+        return Client(str(here), scheme, relayed=bool(forwarded_for))
+    hops = [hop.strip() for value in forwarded_for for hop in value.split(",")]
+    spoken = _scheme(forwarded_proto) or scheme
+    if len(hops) > MAX_HOPS:
+        return Client(str(here), spoken, relayed=True)
+    client = here
+    for hop in reversed(hops):
+        address = parse_address(_without_port(hop))
+        if address is None:
+            return Client(str(here), spoken, relayed=True)
+        client = address
+        if not _in(client, trusted):
+            break
+    return Client(str(client), spoken)
+
+
+def parse_address(text: str) -> Address | None:
+    """An address without zone; IPv4 in IPv6 clothes (`::ffff:…`) is IPv4."""
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address
+
+
+def is_internal(client: Client, networks: Sequence[Network]) -> bool:
+    """Whether the client's address alone lets it use internal endpoints.
+
+    Never when the call was relayed: a proxy on this machine that is not in `listen.trusted_proxies`
+    would otherwise make the whole world loopback.
+    """
+    address = parse_address(client.address)
+    return address is not None and not client.relayed and _in(address, networks)
+
+
+def internal_key_matches(given: str | None, key: str) -> bool:
+    """Whether `X-Internal-Key` holds the key, in time that does not tell how much of it is right."""
+    if not key or given is None:
+        return False
+    return hmac.compare_digest(given.encode(errors="surrogateescape"), key.encode())
+
+
+def limit_key(address: str) -> str:
+    """What requests are counted under: an IPv6 client owns a whole /64 and could use all of it."""
+    parsed = parse_address(address)
+    if isinstance(parsed, IPv6Address):
+        return str(ip_network((parsed, 64), strict=False))
+    return address
+
+
+def _in(address: Address, networks: Sequence[Network]) -> bool:
+    return any(address in network for network in networks)
+
+
+def _without_port(hop: str) -> str:
+    """`1.2.3.4:5678` -> `1.2.3.4`, `[::1]:80` -> `::1`; anything else as it is."""
+    if hop.startswith("["):
+        inside, bracket, port = hop[1:].partition("]")
+        return inside if bracket and (not port or (port[1:].isdecimal() and port[0] == ":")) else ""
+    host, colon, port = hop.partition(":")
+    return host if colon and port.isdecimal() else hop
+
+
+def _scheme(values: Sequence[str]) -> str | None:
+    """What the nearest proxy says; the others' words may be the client's own."""
+    last = values[-1].rpartition(",")[2].strip().lower() if values else ""
+    return last if last in ("http", "https") else None
