@@ -88,14 +88,17 @@ async def health(_: web.Request) -> web.Response:
 
 
 def is_internal(remote: str | None, given_key: str, key: str) -> bool:
-    """Whether a caller is a service of ours: it is on this machine, or it knows the internal key."""
-    if remote is not None and ip_address(remote).is_loopback:
-        return True
-    given = given_key.encode(errors="surrogateescape")
-    return bool(key) and hmac.compare_digest(given, key.encode())
+    """Whether a caller is a service of ours: it knows the internal key.
+
+    Without a key, callers on this machine are. With one, not even they are without it: a browser on
+    this machine calls whatever address some page tells it to.
+    """
+    if key:
+        return hmac.compare_digest(given_key.encode(errors="surrogateescape"), key.encode())
+    return remote is not None and ip_address(remote).is_loopback
 
 
-def new_app() -> web.Application:
+def new_app(health: Handler = health) -> web.Application:
     app = web.Application(middlewares=[errors_as_json], client_max_size=LARGEST_BODY)
     app.router.add_get("/health", health)
     return app
@@ -142,4 +145,9 @@ def serve(app: web.Application, name: str, options: argparse.Namespace) -> None:
         consul=options.consul,
         token=os.environ.get("CONSUL_HTTP_TOKEN", ""),
     )
+    run(app, options)
+
+
+def run(app: web.Application, options: argparse.Namespace) -> None:
+    """Serves until SIGTERM or SIGINT."""
     web.run_app(app, host=options.host, port=options.port, print=None, access_log=None)

@@ -46,7 +46,9 @@ def plan(
     jwt = {"JWT_SECRET": secrets["JWT_SECRET"]}
     key = {"INTERNAL_KEY": secrets["INTERNAL_KEY"]}
 
-    def spec(module: str, name: str, offset: int, more: tuple[str, ...], env: Mapping[str, str]) -> ProcessSpec:
+    def spec(
+        module: str, name: str, offset: int, more: tuple[str, ...], env: Mapping[str, str]
+    ) -> ProcessSpec:
         port = gateway_port + offset
         place = ("--port", str(port), "--consul", consul_address, "--id", name)
         return ProcessSpec(

@@ -1,6 +1,6 @@
 """The page's service: static files, read once, at `/` and `/chat/…`.
 
-    python -m examples.chat.web --port 9021 --id chat-page-1
+python -m examples.chat.web --port 9021 --id chat-page-1
 """
 
 import hashlib

@@ -89,13 +89,15 @@ async def test_health_answers() -> None:
     ("remote", "given", "key", "inside"),
     [
         ("127.0.0.1", "", "", True),
-        ("::1", "", KEY, True),
+        ("::1", "", "", True),
+        ("127.0.0.1", "", KEY, False),
+        ("127.0.0.1", KEY, KEY, True),
         ("192.0.2.7", "", KEY, False),
         ("192.0.2.7", "wrong", KEY, False),
         ("192.0.2.7", "\udcff", KEY, False),
         ("192.0.2.7", KEY, KEY, True),
         ("192.0.2.7", "", "", False),
-        (None, "", KEY, False),
+        (None, "", "", False),
     ],
 )
 def test_who_is_internal(remote: str | None, given: str, key: str, inside: bool) -> None:

@@ -1,0 +1,154 @@
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from examples.chat.courier import LONGEST_QUEUE, Courier, Mailbox
+from examples.chat.frames import Delivered, Frame, Kind, Reason, Undelivered
+from examples.chat.peers import Peers
+from tests.examples.chat.clients import running
+from tests.examples.chat.gateways import FakeGateway, FakeMatching
+
+HELLO = Frame(Kind.MESSAGE, "bob", "m1", "hello")
+
+
+class OtherHandler:
+    """Takes what is delivered for those who are `here`."""
+
+    def __init__(self) -> None:
+        self.here: set[str] = set()
+        self.got: list[str] = []
+
+    def app(self) -> web.Application:
+        app = web.Application()
+        app.router.add_post("/deliver", self._deliver)
+        return app
+
+    async def _deliver(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        if body["to"] not in self.here:
+            return web.json_response({}, status=404)
+        self.got.append(body["frame"]["text"])
+        return web.json_response({})
+
+
+class Town:
+    """A gateway, a matching service where ann and bob are a pair, the handlers WSH2 and WSH3, and the
+    courier of WSH1."""
+
+    def __init__(self) -> None:
+        self.gateway = FakeGateway()
+        self.matching = FakeMatching(ann="bob", bob="ann")
+        self.others = {"WSH2": OtherHandler(), "WSH3": OtherHandler()}
+        self.courier: Courier
+
+
+@pytest.fixture
+async def town() -> AsyncIterator[Town]:
+    town = Town()
+    apps = [town.matching.app(), town.gateway.app(), *(other.app() for other in town.others.values())]
+    servers = [TestServer(app) for app in apps]
+    for server in servers:
+        await server.start_server()
+    matching, gateway, *others = (str(server.make_url("")).rstrip("/") for server in servers)
+    town.gateway.matching_urls = [matching]
+    town.gateway.handlers = {id: (url, 1) for id, url in zip(town.others, others, strict=True)}
+    town.gateway.handlers["WSH1"] = ("http://127.0.0.1:9", 1)
+    async with Peers([gateway], "") as peers:
+        town.courier = Courier("WSH1", peers)
+        yield town
+    for server in servers:
+        await server.close()
+
+
+async def test_a_partner_on_another_handler_gets_it(town: Town) -> None:
+    town.gateway.places["bob"] = "WSH2"
+    town.others["WSH2"].here.add("bob")
+    assert await town.courier.deliver("ann", HELLO) == Delivered("WSH2")
+    assert town.others["WSH2"].got == ["hello"]
+
+
+async def test_a_partner_who_has_moved_is_found_again(town: Town) -> None:
+    town.gateway.places["bob"] = "WSH2"
+    town.others["WSH2"].here.add("bob")
+    await town.courier.deliver("ann", HELLO)
+    town.others["WSH2"].here.clear()
+    town.others["WSH3"].here.add("bob")
+    town.gateway.places["bob"] = "WSH3"
+    assert await town.courier.deliver("ann", HELLO) == Delivered("WSH3")
+    assert town.others["WSH3"].got == ["hello"]
+
+
+@pytest.mark.parametrize("place", ["WSH2", "WSH1", None])
+async def test_a_partner_who_is_nowhere_is_offline(town: Town, place: str | None) -> None:
+    if place:
+        town.gateway.places["bob"] = place
+    assert await town.courier.deliver("ann", HELLO) == Undelivered(Reason.OFFLINE)
+
+
+async def test_nobody_writes_to_a_stranger(town: Town) -> None:
+    town.gateway.places["bob"] = "WSH2"
+    town.others["WSH2"].here.add("bob")
+    assert await town.courier.deliver("eva", HELLO) == Undelivered(Reason.NOT_MATCHED)
+    assert town.others["WSH2"].got == []
+
+
+async def test_nobody_writes_while_nobody_knows_who_is_matched(town: Town) -> None:
+    town.gateway.failing = True
+    assert await town.courier.deliver("ann", HELLO) == Undelivered(Reason.UNAVAILABLE)
+
+
+async def test_a_partner_here_gets_it_in_every_tab_and_the_gateway_is_not_asked(town: Town) -> None:
+    async def two_tabs(request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        tabs = [Mailbox(socket, request.transport) for _ in range(2)]
+        async with (
+            town.courier.at_home("bob", tabs[0]),
+            town.courier.at_home("bob", tabs[1]),
+            asyncio.TaskGroup() as group,
+        ):
+            senders = [group.create_task(tab.send_all()) for tab in tabs]
+            results.append(await town.courier.deliver("ann", HELLO))
+            await socket.receive()
+            for sender in senders:
+                sender.cancel()
+        return socket
+
+    results: list[Delivered | Undelivered] = []
+    app = web.Application()
+    app.router.add_get("/", two_tabs)
+    async with running(app) as client, client.ws_connect("/") as socket:
+        got = [await socket.receive_json() for _ in range(2)]
+        await socket.close()
+    assert got == [HELLO.passed_on("ann", "WSH1")] * 2
+    assert results == [Delivered("WSH1")]
+    assert "/handlers/locate" not in town.gateway.asked
+    assert not town.courier.deliver_here("bob", {})
+
+
+async def test_a_client_that_reads_nothing_is_cut_off_and_nobody_waits_for_it() -> None:
+    """The mailbox takes so many frames and no more; the connection ends, and memory stays bounded."""
+    ended = asyncio.Event()
+    taken = []
+
+    async def flooded(request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        mailbox = Mailbox(socket, request.transport)
+        while mailbox.put({"text": "x" * 1000}):
+            taken.append(1)
+        try:
+            await socket.receive()
+        finally:
+            ended.set()
+        return socket
+
+    app = web.Application()
+    app.router.add_get("/", flooded)
+    async with running(app) as client, client.ws_connect("/"):
+        async with asyncio.timeout(5):
+            await ended.wait()
+    assert len(taken) == LONGEST_QUEUE

@@ -1,0 +1,108 @@
+import argparse
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from examples.chat.system import plan
+
+SECRETS = {"JWT_SECRET": "j" * 32, "INTERNAL_KEY": "k" * 32}
+SETTINGS = Path(__file__).parents[3] / "examples" / "chat" / "quaymaster.yaml"
+
+
+def settings() -> Any:
+    return yaml.safe_load(SETTINGS.read_text())
+
+
+def test_the_whole_system_is_there() -> None:
+    specs = plan(8000, "127.0.0.1:8500", Path("/data"), SECRETS, python="python")
+    assert [spec.name for spec in specs] == [
+        "auth-1", "auth-2", "matching-1", "matching-2", "WSH1", "WSH2", "WSH3", "chat-page-1",
+    ]  # fmt: skip
+    assert specs[4].argv == (
+        "python", "-m", "examples.chat.handler", "--port", "8001", "--consul", "127.0.0.1:8500",
+        "--id", "WSH1", "--gateway", "http://127.0.0.1:8000",
+    )  # fmt: skip
+    assert specs[4].health_url == "http://127.0.0.1:8001/health"
+
+
+def test_ports_are_all_different_and_follow_the_gateways() -> None:
+    urls = [spec.health_url for spec in plan(18000, "127.0.0.1:8500", Path("/data"), SECRETS)]
+    assert len(set(urls)) == 8
+    assert all(url.startswith("http://127.0.0.1:180") for url in urls)
+
+
+def test_each_process_gets_the_secrets_it_needs_and_none_on_its_command_line() -> None:
+    specs = plan(8000, "127.0.0.1:8500", Path("/data"), SECRETS)
+    needed = {spec.name.rstrip("123").rstrip("-"): set(spec.env) for spec in specs}
+    assert needed == {
+        "auth": {"JWT_SECRET"},
+        "matching": {"JWT_SECRET", "INTERNAL_KEY"},
+        "WSH": {"INTERNAL_KEY"},
+        "chat-page": set(),
+    }
+    arguments = " ".join(argument for spec in specs for argument in spec.argv)
+    assert not any(secret in arguments for secret in SECRETS.values())
+
+
+@pytest.mark.parametrize("port", [0, -1, 65505, 70000])
+def test_a_port_without_room_behind_it_is_refused(port: int) -> None:
+    with pytest.raises(ValueError, match="the gateway's port must be from 1 to 65504"):
+        plan(port, "127.0.0.1:8500", Path("/data"), SECRETS)
+
+
+@pytest.mark.parametrize("module", ["auth", "matching", "handler", "web"])
+def test_the_planned_arguments_are_those_the_programs_take(
+    module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The plan's command lines, read by the programs' own parsers: nothing is started."""
+    taken: list[argparse.Namespace] = []
+    program = importlib.import_module(f"examples.chat.{module}")
+    monkeypatch.setattr("examples.chat.service.run", lambda _app, options: taken.append(options))
+    monkeypatch.setattr(program, "run", lambda _app, options: taken.append(options), raising=False)
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+    specs = [
+        spec
+        for spec in plan(8000, "127.0.0.1:8500", Path("/data"), SECRETS)
+        if spec.argv[2] == f"examples.chat.{module}"
+    ]
+    for spec in specs:
+        monkeypatch.setattr(sys, "argv", [module, *spec.argv[3:]])
+        program.main()
+    assert [options.id for options in taken] == [spec.name for spec in specs]
+
+
+def test_a_service_without_its_secret_does_not_start(tmp_path: Path) -> None:
+    spec = plan(8000, "127.0.0.1:8500", tmp_path, SECRETS)[0]
+    ran = subprocess.run(
+        spec.argv,
+        env={"JWT_SECRET": "short"},
+        cwd=SETTINGS.parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 1
+    assert ran.stderr.strip() == "JWT_SECRET must have at least 32 bytes, it has 5"
+
+
+def test_every_route_leads_to_a_service_of_the_plan() -> None:
+    ids = [spec.name for spec in plan(8000, "127.0.0.1:8500", Path("/data"), SECRETS)]
+    for route in settings()["routes"]:
+        assert any(name.startswith(f"{route['service']}-") for name in ids)
+        assert route["service"] in settings()["services"]
+
+
+def test_what_must_not_happen_twice_is_not_sent_twice() -> None:
+    retry = {route["path"]: route.get("retry") for route in settings()["routes"]}
+    assert retry["/register"] == retry["/matching"] == "unsent"
+
+
+def test_the_settings_hold_no_secret() -> None:
+    assert settings()["identity"]["secret"] == "${JWT_SECRET:-}"
+    assert settings()["internal"]["key"] == "${INTERNAL_KEY:-}"
