@@ -35,9 +35,8 @@ class CooldownLedger:
     with no load, and pay the connect timeout together.
     """
 
-    def __init__(self, first_s: float = FIRST_S, longest_s: float = LONGEST_S) -> None:
-        self._first_s = first_s
-        self._longest_s = longest_s
+    def __init__(self, max_entries: int = MAX_ENTRIES) -> None:
+        self._max_entries = max_entries
         self._cooling: dict[InstanceKey, _Cooling] = {}
 
     def until(self, instance: Instance) -> float:
@@ -73,9 +72,9 @@ class CooldownLedger:
         if entry is not None and now < entry.until and not entry.probed:
             # One fault, many calls: those that were under way when it showed must not lengthen it.
             return
-        step = self._first_s if entry is None else min(entry.step_s * 2, self._longest_s)
-        self._forget(now)
-        self._cooling.pop(key, None)
+        if entry is None:
+            self._forget(now)
+        step = FIRST_S if entry is None else min(entry.step_s * 2, LONGEST_S)
         self._cooling[key] = _Cooling(step, now + step)
 
     def _forget(self, now: float) -> None:
@@ -83,7 +82,7 @@ class CooldownLedger:
         stale = [key for key, entry in self._cooling.items() if entry.until + FORGET_AFTER_S <= now]
         for key in stale:
             del self._cooling[key]
-        while len(self._cooling) >= MAX_ENTRIES:
+        while len(self._cooling) >= self._max_entries:
             del self._cooling[next(iter(self._cooling))]
 
     def __len__(self) -> int:

@@ -193,8 +193,13 @@ def _url(instance: Instance, target: str) -> URL:
 
 
 def _headers(instance: Instance, request: OutboundRequest) -> list[tuple[str, str]]:
-    pairs = [(name.decode(), value.decode()) for name, value in request.headers]
-    if not any(name.lower() == "host" for name, _ in pairs):
+    # aiohttp would drop `Cookie` when `cookie` follows: names of one header get their first spelling.
+    spelling: dict[str, str] = {}
+    pairs = []
+    for raw_name, value in request.headers:
+        name = raw_name.decode()
+        pairs.append((spelling.setdefault(name.lower(), name), value.decode()))
+    if "host" not in spelling:
         pairs.insert(0, ("Host", instance.authority))
     if isinstance(request.body, bytes):
         pairs = [(name, value) for name, value in pairs if name.lower() != "content-length"]

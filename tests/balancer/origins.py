@@ -78,7 +78,7 @@ class Origin:
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
-        self._server = await asyncio.start_server(self._accepted, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._accepted, "127.0.0.1", 0, backlog=1024)
         port = self._server.sockets[0].getsockname()[1]
         self.instance = instance_at(port, self._id, self._weight)
 
@@ -107,6 +107,10 @@ class Origin:
     @property
     def requests(self) -> int:
         return len(self.heads)
+
+    @property
+    def open_connections(self) -> int:
+        return len(self._tasks)
 
 
 @asynccontextmanager
@@ -208,6 +212,13 @@ def answers(data: bytes) -> Behaviour:
             await connection.say(data)
 
     return behaviour
+
+
+async def until(condition: Callable[[], object], within_s: float = 5) -> None:
+    """Returns once the condition holds; raises `TimeoutError` if it does not come to that."""
+    async with asyncio.timeout(within_s):
+        while not condition():  # noqa: ASYNC110 - what is waited for happens on the other end of a socket
+            await asyncio.sleep(0.005)
 
 
 @asynccontextmanager

@@ -1,0 +1,505 @@
+"""What goes over the wire and what comes back, against real sockets, well-behaved and not."""
+
+import asyncio
+import gzip
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+
+from balancer.model import OutboundRequest, Timeouts, UpstreamBroke
+from balancer.outcome import Kind, Outcome, Phase, Side
+from balancer.runtime.progress import Progress
+from balancer.runtime.upstream import AiohttpUpstream, UpstreamAnswer, UpstreamFailed, outcome_of
+from registry.model import Instance
+from tests.balancer import origins
+from tests.balancer.origins import Behaviour, answers, counts_requests, origin, until
+
+SHORT = Timeouts(connect_s=0.2, first_byte_s=0.2, idle_s=0.2, total_s=5)
+GET = OutboundRequest("GET", "/", [(b"Host", b"chat.example")])
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[AiohttpUpstream]:
+    async with AiohttpUpstream() as opened:
+        yield opened
+
+
+async def whole(answer: UpstreamAnswer) -> bytes:
+    try:
+        return b"".join([chunk async for chunk in answer.body])
+    finally:
+        answer.body.release()
+
+
+async def failure(
+    upstream: AiohttpUpstream, instance: Instance, request: OutboundRequest = GET, timeouts: Timeouts = SHORT
+) -> Outcome:
+    with pytest.raises(UpstreamFailed) as raised:
+        await upstream.send(instance, request, timeouts)
+    return raised.value.outcome
+
+
+async def breakage(upstream: AiohttpUpstream, instance: Instance) -> Outcome:
+    answer = await upstream.send(instance, GET, SHORT)
+    with pytest.raises(UpstreamBroke) as raised:
+        await whole(answer)
+    return raised.value.outcome
+
+
+def post(body: bytes | AsyncIterator[bytes], *headers: tuple[bytes, bytes]) -> OutboundRequest:
+    return OutboundRequest("POST", "/", [(b"Host", b"chat.example"), *headers], body)
+
+
+async def chunks(*parts: bytes) -> AsyncIterator[bytes]:
+    for part in parts:
+        yield part
+
+
+# Requests, byte for byte
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/a/%2e%2e/b",
+        "/a/../b",
+        "//x",
+        "///x?y=//z",
+        "/a;b?c=%2F",
+        "/%7euser/%c3%a9/%C3%A9/%zz",
+        "/a?",
+        "/a??b=+&b=%20&&=",
+        "/a?q=\"<>^`{|}[]'",
+        "/é?ü",
+    ],
+)
+async def test_the_target_arrives_byte_for_byte(upstream: AiohttpUpstream, target: str) -> None:
+    async with origin(counts_requests) as there:
+        request = OutboundRequest("GET", target, [(b"Host", b"chat.example")])
+        await whole(await upstream.send(there.instance, request, SHORT))
+    assert there.heads == [f"GET {target} HTTP/1.1\r\nHost: chat.example\r\n\r\n".encode()]
+
+
+async def test_headers_arrive_in_order_with_case_and_duplicates_and_nothing_is_added(
+    upstream: AiohttpUpstream,
+) -> None:
+    headers = [
+        (b"Host", b"chat.example"),
+        (b"x-ODD", b"1"),
+        (b"Cookie", b"a=1"),
+        (b"cookie", "b=é".encode()),
+        (b"x-odd", b""),
+    ]
+    async with origin(counts_requests) as there:
+        await whole(await upstream.send(there.instance, OutboundRequest("DELETE", "/", headers), SHORT))
+    lines = [name + b": " + value for name, value in headers[:3]]
+    # The one thing aiohttp can't do: names of one header get the spelling of the first.
+    lines += [b"Cookie: b=\xc3\xa9", b"x-ODD: "]
+    assert there.heads[0].split(b"\r\n")[1:-2] == [*lines, b"Content-Length: 0"]
+
+
+async def test_without_a_host_the_instance_is_named_and_its_ip_connected_to(
+    upstream: AiohttpUpstream,
+) -> None:
+    async with origin(counts_requests) as there:
+        await whole(await upstream.send(there.instance, OutboundRequest("GET", "/", []), SHORT))
+    assert there.heads[0] == f"GET / HTTP/1.1\r\nHost: localhost:{there.instance.port}\r\n\r\n".encode()
+
+
+@pytest.mark.parametrize(
+    ("request_", "framing", "body"),
+    [
+        (post(b"in memory"), b"Content-Length: 9", b"in memory"),
+        (post(b"x" * 300_000), b"Content-Length: 300000", b"x" * 300_000),
+        (post(b"", (b"Content-Length", b"0")), b"Content-Length: 0", b""),
+        (post(chunks(b"ab", b"cde"), (b"content-length", b"5")), b"content-length: 5", b"abcde"),
+        (post(chunks(b"ab", b"cde")), b"Transfer-Encoding: chunked", b"abcde"),
+        (post(chunks()), b"Transfer-Encoding: chunked", b""),
+    ],
+    ids=["bytes", "many bytes", "no bytes", "stream of known length", "stream", "empty stream"],
+)
+async def test_bodies_keep_the_clients_framing(
+    upstream: AiohttpUpstream, request_: OutboundRequest, framing: bytes, body: bytes
+) -> None:
+    async with origin(counts_requests) as there:
+        for _ in range(2 if isinstance(request_.body, bytes) else 1):
+            await whole(await upstream.send(there.instance, request_, SHORT))
+            assert there.heads[-1].split(b"\r\n")[2:-2] == [framing]
+            assert there.bodies[-1] == body
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        OutboundRequest("GET", "/a b", []),
+        OutboundRequest("GET", "/a\r\nX: y", []),
+        OutboundRequest("GET", "*", []),
+        OutboundRequest("GET", "http://elsewhere/", []),
+        OutboundRequest("GET", "/\udcff", []),
+        OutboundRequest("get", "/", []),
+        OutboundRequest("CONNECT", "/", []),
+        OutboundRequest("GET", "/", [(b"X", b"a\r\nY: z")]),
+        OutboundRequest("GET", "/", [(b"X", b"caf\xe9")]),
+        OutboundRequest("POST", "/", [(b"Transfer-Encoding", b"gzip")]),
+        OutboundRequest("G T", "/", []),
+    ],
+    ids=repr,
+)
+async def test_what_cannot_be_written_faithfully_is_the_clients_fault(
+    upstream: AiohttpUpstream, request_: OutboundRequest
+) -> None:
+    async with origin(counts_requests) as there:
+        outcome = await failure(upstream, there.instance, request_)
+        assert (outcome.side, outcome.kind, outcome.sent) == (Side.CLIENT, Kind.GARBAGE, False)
+        assert there.requests == 0
+
+
+# Answers
+
+
+async def test_an_answers_head_comes_as_it_was_sent(upstream: AiohttpUpstream) -> None:
+    head = (
+        b"HTTP/1.1 207 Caf\xe9 o'clock\r\nset-cookie: a=1\r\nSet-Cookie: b=\xe9\r\nContent-Length: 2\r\n\r\n"
+    )
+    async with origin(answers(head + b"ok")) as there:
+        answer = await upstream.send(there.instance, GET, SHORT)
+        assert (answer.status, answer.reason) == (207, b"Caf\xe9 o'clock")
+        assert answer.headers == [
+            (b"set-cookie", b"a=1"),
+            (b"Set-Cookie", b"b=\xe9"),
+            (b"Content-Length", b"2"),
+        ]
+        assert await whole(answer) == b"ok"
+
+
+async def test_bodies_are_not_unpacked_and_redirects_not_followed(upstream: AiohttpUpstream) -> None:
+    packed = gzip.compress(b"hello")
+    head = b"HTTP/1.1 302 Found\r\nLocation: /x\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
+    async with origin(answers(head % len(packed) + packed)) as there:
+        answer = await upstream.send(there.instance, GET, SHORT)
+        assert answer.status == 302
+        assert await whole(answer) == packed
+        assert there.requests == 1
+
+
+async def test_cookies_of_one_answer_do_not_go_out_with_the_next_request(upstream: AiohttpUpstream) -> None:
+    async with origin(
+        answers(b"HTTP/1.1 200 OK\r\nSet-Cookie: s=1; Path=/\r\nContent-Length: 0\r\n\r\n")
+    ) as there:
+        for _ in range(2):
+            await whole(await upstream.send(there.instance, GET, SHORT))
+    assert b"ookie" not in there.heads[1]
+
+
+@pytest.mark.parametrize(
+    ("method", "head"),
+    [
+        ("HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n"),
+        ("GET", b"HTTP/1.1 204 No Content\r\n\r\n"),
+        ("GET", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5000\r\n\r\n"),
+    ],
+)
+async def test_answers_without_a_body_have_ended_with_their_head(
+    upstream: AiohttpUpstream, method: str, head: bytes
+) -> None:
+    async with origin(answers(head)) as there:
+        for _ in range(2):
+            answer = await upstream.send(there.instance, OutboundRequest(method, "/", []), SHORT)
+            assert answer.body.ended
+            assert await whole(answer) == b""
+        assert there.connections == 1
+
+
+async def test_interim_answers_are_skipped(upstream: AiohttpUpstream) -> None:
+    async with origin(answers(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + origins.OK)) as there:
+        assert await whole(await upstream.send(there.instance, GET, SHORT)) == b"ok"
+
+
+async def test_a_slow_reader_slows_the_instance_down(upstream: AiohttpUpstream) -> None:
+    """Back-pressure: what the client does not read is not collected here."""
+    written = 0
+
+    async def pours(connection: origins.Connection) -> None:
+        nonlocal written
+        await connection.request()
+        await connection.say(b"HTTP/1.1 200 OK\r\nContent-Length: 268435456\r\n\r\n")
+        while True:
+            await connection.say(b"x" * 65536)
+            written += 65536
+
+    async with origin(pours) as there:
+        answer = await upstream.send(there.instance, GET, SHORT)
+        first = await anext(aiter(answer.body))
+        stuck = -1
+        while stuck != written:
+            stuck = written
+            await asyncio.sleep(0.05)
+        assert len(first) <= stuck < 64 * 2**20
+        answer.body.release()
+
+
+async def test_a_slow_instance_slows_the_client_down(upstream: AiohttpUpstream) -> None:
+    taken = 0
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal taken
+        for _ in range(4096):
+            taken += 65536
+            yield b"x" * 65536
+
+    async with origin(origins.never_reads) as there:
+        outcome = await failure(upstream, there.instance, post(body()))
+    assert (outcome.phase, outcome.side, outcome.kind) == (Phase.SEND, Side.INSTANCE, Kind.TIMEOUT)
+    assert outcome.sent
+    assert taken < 64 * 2**20
+
+
+async def test_an_answer_may_come_before_the_body_is_out(upstream: AiohttpUpstream) -> None:
+    """And the connection is not used again: the rest of the body would be read as a request."""
+
+    async def turns_down(connection: origins.Connection) -> None:
+        connection.origin.heads.append(await connection.reader.readuntil(b"\r\n\r\n"))
+        await connection.say(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno")
+        await connection.reader.read()
+
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield b"x" * 1000
+            await asyncio.sleep(0.001)
+
+    async with origin(turns_down) as there:
+        for seen in (1, 2):
+            answer = await upstream.send(there.instance, post(endless()), SHORT)
+            assert (answer.status, await whole(answer)) == (413, b"no")
+            assert there.connections == seen
+
+
+# Faults
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "label"),
+    [
+        (origins.accepts_and_closes, "wait_reset"),
+        (origins.closes_after_request_read, "wait_reset"),
+        (origins.resets_after_request_read, "wait_reset"),
+        (origins.never_answers, "wait_timeout"),
+        (origins.sends_garbage, "wait_garbage"),
+        (origins.answers_101_unasked, "wait_garbage"),
+        (answers(b"HTTP/1.1 200 OK\r\nContent-Le"), "wait_timeout"),
+        (answers(b"HTTP/1.1 000 X\r\nContent-Length: 0\r\n\r\n"), "wait_garbage"),
+        (answers(b"HTTP/1.1 999 X\r\nContent-Length: 0\r\n\r\n"), "wait_garbage"),
+        (answers(b"HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n"), "wait_garbage"),
+        (
+            answers(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+            "wait_garbage",
+        ),
+        (answers(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"), "wait_garbage"),
+        (answers(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab"), "wait_garbage"),
+        (answers(b"HTTP/1.1 200 OK\r\nX: a\x01\r\nContent-Length: 0\r\n\r\n"), "wait_garbage"),
+        (answers(b"HTTP/1.1 200 OK\r\nX: a\x00\r\nContent-Length: 0\r\n\r\n"), "wait_garbage"),
+        (answers(b"HTTP/1.1 200 OK\r\nX: " + b"a" * 20_000 + b"\r\n\r\n"), "wait_garbage"),
+        (answers(b"HTTP/1.1 200 OK\r\n" + b"X: a\r\n" * 500 + b"\r\n"), "wait_garbage"),
+    ],
+    ids=lambda value: getattr(value, "__name__", value),
+)
+async def test_an_instance_that_fails_before_its_answer_is_blamed(
+    upstream: AiohttpUpstream, behaviour: Behaviour, label: str
+) -> None:
+    async with origin(behaviour) as there:
+        outcome = await failure(upstream, there.instance)
+    assert outcome.label == label
+    assert outcome.blames_instance
+    assert outcome.sent
+
+
+async def test_a_refused_connection_has_sent_nothing(upstream: AiohttpUpstream) -> None:
+    async with origins.refuses() as instance:
+        outcome = await failure(upstream, instance, post(chunks(b"never taken")))
+    assert outcome == Outcome(Phase.CONNECT, Side.INSTANCE, Kind.REFUSED, sent=False, detail="ECONNREFUSED")
+
+
+async def test_a_connection_that_is_never_accepted_runs_into_its_deadline(upstream: AiohttpUpstream) -> None:
+    async with origins.never_accepts() as instance:
+        outcome = await failure(upstream, instance)
+    assert outcome == Outcome(Phase.CONNECT, Side.INSTANCE, Kind.TIMEOUT, sent=False)
+
+
+async def test_tls_spoken_to_a_plain_port_is_garbage(upstream: AiohttpUpstream) -> None:
+    async def speaks_plain(connection: origins.Connection) -> None:
+        await connection.reader.read(1)
+        await connection.say(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    async with origin(speaks_plain) as there:
+        plain = there.instance
+        tls = Instance(plain.id, plain.service, plain.host, plain.port, plain.ip, meta={"scheme": "https"})
+        outcome = await failure(upstream, tls)
+    assert (outcome.phase, outcome.side, outcome.kind) == (Phase.CONNECT, Side.INSTANCE, Kind.GARBAGE)
+    assert not outcome.sent
+
+
+async def test_a_dripped_head_is_cut_at_the_first_byte_deadline(upstream: AiohttpUpstream) -> None:
+    async with origin(origins.drips_the_head) as there:
+        outcome = await failure(upstream, there.instance)
+    assert outcome.label == "wait_timeout"
+
+
+async def test_the_deadline_of_the_whole_call_blames_nobody(upstream: AiohttpUpstream) -> None:
+    async with origin(origins.never_answers) as there:
+        outcome = await failure(upstream, there.instance, timeouts=Timeouts(total_s=0.1))
+    assert (outcome.side, outcome.kind, outcome.sent) == (Side.GATEWAY, Kind.TIMEOUT, True)
+
+
+async def test_the_deadline_of_the_whole_call_cuts_a_body_too(upstream: AiohttpUpstream) -> None:
+    async with origin(origins.stops_mid_body) as there:
+        answer = await upstream.send(there.instance, GET, Timeouts(total_s=0.2))
+        with pytest.raises(UpstreamBroke) as raised:
+            await whole(answer)
+    assert (raised.value.outcome.side, raised.value.outcome.label) == (Side.GATEWAY, "body_timeout")
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "label"),
+    [
+        (origins.ends_mid_body, "body_reset"),
+        (origins.ends_mid_chunk, "body_reset"),
+        (origins.stops_mid_body, "body_timeout"),
+    ],
+)
+async def test_a_body_cut_short_never_looks_complete(
+    upstream: AiohttpUpstream, behaviour: Behaviour, label: str
+) -> None:
+    async with origin(behaviour) as there:
+        outcome = await breakage(upstream, there.instance)
+    assert outcome.label == label
+    assert outcome.blames_instance
+
+
+async def test_a_reset_between_head_and_body_breaks_the_body(upstream: AiohttpUpstream) -> None:
+    async with origin(origins.resets_after_headers) as there:
+        answer = await upstream.send(there.instance, GET, SHORT)
+        there.go.set()
+        with pytest.raises(UpstreamBroke) as raised:
+            await whole(answer)
+    assert raised.value.outcome.label == "body_reset"
+
+
+async def test_garbage_between_chunks_breaks_the_body(upstream: AiohttpUpstream) -> None:
+    async def behaviour(connection: origins.Connection) -> None:
+        await connection.request()
+        await connection.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+        await connection.origin.go.wait()
+        await connection.say(b"zz not a size\r\n")
+        await connection.reader.read()
+
+    async with origin(behaviour) as there:
+        answer = await upstream.send(there.instance, GET, SHORT)
+        body = aiter(answer.body)
+        assert await anext(body) == b"abc"
+        there.go.set()
+        with pytest.raises(UpstreamBroke) as raised:
+            await anext(body)
+        answer.body.release()
+    assert raised.value.outcome.phase is Phase.BODY
+    assert raised.value.outcome.blames_instance
+
+
+async def test_a_client_that_breaks_off_its_body_is_not_the_instances_fault(
+    upstream: AiohttpUpstream,
+) -> None:
+    async def breaks_off() -> AsyncIterator[bytes]:
+        yield b"half"
+        raise ConnectionResetError
+
+    async with origin(counts_requests) as there:
+        outcome = await failure(upstream, there.instance, post(breaks_off()))
+    assert outcome == Outcome(Phase.SEND, Side.CLIENT, Kind.RESET, sent=True, detail="ConnectionResetError")
+
+
+async def test_a_client_that_stops_sending_is_not_the_instances_fault(upstream: AiohttpUpstream) -> None:
+    async def stalls() -> AsyncIterator[bytes]:
+        yield b"half"
+        await asyncio.Event().wait()
+
+    async with origin(counts_requests) as there:
+        outcome = await failure(upstream, there.instance, post(stalls()))
+    assert (outcome.phase, outcome.side, outcome.kind) == (Phase.SEND, Side.CLIENT, Kind.TIMEOUT)
+
+
+@pytest.mark.parametrize(
+    "parts", [[b"ab"], [b"abcd", b"GET /smuggled HTTP/1.1\r\n\r\n"]], ids=["short", "long"]
+)
+async def test_a_body_of_another_length_than_declared_spoils_no_other_request(
+    upstream: AiohttpUpstream, parts: list[bytes]
+) -> None:
+    async with origin(counts_requests) as there:
+        outcome = await failure(upstream, there.instance, post(chunks(*parts), (b"Content-Length", b"4")))
+        assert (outcome.side, outcome.detail) == (Side.CLIENT, "ClientBodyLength")
+        await whole(await upstream.send(there.instance, GET, SHORT))
+        assert there.connections == 2
+        assert [head.split(b" HTTP/")[0] for head in there.heads] == [b"POST /", b"GET /"]
+
+
+# Connections
+
+
+async def test_connections_are_kept_and_used_again(upstream: AiohttpUpstream) -> None:
+    async with origin(counts_requests) as there:
+        for _ in range(5):
+            await whole(await upstream.send(there.instance, GET, SHORT))
+        assert (there.requests, there.connections) == (5, 1)
+
+
+async def test_a_request_is_never_repeated_behind_our_back(upstream: AiohttpUpstream) -> None:
+    """aiohttp would repeat this GET by itself. If this fails, its private switch works no more."""
+    async with origin(origins.answers_once_then_closes_on_the_second) as there:
+        await whole(await upstream.send(there.instance, GET, SHORT))
+        outcome = await failure(upstream, there.instance)
+        assert outcome.label == "wait_reset"
+        assert there.requests == 2
+
+
+async def test_aiohttp_still_has_the_switch_we_turn(upstream: AiohttpUpstream) -> None:
+    assert "_retry_connection" in aiohttp.ClientSession.ATTRS
+    async with aiohttp.ClientSession() as untouched:
+        assert untouched._retry_connection is True
+
+
+async def test_there_is_no_cap_on_connections(upstream: AiohttpUpstream) -> None:
+    """aiohttp's default of 100 would queue the rest, unseen by load counts and timeouts."""
+    async with origin(origins.never_answers) as there, asyncio.TaskGroup() as group:
+        calls = [
+            group.create_task(failure(upstream, there.instance, timeouts=Timeouts(connect_s=5)))
+            for _ in range(150)
+        ]
+        await until(lambda: there.requests == 150)
+        assert not any(call.done() for call in calls)
+        await there.stop()
+
+
+async def test_an_answer_given_up_closes_its_connection(upstream: AiohttpUpstream) -> None:
+    async with origin(origins.stops_mid_body) as there:
+        answer = await upstream.send(there.instance, GET, SHORT)
+        assert not answer.body.ended
+        answer.body.release()
+        await until(lambda: there.open_connections == 0)
+
+
+async def test_a_cancelled_send_closes_its_connection(upstream: AiohttpUpstream) -> None:
+    async with origin(origins.never_answers) as there:
+        async with asyncio.TaskGroup() as group:
+            call = group.create_task(upstream.send(there.instance, GET, Timeouts()))
+            await until(lambda: there.requests)
+            call.cancel()
+        await until(lambda: there.open_connections == 0)
+
+
+async def test_what_this_machine_lacks_is_not_the_instances_fault() -> None:
+    outcome = outcome_of(OSError(24, "Too many open files"), Progress(SHORT))
+    assert outcome == Outcome(Phase.CONNECT, Side.GATEWAY, Kind.REFUSED, sent=False, detail="EMFILE")
+
+
+async def test_it_says_how_it_wants_to_be_used() -> None:
+    with pytest.raises(RuntimeError, match="context manager"):
+        await AiohttpUpstream().send(origins.instance_at(1, "a"), GET, SHORT)
