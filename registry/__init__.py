@@ -10,9 +10,10 @@ Map of the package:
     blocking.py   the rules of Consul's blocking queries
     backoff.py    how long to wait after a failure
     merge.py      (snapshot, what the registry said) -> snapshot; bad news is distrusted
-    backends/     one file per place that knows instances: consul, embedded, static
+    stats.py      a snapshot, counted for metrics
+    backends/     one file per place that knows instances: consul, embedded, static; shared/ is theirs
     agent/        the embedded agent: the part of Consul's HTTP API that this project uses
-    runtime/      watcher.py keeps snapshots fresh, registration.py registers a process
+    runtime/      watcher.py keeps snapshots fresh, registration.py registers a process or a program
 
 Knows nothing of load, requests and clients.
 """

@@ -1,0 +1,39 @@
+"""Does a suspect still accept connections?"""
+
+import asyncio
+import errno
+from collections.abc import Iterable
+
+from registry.model import Instance
+
+TIMEOUT_S = 0.5
+AT_ONCE = 64
+
+_OUR_OWN_FAULT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
+"""Errors that say something of this process or machine, and nothing of the instance."""
+
+
+async def refusing(instances: Iterable[Instance], timeout_s: float = TIMEOUT_S) -> list[Instance]:
+    """Those that refuse a TCP connection, or do not accept one in time. All are tried at once."""
+    slots = asyncio.Semaphore(AT_ONCE)
+    tried = list(instances)
+
+    async def accepts(instance: Instance) -> bool:
+        async with slots:
+            return await accepts_connections(instance.ip, instance.port, timeout_s)
+
+    answers = await asyncio.gather(*map(accepts, tried))
+    return [instance for instance, accepted in zip(tried, answers, strict=True) if not accepted]
+
+
+async def accepts_connections(host: str, port: int, timeout_s: float = TIMEOUT_S) -> bool:
+    """Whether somebody listens there; yes also when this process has no socket left to find out."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            _, writer = await asyncio.open_connection(host, port)
+    except TimeoutError:
+        return False
+    except OSError as error:
+        return error.errno in _OUR_OWN_FAULT
+    writer.transport.abort()
+    return True
