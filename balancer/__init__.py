@@ -9,7 +9,8 @@ Map of the package:
     retry.py      (attempt, outcome) -> Retry | Stop
     headers.py    what is forwarded, in both directions
     strategies/   one file per way to choose: round_robin, least_connections
-    runtime/      call.py chooses, sends and retries; upstream.py talks to instances
+    runtime/      call.py chooses, sends and retries; upstream.py talks to instances;
+                  progress.py says how far a try has got, and its deadline
 
 Knows nothing of Redis, Consul's wire format, routes and users.
 """

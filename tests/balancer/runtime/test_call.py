@@ -1,0 +1,628 @@
+"""Calls over real sockets to instances that misbehave, and every interleaving of their ends."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from balancer.model import (
+    Answer,
+    CallPolicy,
+    Failed,
+    OutboundRequest,
+    Refused,
+    RefusedReason,
+    RetryClass,
+    Timeouts,
+    UpstreamBroke,
+)
+from balancer.outcome import SUCCESS, Kind, Outcome, Phase, Side
+from balancer.runtime.call import ABANDONED, MAX_SERVICES, Balancer
+from balancer.runtime.upstream import AiohttpUpstream, Upstream, UpstreamAnswer, UpstreamFailed
+from registry.model import Instance, InstanceId, ServiceName, ServiceSnapshot, Status, snapshot
+from tests.balancer import origins
+from tests.balancer.origins import (
+    SERVICE,
+    Behaviour,
+    Origin,
+    answers,
+    counts_requests,
+    instance_at,
+    origin,
+    until,
+)
+
+FAST = Timeouts(connect_s=0.2, first_byte_s=0.2, idle_s=0.2, total_s=5)
+IDLE = "<LoadLedger: 0 calls, 0 hand-outs, 0 instances>"
+
+
+class Watching:
+    """An observer that keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.tries: list[tuple[InstanceId, str, int | None]] = []
+        self.retries: list[str] = []
+
+    def tried(
+        self, service: ServiceName, instance: Instance, outcome: Outcome, status: int | None, seconds: float
+    ) -> None:
+        assert seconds >= 0
+        self.tries.append((instance.id, outcome.label, status))
+
+    def retried(self, service: ServiceName, reason: str) -> None:
+        self.retries.append(reason)
+
+
+def known(*instances: Instance) -> ServiceSnapshot:
+    return snapshot(SERVICE, Status.KNOWN, instances=instances)
+
+
+def balancer_of(
+    upstream: Upstream,
+    *instances: Instance,
+    strategy: str = "least_connections",
+    clock: Callable[[], float] = time.monotonic,
+    observer: Watching | None = None,
+    seed: int = 1,
+) -> Balancer:
+    # One snapshot for all, as the watcher keeps it: a strategy knows its candidates by identity.
+    published = known(*instances)
+    return Balancer(
+        lambda service: published,
+        upstream,
+        strategies={SERVICE: strategy},
+        rng=Random(seed),
+        clock=clock,
+        observer=observer,
+    )
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[AiohttpUpstream]:
+    async with AiohttpUpstream() as opened:
+        yield opened
+
+
+def policy(
+    retry: RetryClass = RetryClass.SAFE, timeouts: Timeouts = FAST, max_attempts: int = 3
+) -> CallPolicy:
+    return CallPolicy(SERVICE, retry, timeouts, max_attempts)
+
+
+def get() -> OutboundRequest:
+    return OutboundRequest("GET", "/", [(b"Host", b"chat.example")])
+
+
+def post(body: bytes | AsyncIterator[bytes] = b"{}", keyed: bool = False) -> OutboundRequest:
+    return OutboundRequest("POST", "/", [(b"Host", b"chat.example")], body, keyed)
+
+
+async def outcome_of(
+    balancer: Balancer, of: CallPolicy | None = None, request: OutboundRequest | None = None
+) -> tuple[Answer | Refused | Failed, bytes]:
+    async with balancer.call(of or policy(), request or get()) as end:
+        if isinstance(end, Answer):
+            return end, b"".join([chunk async for chunk in end.body])
+        return end, b""
+
+
+@asynccontextmanager
+async def bad_and_good(behaviour: Behaviour) -> AsyncIterator[tuple[Origin, Origin]]:
+    """The bad one is so heavy that an idle balancer tries it first."""
+    async with origin(behaviour, "bad", weight=100) as bad, origin(counts_requests, "good") as good:
+        yield bad, good
+
+
+async def test_a_call_reaches_an_instance_and_counts_until_its_body_has_ended(
+    upstream: AiohttpUpstream,
+) -> None:
+    watching = Watching()
+    async with origin(counts_requests) as there:
+        balancer = balancer_of(upstream, there.instance, observer=watching)
+        async with balancer.call(policy(), get()) as answer:
+            assert isinstance(answer, Answer)
+            assert (answer.status, answer.reason, answer.attempts) == (200, b"OK", 1)
+            assert answer.instance is there.instance
+            assert [load.active for load in balancer.loads(SERVICE)] == [1]
+            assert [chunk async for chunk in answer.body] == [b"ok"]
+            assert [load.active for load in balancer.loads(SERVICE)] == [0]
+            assert [chunk async for chunk in answer.body] == []
+    assert watching.tries == [("a", "done_ok", 200)]
+    assert watching.retries == []
+    assert repr(balancer.ledger) == IDLE
+
+
+# What is tried again, per fault and retry class
+
+ONCE = "stays with the first instance"
+AGAIN = "answered by another one"
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "retry", "keyed", "expected"),
+    [
+        (origins.closes_after_request_read, RetryClass.SAFE, False, AGAIN),
+        (origins.closes_after_request_read, RetryClass.UNSENT, False, ONCE),
+        (origins.closes_after_request_read, RetryClass.KEYED, False, ONCE),
+        (origins.closes_after_request_read, RetryClass.KEYED, True, AGAIN),
+        (origins.closes_after_request_read, RetryClass.NEVER, True, ONCE),
+        (origins.resets_after_request_read, RetryClass.SAFE, False, AGAIN),
+        (origins.resets_after_request_read, RetryClass.UNSENT, False, ONCE),
+        (origins.never_answers, RetryClass.SAFE, False, AGAIN),
+        (origins.never_answers, RetryClass.UNSENT, False, ONCE),
+        (origins.drips_the_head, RetryClass.SAFE, False, AGAIN),
+        (origins.sends_garbage, RetryClass.SAFE, False, AGAIN),
+        (origins.sends_garbage, RetryClass.UNSENT, False, ONCE),
+        (origins.answers_101_unasked, RetryClass.SAFE, False, AGAIN),
+        (origins.answers_101_unasked, RetryClass.UNSENT, False, ONCE),
+    ],
+    ids=lambda value: getattr(value, "__name__", str(value)),
+)
+async def test_what_may_have_run_is_repeated_only_where_the_route_says_so(
+    upstream: AiohttpUpstream, behaviour: Behaviour, retry: RetryClass, keyed: bool, expected: str
+) -> None:
+    watching = Watching()
+    async with bad_and_good(behaviour) as (bad, good):
+        balancer = balancer_of(upstream, bad.instance, good.instance, observer=watching)
+        end, _ = await outcome_of(balancer, policy(retry), post(keyed=keyed))
+    assert bad.requests == 1
+    if expected is AGAIN:
+        assert isinstance(end, Answer)
+        assert (end.attempts, end.instance.id, good.requests) == (2, "good", 1)
+        assert watching.retries == [watching.tries[0][1]]
+    else:
+        assert isinstance(end, Failed)
+        assert (end.attempts, good.requests, watching.retries) == (1, 0, [])
+        assert end.outcome.sent
+    assert repr(balancer.ledger) == IDLE
+
+
+@pytest.mark.parametrize("retry", [RetryClass.SAFE, RetryClass.UNSENT, RetryClass.KEYED, RetryClass.NEVER])
+@pytest.mark.parametrize("unconnectable", [origins.refuses, origins.never_accepts])
+async def test_what_was_provably_not_sent_goes_to_another_instance(
+    upstream: AiohttpUpstream,
+    retry: RetryClass,
+    unconnectable: Callable[[str, int], AbstractAsyncContextManager[Instance]],
+) -> None:
+    async def stream() -> AsyncIterator[bytes]:
+        yield b"only once"
+
+    async with unconnectable("bad", 100) as bad, origin(counts_requests, "good") as good:
+        balancer = balancer_of(upstream, bad, good.instance)
+        end, _ = await outcome_of(balancer, policy(retry), post(stream()))
+        if retry is RetryClass.NEVER:
+            assert isinstance(end, Failed)
+            assert (end.outcome.phase, end.attempts) == (Phase.CONNECT, 1)
+        else:
+            assert isinstance(end, Answer)
+            assert end.attempts == 2
+            assert good.bodies == [b"only once"]
+        assert [(load.id, load.cooling) for load in balancer.loads(SERVICE)] == [
+            ("bad", True),
+            ("good", False),
+        ]
+
+
+async def test_a_stream_that_was_begun_cannot_be_sent_again(upstream: AiohttpUpstream) -> None:
+    async def stream() -> AsyncIterator[bytes]:
+        yield b"only once"
+
+    async with bad_and_good(origins.closes_after_request_read) as (bad, good):
+        balancer = balancer_of(upstream, bad.instance, good.instance)
+        end, _ = await outcome_of(balancer, policy(RetryClass.SAFE), post(stream()))
+    assert isinstance(end, Failed)
+    assert (end.attempts, good.requests) == (1, 0)
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+async def test_an_instances_own_error_passes_through(upstream: AiohttpUpstream, status: int) -> None:
+    head = b"HTTP/1.1 %d Sorry\r\nRetry-After: 7\r\nContent-Length: 5\r\n\r\nsorry" % status
+    async with bad_and_good(answers(head)) as (bad, good):
+        end, body = await outcome_of(balancer_of(upstream, bad.instance, good.instance))
+    assert isinstance(end, Answer)
+    assert (end.status, end.attempts, body, good.requests) == (status, 1, b"sorry", 0)
+
+
+async def test_every_instance_is_tried_once_and_the_last_failure_is_told(upstream: AiohttpUpstream) -> None:
+    watching = Watching()
+    async with AsyncExitStack() as stack:
+        dead = [await stack.enter_async_context(origins.refuses(f"i{n}")) for n in range(2)]
+        balancer = balancer_of(upstream, *dead, observer=watching)
+        end, _ = await outcome_of(balancer, policy(max_attempts=9))
+    assert isinstance(end, Failed)
+    assert (end.attempts, end.outcome.label) == (2, "connect_refused")
+    assert sorted(id for id, _, _ in watching.tries) == ["i0", "i1"]
+
+
+async def test_attempts_are_limited(upstream: AiohttpUpstream) -> None:
+    async with AsyncExitStack() as stack:
+        dead = [await stack.enter_async_context(origins.refuses(f"i{n}")) for n in range(5)]
+        watching = Watching()
+        end, _ = await outcome_of(balancer_of(upstream, *dead, observer=watching), policy(max_attempts=3))
+    assert isinstance(end, Failed)
+    assert end.attempts == len({id for id, _, _ in watching.tries}) == 3
+    assert watching.retries == ["connect_refused"] * 2
+
+
+async def test_the_whole_call_has_one_deadline(upstream: AiohttpUpstream) -> None:
+    """Three instances that hang for 0.2 s each do not make a call of 0.3 s take 0.6 s."""
+    limits = Timeouts(connect_s=0.2, first_byte_s=0.2, idle_s=0.2, total_s=0.3)
+    async with AsyncExitStack() as stack:
+        hung = [await stack.enter_async_context(origin(origins.never_answers, f"i{n}")) for n in range(3)]
+        balancer = balancer_of(upstream, *(h.instance for h in hung))
+        started = asyncio.get_running_loop().time()
+        end, _ = await outcome_of(balancer, policy(timeouts=limits))
+        took = asyncio.get_running_loop().time() - started
+    assert isinstance(end, Failed)
+    assert (end.outcome.side, end.outcome.kind, end.attempts) == (Side.GATEWAY, Kind.TIMEOUT, 2)
+    assert 0.28 <= took < 0.55
+
+
+@pytest.mark.parametrize("service", [Status.UNKNOWN, Status.UNREACHABLE, Status.KNOWN])
+async def test_an_expected_no_is_a_value(upstream: AiohttpUpstream, service: Status) -> None:
+    nothing = snapshot(SERVICE, service)
+    balancer = Balancer(lambda name: nothing, upstream, strategies={}, rng=Random(1))
+    end, _ = await outcome_of(balancer)
+    assert isinstance(end, Refused)
+    assert end.reason in (
+        RefusedReason.UNKNOWN_SERVICE,
+        RefusedReason.REGISTRY_UNREACHABLE,
+        RefusedReason.NO_INSTANCES,
+    )
+
+
+# Bodies that break, clients that leave
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "label"), [(origins.ends_mid_body, "body_reset"), (origins.stops_mid_body, "body_timeout")]
+)
+async def test_a_body_cut_short_is_never_repeated_and_blames_the_instance(
+    upstream: AiohttpUpstream, behaviour: Behaviour, label: str
+) -> None:
+    watching = Watching()
+    async with bad_and_good(behaviour) as (bad, good):
+        balancer = balancer_of(upstream, bad.instance, good.instance, observer=watching)
+        got: list[bytes] = []
+
+        async def read() -> None:
+            async with balancer.call(policy(), get()) as answer:
+                assert isinstance(answer, Answer)
+                async for chunk in answer.body:
+                    got.append(chunk)  # noqa: PERF401 - what came before the break counts
+
+        with pytest.raises(UpstreamBroke) as raised:
+            await read()
+        assert good.requests == 0
+    assert got == [b"half"]
+    assert raised.value.outcome.label == label
+    assert raised.value.outcome.blames_instance
+    assert watching.tries == [("bad", label, 200)]
+    assert repr(balancer.ledger) == IDLE
+
+
+async def test_a_client_that_leaves_early_frees_the_instance_and_blames_nobody(
+    upstream: AiohttpUpstream,
+) -> None:
+    watching = Watching()
+    async with origin(origins.stops_mid_body) as there:
+        balancer = balancer_of(upstream, there.instance, observer=watching)
+        async with balancer.call(policy(), get()) as answer:
+            assert isinstance(answer, Answer)
+            assert repr(balancer.ledger) != IDLE
+        assert repr(balancer.ledger) == IDLE
+        await until(lambda: there.open_connections == 0)
+        assert not balancer.loads(SERVICE)[0].cooling
+    assert watching.tries == [("a", ABANDONED.label, 200)]
+
+
+async def test_an_answer_nobody_reads_but_that_came_whole_is_a_success(upstream: AiohttpUpstream) -> None:
+    watching = Watching()
+    async with origin(answers(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n")) as there:
+        balancer = balancer_of(upstream, there.instance, observer=watching)
+        async with balancer.call(policy(), OutboundRequest("HEAD", "/", [])):
+            pass
+    assert watching.tries == [("a", SUCCESS.label, 200)]
+
+
+async def test_a_cancelled_call_frees_the_instance_and_blames_nobody(upstream: AiohttpUpstream) -> None:
+    watching = Watching()
+    async with origin(origins.never_answers) as there:
+        balancer = balancer_of(upstream, there.instance, observer=watching)
+        async with asyncio.TaskGroup() as group:
+            call = group.create_task(outcome_of(balancer, policy(timeouts=Timeouts())))
+            await until(lambda: there.requests)
+            assert balancer.loads(SERVICE)[0].active == 1
+            call.cancel()
+        assert call.cancelled()
+        assert balancer.loads(SERVICE)[0].active == 0
+        assert not balancer.loads(SERVICE)[0].cooling
+        await until(lambda: there.open_connections == 0)
+    assert watching.tries == [("a", "wait_cancelled", None)]
+
+
+async def test_a_cancelled_retry_ends_the_call(upstream: AiohttpUpstream) -> None:
+    """tenacity must not take a cancellation for a failure to repeat."""
+    async with origins.refuses("bad", 100) as bad, origin(origins.never_answers, "good") as good:
+        balancer = balancer_of(upstream, bad, good.instance)
+        async with asyncio.TaskGroup() as group:
+            call = group.create_task(outcome_of(balancer, policy(timeouts=Timeouts())))
+            await until(lambda: good.requests)
+            call.cancel()
+        assert call.cancelled()
+    assert repr(balancer.ledger) == IDLE
+
+
+async def test_an_error_of_the_caller_passes_through_and_frees_the_instance(
+    upstream: AiohttpUpstream,
+) -> None:
+    async with origin(counts_requests) as there:
+        balancer = balancer_of(upstream, there.instance)
+        with pytest.raises(ZeroDivisionError):
+            async with balancer.call(policy(), get()):
+                raise ZeroDivisionError
+        assert repr(balancer.ledger) == IDLE
+
+
+# Cool-downs: RELIABILITY 1.4
+
+
+@pytest.mark.parametrize("strategy", ["least_connections", "round_robin"])
+async def test_after_the_first_refused_connection_the_dead_one_gets_nothing(
+    upstream: AiohttpUpstream, strategy: str
+) -> None:
+    watching = Watching()
+    now = 100.0
+    async with origins.refuses("dead") as dead, origin(counts_requests, "fine") as fine:
+        balancer = balancer_of(
+            upstream, dead, fine.instance, strategy=strategy, observer=watching, clock=lambda: now
+        )
+
+        async def forty_posts() -> int:
+            watching.tries.clear()
+            for _ in range(40):
+                end, _ = await outcome_of(balancer, policy(RetryClass.UNSENT), post())
+                assert isinstance(end, Answer)
+            return [id for id, _, _ in watching.tries].count(dead.id)
+
+        assert await forty_posts() == 1
+        assert await forty_posts() == 0
+        now += 1.0
+        assert await forty_posts() == 1
+        now += 1.9
+        assert await forty_posts() == 0
+
+
+async def test_an_instance_that_is_back_serves_again(upstream: AiohttpUpstream) -> None:
+    now = 100.0
+    async with origin(counts_requests) as there:
+        balancer = balancer_of(upstream, there.instance, clock=lambda: now)
+        refused = Outcome(Phase.CONNECT, Side.INSTANCE, Kind.REFUSED, sent=False)
+        balancer.cooldowns.ended(there.instance, refused, now)
+        assert balancer.loads(SERVICE)[0].cooling
+        end, _ = await outcome_of(balancer)
+        assert isinstance(end, Answer), "the only one is tried although it cools down"
+        assert not balancer.loads(SERVICE)[0].cooling
+
+
+async def test_no_post_is_lost_while_an_instance_is_dead(upstream: AiohttpUpstream) -> None:
+    """The naive gateway lost 23 % here; nginx and HAProxy lose none."""
+    async with AsyncExitStack() as stack:
+        dead = await stack.enter_async_context(origins.refuses("dead"))
+        fine = [await stack.enter_async_context(origin(counts_requests, f"i{n}")) for n in range(2)]
+        balancer = balancer_of(upstream, dead, *(f.instance for f in fine))
+        async with asyncio.TaskGroup() as group:
+            calls = [
+                group.create_task(outcome_of(balancer, policy(RetryClass.UNSENT), post())) for _ in range(200)
+            ]
+        assert all(isinstance(call.result()[0], Answer) for call in calls)
+        assert sum(f.requests for f in fine) == 200
+    assert repr(balancer.ledger) == IDLE
+
+
+# Hand-outs
+
+
+async def test_hand_outs_spread_and_expire(upstream: AiohttpUpstream) -> None:
+    now = 100.0
+    a, b = instance_at(1001, "a"), instance_at(1002, "b")
+    balancer = balancer_of(upstream, a, b, clock=lambda: now)
+    handed = [balancer.hand_out(known(a, b), ttl_s=10) for _ in range(6)]
+    assert handed.count(a) == handed.count(b) == 3
+    assert [load.active for load in balancer.loads(SERVICE)] == [3, 3]
+    assert balancer.hand_out(known(a, b), 10, exclude=frozenset({a.id})) is b
+    now += 10
+    assert repr(balancer).startswith("<Balancer: <LoadLedger: 0 calls, 7 hand-outs")
+    assert [load.active for load in balancer.loads(SERVICE)] == [0, 0]
+
+
+async def test_hand_outs_say_why_there_is_none(upstream: AiohttpUpstream) -> None:
+    a = instance_at(1001, "a")
+    balancer = balancer_of(upstream, a)
+    assert balancer.hand_out(snapshot(SERVICE, Status.UNKNOWN), 10) == Refused(RefusedReason.UNKNOWN_SERVICE)
+    assert balancer.hand_out(known(a), 10, frozenset({a.id})) == Refused(RefusedReason.ALL_TRIED)
+    assert repr(balancer.ledger) == IDLE
+
+
+async def test_calls_and_hand_outs_are_counted_together(upstream: AiohttpUpstream) -> None:
+    """Least-connections spreads calls over what was handed out, too."""
+    async with origin(counts_requests, "a") as a, origin(counts_requests, "b") as b:
+        balancer = balancer_of(upstream, a.instance, b.instance)
+        busy = balancer.hand_out(known(a.instance, b.instance), ttl_s=10)
+        assert isinstance(busy, Instance)
+        for _ in range(3):
+            end, _ = await outcome_of(balancer)
+            assert isinstance(end, Answer)
+            assert end.instance.id != busy.id
+
+
+async def test_strategies_are_kept_per_service_and_bounded(upstream: AiohttpUpstream) -> None:
+    one = instance_at(1001, "a")
+    balancer = balancer_of(upstream, one)
+    for n in range(MAX_SERVICES + 50):
+        name = ServiceName(f"s{n}")
+        balancer.hand_out(snapshot(name, Status.KNOWN, instances=(one,)), 1)
+        balancer.hand_out(snapshot(ServiceName(f"unknown{n}"), Status.UNKNOWN), 1)
+    assert repr(balancer).endswith(f"{MAX_SERVICES} services>")
+
+
+# Any interleaving
+
+
+class ScriptedBody:
+    """The body of a scripted answer: one chunk per step, then its end or a break."""
+
+    def __init__(self, script: "Script") -> None:
+        self._script = script
+        self.ended = False
+        self.releases = 0
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        await self._script.step()
+        match self._script.how:
+            case "ends":
+                self.ended = True
+                raise StopAsyncIteration
+            case "breaks":
+                raise UpstreamBroke(Outcome(Phase.BODY, Side.INSTANCE, Kind.RESET, sent=True))
+            case _:
+                return b"x"
+
+    def release(self) -> None:
+        self.releases += 1
+
+
+class Script:
+    """How one try goes: it waits for the driver at every step."""
+
+    def __init__(self, instance: Instance, how: str) -> None:
+        self.instance = instance
+        self.how = how
+        self._gate = asyncio.Event()
+        self.body = ScriptedBody(self)
+
+    async def step(self) -> None:
+        await self._gate.wait()
+        self._gate.clear()
+
+    def go(self) -> None:
+        self._gate.set()
+
+
+class ScriptedUpstream:
+    """A transport whose every step is released by the driver: an interleaving as data."""
+
+    def __init__(self, endings: list[str]) -> None:
+        self._endings = endings
+        self.scripts: list[Script] = []
+
+    async def send(self, instance: Instance, request: OutboundRequest, timeouts: Timeouts) -> UpstreamAnswer:
+        how = self._endings[len(self.scripts) % len(self._endings)]
+        script = Script(instance, how)
+        self.scripts.append(script)
+        await script.step()
+        if how == "refuses":
+            raise UpstreamFailed(Outcome(Phase.CONNECT, Side.INSTANCE, Kind.REFUSED, sent=False))
+        if how == "resets":
+            raise UpstreamFailed(Outcome(Phase.WAIT, Side.INSTANCE, Kind.RESET, sent=True))
+        if how == "is our bug":
+            raise RuntimeError
+        return UpstreamAnswer(200, b"OK", [], script.body)
+
+
+async def client(balancer: Balancer, of: CallPolicy) -> None:
+    """One call, read to its end whatever that is."""
+    try:
+        async with balancer.call(of, get()) as end:
+            if isinstance(end, Answer):
+                async for _ in end.body:
+                    pass
+    except (UpstreamBroke, RuntimeError):
+        return
+
+
+@settings(max_examples=150)
+@given(
+    endings=st.lists(
+        st.sampled_from(["ends", "breaks", "streams", "refuses", "resets", "is our bug"]),
+        min_size=1,
+        max_size=10,
+    ),
+    moves=st.lists(
+        st.one_of(
+            st.just(("call", 0)),
+            st.tuples(st.just("go"), st.integers(0, 30)),
+            st.tuples(st.just("cancel"), st.integers(0, 30)),
+        ),
+        max_size=40,
+    ),
+    strategy=st.sampled_from(["least_connections", "round_robin"]),
+    retry=st.sampled_from(RetryClass),
+)
+def test_counters_return_to_zero_after_any_interleaving(
+    endings: list[str], moves: list[tuple[str, int]], strategy: str, retry: RetryClass
+) -> None:
+    async def drive() -> None:
+        upstream = ScriptedUpstream(endings)
+        instances = [instance_at(1000 + n, f"i{n}") for n in range(3)]
+        balancer = balancer_of(upstream, *instances, strategy=strategy)
+        balancer.retrying = balancer.retrying.copy(sleep=lambda seconds: asyncio.sleep(0))
+        calls: list[asyncio.Task[None]] = []
+        async with asyncio.TaskGroup() as group:
+            for move, which in [*moves, *[("cancel", n) for n in range(len(moves))]]:
+                if move == "call":
+                    calls.append(group.create_task(client(balancer, policy(retry))))
+                elif move == "go" and upstream.scripts:
+                    upstream.scripts[which % len(upstream.scripts)].go()
+                elif move == "cancel" and calls:
+                    calls[which % len(calls)].cancel()
+                for _ in range(5):
+                    await asyncio.sleep(0)
+                live = sum(not call.done() for call in calls)
+                assert balancer.ledger.total() <= live
+        assert repr(balancer.ledger) == IDLE
+        assert all(script.body.releases <= 1 for script in upstream.scripts)
+
+    asyncio.run(drive())
+
+
+@given(
+    faults=st.lists(st.sampled_from(["ends", "refuses", "resets"]), min_size=3, max_size=12),
+    count=st.integers(1, 5),
+    attempts=st.integers(1, 6),
+    strategy=st.sampled_from(["least_connections", "round_robin"]),
+    seed=st.integers(0, 99),
+)
+def test_no_call_goes_twice_to_an_instance(
+    faults: list[str], count: int, attempts: int, strategy: str, seed: int
+) -> None:
+    async def drive() -> None:
+        upstream = ScriptedUpstream(faults)
+        instances = [instance_at(1000 + n, f"i{n}") for n in range(count)]
+        balancer = balancer_of(upstream, *instances, strategy=strategy, seed=seed)
+        balancer.retrying = balancer.retrying.copy(sleep=lambda seconds: asyncio.sleep(0))
+        for _ in range(4):
+            first = len(upstream.scripts)
+            async with asyncio.TaskGroup() as group:
+                call = group.create_task(outcome_of(balancer, policy(max_attempts=attempts)))
+                while not call.done():
+                    for script in upstream.scripts[first:]:
+                        script.go()
+                    await asyncio.sleep(0)
+            tried = [script.instance.id for script in upstream.scripts[first:]]
+            assert len(tried) == len(set(tried)) <= min(count, attempts)
+            assert set(tried) <= {instance.id for instance in instances}
+            end, _ = call.result()
+            assert isinstance(end, Answer) == (upstream.scripts[-1].how == "ends")
+            if isinstance(end, Failed):
+                assert len(tried) == min(count, attempts), "an untried one was left"
+
+    asyncio.run(drive())
