@@ -1,0 +1,383 @@
+"""A fleet in virtual time, with the faults of a bad day, around any ledger or store.
+
+Handler processes run the SDK's own decisions (gate, outbox, ticket check) with clocks a second off.
+Reports are lost, doubled, reordered and late; processes crash and come back; clients use tickets
+late, twice, at the wrong door, or never. Everything a store answers is compared with the oracle, and
+the invariants of ALLOCATION 2.11 are checked against what the processes really hold.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from handlers.admission import AdmissionLedger, Entry
+from handlers.closing import TurnedAway
+from handlers.model import (
+    HandlerId,
+    Hello,
+    Jti,
+    Known,
+    PoolSettings,
+    Report,
+    ReportRefusal,
+    Seat,
+    SeatRefused,
+    SeatRequest,
+    Uid,
+)
+from handlers.outbox import Outbox
+from handlers.ticket import Gatekeeper, TicketClaims, TicketSecrets, sign, verify
+from tests.handlers.oracle import Oracle
+from tests.handlers.subjects import Subject
+
+POOL = PoolSettings(capacity=3, guaranteed_s=12.0, ticket_s=30.0, dead_after_s=3.0, seats_per_user=3)
+SECRETS = TicketSecrets("the-secret-of-the-machines-fleet")
+UNIX = 1_700_000_000.0
+LATEST_S = 1.0
+"""A report under way for longer has timed out, and its connection with it."""
+CAPACITY = {HandlerId("A"): 2, HandlerId("B"): 3, HandlerId("C"): 3}
+SKEW_S = {HandlerId("A"): -1.0, HandlerId("B"): 0.0, HandlerId("C"): 1.0}
+PLAIN = HandlerId("P")
+"""A handler without the SDK: only registered, counted by its reservations alone."""
+
+
+@dataclass
+class Process:
+    """One incarnation of a handler process: the SDK's decisions, without its sockets."""
+
+    id: HandlerId
+    epoch: int
+    gate: AdmissionLedger = field(init=False)
+    outbox: Outbox = field(init=False)
+    sockets: set[Jti] = field(default_factory=set)
+    seq: int = 0
+    counted_from: int = 0
+    """It let somebody in on a ticket that the store did not vouch for, because no gateway answered or
+    because the client used a ticket that had been taken back: the store knows from this report on."""
+
+    def __post_init__(self) -> None:
+        self.gate = AdmissionLedger(CAPACITY[self.id])
+        self.outbox = Outbox(self.id, self.epoch)
+
+    def hello(self) -> Hello:
+        known = self.outbox.unconfirmed
+        url = f"http://{self.id}:1"
+        return Hello(
+            self.id, self.epoch, url, "/ws", CAPACITY[self.id], known=known, connections=len(self.sockets)
+        )
+
+    def gatekeeper(self) -> Gatekeeper:
+        key = SECRETS.key_for(self.id, self.epoch)
+        return Gatekeeper(self.id, self.epoch, SECRETS.issuer, {key.kid: key.key})
+
+
+@dataclass
+class Ticket:
+    text: str
+    seat: Seat
+    taken_back: bool = False
+
+
+class SeatMachine(RuleBasedStateMachine):
+    """Subclasses say what `open` gives."""
+
+    open: Callable[[Callable[[], float]], Subject]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.subject = type(self).open(lambda: self.now)
+        self.oracle = Oracle(POOL)
+        self.processes: dict[HandlerId, Process | None] = {}
+        self.last_epoch = 0
+        self.under_way: list[tuple[float, Hello | Report]] = []
+        self.tickets: list[Ticket] = []
+        self.admissions: Counter[Jti] = Counter()
+        self.index = 0
+        self.names = 0
+
+    @initialize()
+    def fleet_starts(self) -> None:
+        for name in CAPACITY:
+            self._start(name)
+            self._deliver(self.under_way.pop()[1], ack=True)
+        self._sync({PLAIN: True})
+
+    # --- time and network ------------------------------------------------------------------------
+
+    @rule(seconds=st.sampled_from([0.1, 0.5, 0.9, 1.0, 2.0, 3.0, 5.0, 13.0]), sweep=st.booleans())
+    def time_passes(self, seconds: float, sweep: bool) -> None:
+        self.now += seconds
+        self.under_way = [(at, what) for at, what in self.under_way if self.now - at <= LATEST_S]
+        self.oracle.settle(self.now)
+        if sweep:
+            self.subject.sweep()
+            self.oracle.forget()
+
+    @rule(name=st.sampled_from(list(CAPACITY)), leaving=st.booleans())
+    def process_reports(self, name: HandlerId, leaving: bool) -> None:
+        if (process := self.processes[name]) is not None:
+            self._send_report(process, leaving=leaving and self.now > 20)
+
+    @precondition(lambda self: self.under_way)
+    @rule(which=st.integers(0, 50), twice=st.booleans(), ack=st.booleans())
+    def network_delivers(self, which: int, twice: bool, ack: bool) -> None:
+        which %= len(self.under_way)
+        _, what = self.under_way[which]
+        if not twice:
+            del self.under_way[which]
+        self._deliver(what, ack=ack)
+
+    @precondition(lambda self: self.under_way)
+    @rule(which=st.integers(0, 50))
+    def network_loses(self, which: int) -> None:
+        del self.under_way[which % len(self.under_way)]
+
+    @rule(name=st.sampled_from(list(CAPACITY)))
+    def report_gets_through(self, name: HandlerId) -> None:
+        self._report_now(name)
+
+    # --- processes, operators, the registry ------------------------------------------------------
+
+    @rule(name=st.sampled_from(list(CAPACITY)))
+    def process_crashes_or_starts(self, name: HandlerId) -> None:
+        if self.processes[name] is None:
+            self._start(name)
+        else:
+            self.processes[name] = None
+
+    @rule(name=st.sampled_from([*CAPACITY, PLAIN]), draining=st.booleans())
+    def operator_drains(self, name: HandlerId, draining: bool) -> None:
+        known = self.oracle.handlers.get(name)
+        assert self.subject.drain(name, draining) is (known is not None)
+        if known is not None:
+            known.draining = draining
+
+    @rule(
+        listed=st.dictionaries(st.sampled_from([*CAPACITY, PLAIN]), st.booleans() | st.just(True)),
+        old=st.booleans(),
+    )
+    def registry_speaks(self, listed: dict[HandlerId, bool], old: bool) -> None:
+        self._sync(listed, old=old)
+
+    @rule()
+    def registry_lists_all(self) -> None:
+        self._sync(dict.fromkeys([*CAPACITY, PLAIN], True))
+
+    # --- clients ---------------------------------------------------------------------------------
+
+    @rule(
+        uid=st.sampled_from("uvwxyz"),
+        client=st.none() | st.sampled_from(["phone", "tablet"]),
+        last=st.none() | st.sampled_from([*CAPACITY, PLAIN]),
+        exclude=st.frozensets(st.sampled_from([*CAPACITY, PLAIN]), max_size=2) | st.just(frozenset()),
+    )
+    def client_asks(
+        self, uid: str, client: str | None, last: HandlerId | None, exclude: frozenset[HandlerId]
+    ) -> None:
+        self.names += 1
+        request = SeatRequest(Uid(uid), Jti(f"t{self.names}"), client, last, exclude)
+        answer = self.subject.alloc(request)
+        if (repeated := self.oracle.repeated(request)) is not None:
+            self.oracle.seats[repeated].shared = True
+            assert isinstance(answer, Seat)
+            assert answer.jti == repeated
+            return
+        replaced = self.oracle.make_way(request.uid)
+        self._take_back(replaced)
+        wanted = self.oracle.choice(request)  # I2, I3 and I8: exactly this one, or exactly this no
+        if isinstance(answer, SeatRefused):
+            assert answer.reason is wanted
+            assert 0 < answer.retry_after_s <= POOL.hold_s
+            return
+        assert answer.handler == wanted
+        self.oracle.reserve(request, answer.handler)
+        self._issue(answer)
+        self._check_capacity(answer.handler)
+
+    @precondition(lambda self: self.tickets)
+    @rule(which=st.integers(0, 200))
+    def request_is_aborted(self, which: int) -> None:
+        ticket = self.tickets[which % len(self.tickets)]
+        cancelled = self.subject.cancel(ticket.seat.jti)
+        assert cancelled is self.oracle.cancel(ticket.seat.jti)
+        if cancelled:
+            self._take_back(ticket.seat.jti)
+
+    @precondition(lambda self: self.tickets)
+    @rule(
+        back=st.integers(0, 8),
+        reachable=st.booleans() | st.just(True),
+        door=st.none() | st.sampled_from("ABC"),
+    )
+    def client_connects(self, back: int, reachable: bool, door: str | None) -> None:
+        """With a new ticket or an old one, used or not, at its own door or another."""
+        ticket = self.tickets[-1 - back % len(self.tickets)]
+        process = self.processes.get(HandlerId(door) if door else ticket.seat.handler)
+        if process is None:
+            return
+        now = UNIX + self.now + SKEW_S[process.id]
+        claims = verify(ticket.text, process.gatekeeper(), now)
+        if isinstance(claims, TurnedAway):
+            return
+        assert (process.id, process.epoch) == (ticket.seat.handler, ticket.seat.epoch)  # I6
+        process.gate.draining = False
+        entry = process.gate.present(claims, now)
+        if entry is Entry.ASK:
+            room = self._ask(process, claims.jti) if reachable else None
+            if room is None:
+                process.counted_from = process.seq + 1
+            if process.gate.answered(claims.jti, room=room) is not None:
+                return
+        elif entry is Entry.ADMITTED:
+            if ticket.taken_back:
+                process.counted_from = process.seq + 1
+        else:
+            return
+        self.admissions[claims.jti] += 1
+        process.sockets.add(claims.jti)
+        process.outbox.admitted(claims.jti)
+
+    @rule(name=st.sampled_from(list(CAPACITY)), which=st.integers(0, 10))
+    def client_leaves(self, name: HandlerId, which: int) -> None:
+        process = self.processes[name]
+        if process is not None and process.sockets:
+            jti = sorted(process.sockets)[which % len(process.sockets)]
+            process.sockets.remove(jti)
+            process.gate.leave(jti)
+            process.outbox.left(jti)
+
+    # --- always ----------------------------------------------------------------------------------
+
+    @invariant()
+    def each_ticket_lets_in_once(self) -> None:
+        assert not [jti for jti, times in self.admissions.items() if times > 1]  # I7
+
+    @invariant()
+    def no_process_has_more_clients_than_places(self) -> None:
+        for process in self.processes.values():
+            if process is not None:
+                assert len(process.sockets) == process.gate.connections <= CAPACITY[process.id]
+
+    @invariant()
+    def the_store_counts_as_the_oracle_does(self) -> None:
+        counted = {state.id: state for state in self.subject.states()}
+        assert set(counted) == set(self.oracle.handlers)
+        room = {handler.id for handler in self.oracle.with_room(())}
+        for name, handler in self.oracle.handlers.items():
+            state = counted[name]
+            assert (state.epoch, state.connections) == (handler.epoch, handler.connections)
+            assert state.held == len(self.oracle.held(name))
+            assert state.eligible is (name in room)
+            assert state.eligible is (state.why_not == "")
+
+    def teardown(self) -> None:
+        """After the bad day: one report each and every count is right; one hold and no seat is leaked."""
+        try:
+            if self.processes:
+                self._heal()
+        finally:
+            self.subject.close()
+
+    def _heal(self) -> None:
+        self.under_way.clear()
+        for name in CAPACITY:
+            self._report_now(name)
+        counted = {state.id: state for state in self.subject.states()}
+        for name, process in self.processes.items():
+            if process is not None:
+                assert counted[name].connections == len(process.sockets)  # I5
+        self.now += POOL.hold_s
+        assert all(state.held == 0 for state in self.subject.states())  # I4
+
+    # --- one thing each --------------------------------------------------------------------------
+
+    def _start(self, name: HandlerId) -> None:
+        self.last_epoch += 1
+        process = self.processes[name] = Process(name, self.last_epoch)
+        self.under_way.append((self.now, process.hello()))
+
+    def _report_now(self, name: HandlerId) -> None:
+        """As the SDK does it: a report, and if we are forgotten a hello and another report."""
+        process = self.processes[name]
+        if process is None:
+            return
+        for _ in range(2):
+            self._send_report(process)
+            if self._deliver(self.under_way.pop()[1], ack=True) is None:
+                return
+            self._deliver(process.hello(), ack=True)
+        raise AssertionError("a process that said hello is not known")
+
+    def _send_report(self, process: Process, *, leaving: bool = False) -> None:
+        process.seq += 1
+        self.under_way.append((self.now, process.outbox.report(len(process.sockets), leaving=leaving)))
+
+    def _deliver(self, what: Hello | Report, *, ack: bool) -> ReportRefusal | None:
+        before = self.subject.states()
+        if isinstance(what, Hello):
+            answer, wanted = self.subject.hello(what), self.oracle.hello(what)
+        else:
+            answer, wanted = self.subject.report(what), self.oracle.report(what)
+        refusal = None if answer is None else answer.reason
+        assert refusal is wanted
+        if refusal is not None:
+            assert self.subject.states() == before  # I6
+        process = self.processes.get(what.id)
+        if not isinstance(what, Report) or not ack or refusal is not None:
+            return refusal
+        if process is not None and process.epoch == what.epoch:
+            process.outbox.acknowledged(what)
+        return refusal
+
+    def _sync(self, listed: dict[HandlerId, bool], *, old: bool = False) -> None:
+        self.index += not old
+        known = [
+            Known(name, f"http://{name}:1", healthy=healthy, speaks=name != PLAIN)
+            for name, healthy in listed.items()
+        ]
+        for name in listed:
+            if name != PLAIN and name not in self.oracle.handlers:
+                return  # it would wait for its hello, which the oracle need not know about
+        self.subject.sync(self.index, known)
+        self.oracle.sync(self.index, listed)
+
+    def _issue(self, seat: Seat) -> None:
+        claims = TicketClaims(
+            issuer=SECRETS.issuer,
+            handler=seat.handler,
+            epoch=seat.epoch,
+            uid=seat.uid,
+            jti=seat.jti,
+            issued_at=int(UNIX + seat.now),
+            expires_at=int(UNIX + seat.ticket_until),
+            guaranteed_until=UNIX + seat.guaranteed_until,
+            session_id=seat.jti,
+        )
+        text = sign(claims, SECRETS.key_for(seat.handler, seat.epoch))
+        self.tickets.append(Ticket(text, seat))
+
+    def _take_back(self, jti: Jti | None) -> None:
+        """The store has cancelled this seat; its client may have used the ticket, or may do so yet."""
+        for ticket in self.tickets:
+            if ticket.seat.jti == jti:
+                ticket.taken_back = True
+                process = self.processes.get(ticket.seat.handler)
+                if process is not None and jti in process.sockets:
+                    process.counted_from = process.seq + 1
+
+    def _ask(self, process: Process, jti: Jti) -> bool:
+        room = self.subject.admit_late(process.id, process.epoch, jti)
+        assert room is self.oracle.admit_late(process.id, process.epoch, jti)
+        return room
+
+    def _check_capacity(self, name: HandlerId) -> None:
+        """I1: what is there and what is promised there fits, at the moment of the promise."""
+        process = self.processes.get(name)
+        handler = self.oracle.handlers[name]
+        if process is None or handler.epoch != process.epoch or handler.seq < process.counted_from:
+            return
+        assert len(process.sockets | self.oracle.held(name)) <= CAPACITY[name]

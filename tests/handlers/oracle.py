@@ -1,0 +1,216 @@
+"""Seat allocation said a second time, naively: lists and loops, no index, nothing kept that can be counted.
+
+The machine compares every answer of a ledger or store with it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from handlers.model import (
+    HandlerId,
+    Hello,
+    Jti,
+    PoolSettings,
+    Report,
+    ReportRefusal,
+    SeatRefusal,
+    SeatRequest,
+    Uid,
+)
+from handlers.roster import FORGET_AFTER_S
+
+
+@dataclass
+class OracleHandler:
+    id: HandlerId
+    capacity: int
+    weight: int
+    epoch: int = 0
+    seq: int = 0
+    connections: int = 0
+    heard_at: float | None = None
+    draining: bool = False
+    leaving: bool = False
+    listing: str = "never"
+    allocated: int = 0
+
+    def open(self, now: float, dead_after_s: float) -> bool:
+        alive = self.epoch == 0 or (self.heard_at is not None and now < self.heard_at + dead_after_s)
+        return alive and not self.draining and not self.leaving and self.listing in ("never", "passing")
+
+
+@dataclass
+class OracleSeat:
+    uid: Uid
+    handler: HandlerId
+    epoch: int
+    held_until: float
+    ticket_until: float
+    sequence: int
+    client_id: str | None = None
+    confirmed: bool = False
+    shared: bool = False
+
+
+@dataclass
+class Oracle:
+    pool: PoolSettings
+    handlers: dict[HandlerId, OracleHandler] = field(default_factory=dict)
+    seats: dict[Jti, OracleSeat] = field(default_factory=dict)
+    now: float = 0.0
+    index: int = -1
+    sequence: int = 0
+
+    def settle(self, now: float) -> None:
+        self.now = now
+        for jti, seat in list(self.seats.items()):
+            if not seat.confirmed and max(seat.held_until, seat.ticket_until) <= now:
+                del self.seats[jti]
+
+    def held(self, handler: HandlerId) -> set[Jti]:
+        return {
+            jti
+            for jti, seat in self.seats.items()
+            if seat.handler == handler and not seat.confirmed and seat.held_until > self.now
+        }
+
+    def load(self, handler: OracleHandler) -> int:
+        return handler.connections + len(self.held(handler.id))
+
+    def open(self, exclude: Iterable[HandlerId] = ()) -> list[OracleHandler]:
+        return [
+            handler
+            for handler in self.handlers.values()
+            if handler.open(self.now, self.pool.dead_after_s) and handler.id not in exclude
+        ]
+
+    def with_room(self, exclude: Iterable[HandlerId]) -> list[OracleHandler]:
+        return [handler for handler in self.open(exclude) if self.load(handler) < handler.capacity]
+
+    def unconfirmed(self, uid: Uid) -> list[Jti]:
+        mine = [jti for jti, seat in self.seats.items() if seat.uid == uid and not seat.confirmed]
+        return sorted(mine, key=lambda jti: self.seats[jti].sequence)
+
+    def repeated(self, request: SeatRequest) -> Jti | None:
+        open_now = {handler.id for handler in self.open(request.exclude)}
+        for jti in reversed(self.unconfirmed(request.uid)):
+            seat = self.seats[jti]
+            same = request.client_id is not None and seat.client_id == request.client_id
+            if same and seat.held_until > self.now and seat.handler in open_now:
+                return jti
+        return None
+
+    def make_way(self, uid: Uid) -> Jti | None:
+        """The oldest seat of a user at the limit is replaced; its name, if there is one."""
+        unconfirmed = self.unconfirmed(uid)
+        if len(unconfirmed) < self.pool.seats_per_user:
+            return None
+        del self.seats[unconfirmed[0]]
+        return unconfirmed[0]
+
+    def choice(self, request: SeatRequest) -> HandlerId | SeatRefusal:
+        room = self.with_room(request.exclude)
+        if not room:
+            return SeatRefusal.NO_CAPACITY if self.open(request.exclude) else SeatRefusal.NO_HANDLERS
+        best = min(room, key=lambda h: (self.load(h) / h.weight, h.allocated, h.id))
+        hinted = [h for h in room if h.id == request.last]
+        if hinted and self.load(hinted[0]) / hinted[0].weight == self.load(best) / best.weight:
+            return hinted[0].id
+        return best.id
+
+    def reserve(self, request: SeatRequest, handler: HandlerId) -> None:
+        self.sequence += 1
+        chosen = self.handlers[handler]
+        chosen.allocated = self.sequence
+        self.seats[request.jti] = OracleSeat(
+            uid=request.uid,
+            handler=handler,
+            epoch=chosen.epoch,
+            held_until=self.now + self.pool.hold_s,
+            ticket_until=self.now + self.pool.ticket_s,
+            sequence=self.sequence,
+            client_id=request.client_id,
+        )
+
+    def cancel(self, jti: Jti) -> bool:
+        seat = self.seats.get(jti)
+        if seat is None or seat.confirmed or seat.shared:
+            return False
+        del self.seats[jti]
+        return True
+
+    def hello(self, hello: Hello) -> ReportRefusal | None:
+        handler = self.handlers.setdefault(hello.id, OracleHandler(hello.id, hello.capacity, hello.weight))
+        if hello.epoch < handler.epoch:
+            return ReportRefusal.STALE_EPOCH
+        if hello.epoch > handler.epoch:
+            self.lose(hello.id)
+            if handler.epoch:
+                handler.draining = False
+            if handler.listing == "delisted":
+                handler.listing = "never"
+            handler.epoch, handler.seq, handler.connections, handler.leaving = hello.epoch, 0, 0, False
+        handler.capacity, handler.weight, handler.heard_at = hello.capacity, hello.weight, self.now
+        handler.connections = max(handler.connections, hello.connections)
+        self.confirm(hello.id, hello.epoch, hello.known)
+        return None
+
+    def report(self, report: Report) -> ReportRefusal | None:
+        handler = self.handlers.get(report.id)
+        if handler is None or handler.epoch < report.epoch:
+            return ReportRefusal.UNKNOWN_HANDLER
+        if handler.epoch > report.epoch:
+            return ReportRefusal.STALE_EPOCH
+        if report.seq > handler.seq:
+            handler.seq, handler.connections, handler.heard_at = report.seq, report.connections, self.now
+            handler.leaving = report.leaving
+            self.confirm(report.id, report.epoch, report.confirmed)
+            for jti in report.closed:
+                seat = self.seats.get(jti)
+                if seat is not None and (seat.handler, seat.epoch) == (report.id, report.epoch):
+                    del self.seats[jti]
+        return None
+
+    def confirm(self, handler: HandlerId, epoch: int, jtis: Iterable[Jti]) -> None:
+        for jti in jtis:
+            seat = self.seats.get(jti)
+            if seat is not None and (seat.handler, seat.epoch) == (handler, epoch):
+                seat.confirmed = True
+
+    def admit_late(self, name: HandlerId, epoch: int, jti: Jti) -> bool:
+        handler = self.handlers.get(name)
+        if handler is None or handler not in self.open() or handler.epoch != epoch:
+            return False
+        seat = self.seats.get(jti)
+        if seat is not None and (seat.confirmed or (seat.handler, seat.epoch) != (name, epoch)):
+            return False
+        if jti not in self.held(name) and self.load(handler) >= handler.capacity:
+            return False
+        held_until = self.now + self.pool.hold_s
+        if seat is None:
+            self.seats[jti] = OracleSeat(Uid(""), name, epoch, held_until, held_until, 0)
+        else:
+            seat.held_until, seat.client_id = held_until, None
+        return True
+
+    def sync(self, index: int, listed: dict[HandlerId, bool]) -> None:
+        if index <= self.index:
+            return
+        self.index = index
+        for name, healthy in listed.items():
+            handler = self.handlers.setdefault(name, OracleHandler(name, self.pool.capacity, 1))
+            handler.listing = "passing" if healthy else "failing"
+        for handler in self.handlers.values():
+            if handler.id not in listed and handler.listing != "never":
+                handler.listing = "delisted"
+        self.forget()
+
+    def forget(self) -> None:
+        for handler in list(self.handlers.values()):
+            silent = handler.heard_at is None or self.now - handler.heard_at >= FORGET_AFTER_S
+            if handler.listing in ("never", "delisted") and silent:
+                self.lose(handler.id)
+                del self.handlers[handler.id]
+
+    def lose(self, handler: HandlerId) -> None:
+        self.seats = {jti: seat for jti, seat in self.seats.items() if seat.handler != handler}

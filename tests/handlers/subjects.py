@@ -1,0 +1,125 @@
+"""A ledger, or a store of the table, without `async` and on a clock of one's own: what the machine drives."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
+
+from handlers.ledger import SeatLedger
+from handlers.model import (
+    HandlerId,
+    HandlerState,
+    Hello,
+    Jti,
+    Known,
+    PoolSettings,
+    Report,
+    ReportRefused,
+    Seat,
+    SeatRefused,
+    SeatRequest,
+)
+from handlers.stores.base import OpenStore, Store
+
+
+class Subject(Protocol):
+    """A ledger or a store on the machine's clock, without `async`."""
+
+    def sync(self, index: int, handlers: Iterable[Known]) -> None: ...
+    def alloc(self, request: SeatRequest) -> Seat | SeatRefused: ...
+    def cancel(self, jti: Jti) -> bool: ...
+    def hello(self, hello: Hello) -> ReportRefused | None: ...
+    def report(self, report: Report) -> ReportRefused | None: ...
+    def admit_late(self, handler: HandlerId, epoch: int, jti: Jti) -> bool: ...
+    def drain(self, handler: HandlerId, draining: bool) -> bool: ...
+    def sweep(self) -> int: ...
+    def states(self) -> tuple[HandlerState, ...]: ...
+    def close(self) -> None: ...
+
+
+class LedgerSubject:
+    def __init__(self, pool: PoolSettings, clock: Callable[[], float]) -> None:
+        self.ledger, self.clock = SeatLedger(pool), clock
+
+    def sync(self, index: int, handlers: Iterable[Known]) -> None:
+        self.ledger.sync(index, handlers, self.clock())
+
+    def alloc(self, request: SeatRequest) -> Seat | SeatRefused:
+        return self.ledger.reserve(request, self.clock())
+
+    def cancel(self, jti: Jti) -> bool:
+        return self.ledger.cancel(jti, self.clock())
+
+    def hello(self, hello: Hello) -> ReportRefused | None:
+        return self.ledger.hello(hello, self.clock())
+
+    def report(self, report: Report) -> ReportRefused | None:
+        return self.ledger.report(report, self.clock())
+
+    def admit_late(self, handler: HandlerId, epoch: int, jti: Jti) -> bool:
+        return self.ledger.admit_late(handler, epoch, jti, self.clock())
+
+    def drain(self, handler: HandlerId, draining: bool) -> bool:
+        return self.ledger.drain(handler, draining=draining, now=self.clock())
+
+    def sweep(self) -> int:
+        return self.ledger.expire(self.clock())
+
+    def states(self) -> tuple[HandlerState, ...]:
+        return self.ledger.states(self.clock())
+
+    def close(self) -> None:
+        pass
+
+
+class StoreSubject:
+    """Opens a store of the table and runs its coroutines."""
+
+    def __init__(
+        self, open_store: OpenStore, url: str, pool: PoolSettings, clock: Callable[[], float]
+    ) -> None:
+        self.runner = asyncio.Runner()
+        self.opened: AbstractAsyncContextManager[Store] = open_store(pool, url, clock=clock)
+        self.store = self.runner.run(_enter(self.opened))
+
+    def sync(self, index: int, handlers: Iterable[Known]) -> None:
+        self._run(self.store.sync(index, handlers))
+
+    def alloc(self, request: SeatRequest) -> Seat | SeatRefused:
+        return self._run(self.store.alloc(request))
+
+    def cancel(self, jti: Jti) -> bool:
+        return self._run(self.store.cancel(jti))
+
+    def hello(self, hello: Hello) -> ReportRefused | None:
+        return self._run(self.store.hello(hello))
+
+    def report(self, report: Report) -> ReportRefused | None:
+        return self._run(self.store.report(report))
+
+    def admit_late(self, handler: HandlerId, epoch: int, jti: Jti) -> bool:
+        return self._run(self.store.admit_late(handler, epoch, jti))
+
+    def drain(self, handler: HandlerId, draining: bool) -> bool:
+        return self._run(self.store.drain(handler, draining=draining))
+
+    def sweep(self) -> int:
+        return self._run(self.store.sweep())
+
+    def states(self) -> tuple[HandlerState, ...]:
+        return self._run(self.store.states())
+
+    def _run(self, work: Any) -> Any:
+        return self.runner.run(work)
+
+    def close(self) -> None:
+        self.runner.run(_leave(self.opened))
+        self.runner.close()
+
+
+async def _enter(opened: AbstractAsyncContextManager[Store]) -> Store:
+    return await opened.__aenter__()
+
+
+async def _leave(opened: AbstractAsyncContextManager[Store]) -> None:
+    await opened.__aexit__(None, None, None)
