@@ -3,7 +3,8 @@
 Map of the package:
 
     settings.py        what the operator wrote, validated whole; the door to the files beside it:
-                       _sources (text, environment, options), _yaml, _types, _model, _routes, _checks
+                       _sources, _yaml and _overrides read, _document keeps, _types,
+                       _model and _routes validate, _checks compares sections
     routes.py          method + path -> route, by a table built once; patterns.py reads the paths
     target.py          is this request line one we carry? one normal form of the path
     identity.py        token -> user

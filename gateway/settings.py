@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from gateway.settings_checks import Draft, cross_problems
+from gateway.settings_document import Document, Path, Problem, key_path
 from gateway.settings_model import (
     CorsSettings,
     HandlersSettings,
@@ -30,7 +31,7 @@ from gateway.settings_routes import (
     ServiceSettings,
     TimeoutSettings,
 )
-from gateway.settings_sources import Document, Path, Problem, key_path, read_sources
+from gateway.settings_sources import read_sources
 from gateway.settings_types import Network, did_you_mean
 
 __all__ = [
@@ -94,11 +95,25 @@ def load_settings(
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of a settings file, for editors."""
-    return {
+    about = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Quaymaster settings",
-        **{key: part for key, part in Settings.model_json_schema().items() if key != "title"},
     }
+    schema: dict[str, Any] = _with_references(Settings.model_json_schema())
+    return {**schema, **about}
+
+
+def _with_references(schema: Any) -> Any:
+    """The schema with `${NAME}` allowed in place of numbers, truth values and names of a closed set."""
+    if isinstance(schema, list):
+        return [_with_references(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    inner = {key: part if key == "default" else _with_references(part) for key, part in schema.items()}
+    if inner.get("type") not in ("integer", "number", "boolean") and "enum" not in inner:
+        return inner
+    about = {key: inner.pop(key) for key in ("title", "description", "default") if key in inner}
+    return {"anyOf": [inner, {"type": "string", "pattern": r"\$\{"}], **about}
 
 
 def _distinct(problems: list[Problem]) -> tuple[Problem, ...]:
@@ -113,6 +128,7 @@ def _draft(data: Mapping[str, Any]) -> Draft:
     listed = routes if isinstance(routes, list) else []
     handlers = data.get("handlers")
     return Draft(
+        listen=_valid(ListenSettings, data.get("listen", {})),
         registry=_valid(RegistrySettings, data.get("registry", {})),
         store=_valid(StoreSettings, data.get("store", {})),
         identity=_valid(IdentitySettings, data.get("identity", {})),
@@ -142,7 +158,7 @@ def _translated(details: ErrorDetails, document: Document) -> Problem:
     elif details["type"] in ("model_type", "dict_type"):
         message = "must be a section with keys of its own"
     elif details["type"] in ("tuple_type", "list_type"):
-        message = "must be a list"
+        message = "must be a list, such as [a, b]"
     origin = document.origin(path)
     message = message.replace("Input should be", "must be").replace("String should", "must")
     return Problem(key_path(path), f"{message} ({origin})" if origin else message)

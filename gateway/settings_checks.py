@@ -10,9 +10,15 @@ from dataclasses import dataclass, field
 from gateway.identity import key_problem
 from gateway.patterns import Pattern, parse_pattern
 from gateway.routes import LOCAL_PATHS
-from gateway.settings_model import HandlersSettings, IdentitySettings, RegistrySettings, StoreSettings
+from gateway.settings_document import Problem
+from gateway.settings_model import (
+    HandlersSettings,
+    IdentitySettings,
+    ListenSettings,
+    RegistrySettings,
+    StoreSettings,
+)
 from gateway.settings_routes import RouteSettings, ServiceSettings
-from gateway.settings_sources import Problem
 from gateway.settings_types import did_you_mean
 
 
@@ -20,6 +26,7 @@ from gateway.settings_types import did_you_mean
 class Draft:
     """The valid parts of settings; what is `None`, or not in a mapping, has problems of its own."""
 
+    listen: ListenSettings | None = None
     registry: RegistrySettings | None = None
     store: StoreSettings | None = None
     identity: IdentitySettings | None = None
@@ -34,15 +41,29 @@ class Draft:
 
 def cross_problems(draft: Draft) -> Iterator[Problem]:
     """Every problem between the sections, in the order of the settings."""
-    yield from _static_problems(draft)
+    yield from _registry_problems(draft)
     yield from _identity_problems(draft)
     yield from _route_problems(draft)
     yield from _handler_problems(draft)
 
 
-def _static_problems(draft: Draft) -> Iterator[Problem]:
-    if draft.registry is None or draft.registry.backend != "static":
+def _registry_problems(draft: Draft) -> Iterator[Problem]:
+    if draft.registry is None:
         return
+    if draft.registry.backend == "embedded" and draft.listen:
+        host, _, port = draft.registry.address.rpartition(":")
+        if int(port) == draft.listen.port and _overlap(host, draft.listen.host):
+            yield Problem("registry.address", "is where the gateway itself listens: give it another port")
+    if draft.registry.backend == "static":
+        yield from _static_problems(draft)
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether the same port on both hosts would be the same port."""
+    return one == other or bool({"0.0.0.0", "::", "[::]"} & {one, other})
+
+
+def _static_problems(draft: Draft) -> Iterator[Problem]:
     fix = "set instances: registry.backend is static, so no registry knows it"
     for name, service in draft.services.items():
         if not service.instances:

@@ -142,6 +142,20 @@ class IdentitySettings(Section):
             )
         return algorithms
 
+    @field_validator("secret")
+    @classmethod
+    def _secret_is_used(cls, secret: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if secret and not HMAC & set(info.data.get("algorithms", HMAC)):
+            raise ValueError("is for HS256, which algorithms does not name")
+        return secret
+
+    @field_validator("public_key", "public_key_file")
+    @classmethod
+    def _public_key_is_used(cls, key: str | None, info: ValidationInfo) -> str | None:
+        if key and HMAC & set(info.data.get("algorithms", ())):
+            raise ValueError("is for RS256, ES256 and EdDSA: set algorithms to the one it is for")
+        return key
+
     @field_validator("public_key_file")
     @classmethod
     def _one_public_key(cls, file: str | None, info: ValidationInfo) -> str | None:
