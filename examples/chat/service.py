@@ -23,6 +23,7 @@ from aiohttp.typedefs import Handler
 from examples.chat import tokens
 from examples.chat.profile import Invalid
 from examples.chat.threads import Busy
+from registry.runtime.registration import register
 
 log = structlog.get_logger()
 
@@ -134,8 +135,6 @@ def internal_key() -> str:
 
 def serve(app: web.Application, name: str, options: argparse.Namespace) -> None:
     """Runs the app as one registered instance of the service `name`, until SIGTERM or SIGINT."""
-    from registry.runtime.registration import register
-
     register(
         app,
         name=name,

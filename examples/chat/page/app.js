@@ -71,9 +71,8 @@ function showWays() {
   const route = byId("route");
   route.replaceChildren();
   if (byId("chat").hidden || !talk.partner) return;
-  const strong = (text) => Object.assign(document.createElement("b"), { textContent: text });
-  route.append("you on ", strong(name === "connected" ? handlerId : "…"));
-  route.append(`, ${talk.partner.username} on `, strong(partnerHandler ?? "…"));
+  const handler = Object.assign(document.createElement("b"), { textContent: partnerHandler ?? "…" });
+  route.append(`${talk.partner.username} is on `, handler);
 }
 
 function enter(andLook) {
@@ -183,11 +182,22 @@ function problem(text) {
   byId("door-problem").textContent = text;
 }
 
+// Puts what is wrong with a field under it. Returns whether all of it has found its place.
 function markFields(form, fields) {
-  for (const input of form.elements) {
-    if (input.name) input.setAttribute("aria-invalid", String(Boolean(fields[input.name])));
+  for (const old of form.querySelectorAll(".wrong")) old.remove();
+  const inputs = [...form.elements].filter((input) => input.name);
+  for (const input of inputs) {
+    const wrong = fields[input.name];
+    input.setAttribute("aria-invalid", String(Boolean(wrong)));
+    input.removeAttribute("aria-describedby");
+    if (!wrong) continue;
+    const text = Object.assign(document.createElement("span"), { className: "wrong", textContent: wrong });
+    text.id = `${form.id}-${input.name}-wrong`;
+    input.setAttribute("aria-describedby", text.id);
+    input.after(text);
   }
-  [...form.elements].find((input) => fields[input.name])?.focus();
+  inputs.find((input) => fields[input.name])?.focus();
+  return Object.keys(fields).length > 0 && Object.keys(fields).every((name) => form.elements[name]);
 }
 
 async function logIn(email, password, andLook) {
@@ -214,8 +224,8 @@ async function attempt(form, work) {
     form?.reset();
   } catch (error) {
     if (!(error instanceof api.ApiError)) throw error;
-    problem(error.message);
-    if (form) markFields(form, error.fields);
+    const placed = form ? markFields(form, error.fields) : false;
+    if (!placed) problem(error.message);
   } finally {
     for (const button of buttons) button.disabled = false;
   }

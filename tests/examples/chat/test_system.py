@@ -1,7 +1,10 @@
 import argparse
 import importlib
+import json
 import subprocess
 import sys
+import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +12,7 @@ import pytest
 import yaml
 
 from examples.chat.system import plan
+from tests.servers import ConsulAgent, free_ports, wait_for_port
 
 SECRETS = {"JWT_SECRET": "j" * 32, "INTERNAL_KEY": "k" * 32}
 SETTINGS = Path(__file__).parents[3] / "examples" / "chat" / "quaymaster.yaml"
@@ -89,6 +93,33 @@ def test_a_service_without_its_secret_does_not_start(tmp_path: Path) -> None:
     )
     assert ran.returncode == 1
     assert ran.stderr.strip() == "JWT_SECRET must have at least 32 bytes, it has 5"
+
+
+def registered(consul: ConsulAgent) -> dict[str, Any]:
+    with urllib.request.urlopen(f"http://{consul.address}/v1/agent/services") as answer:
+        found: dict[str, Any] = json.load(answer)
+        return found
+
+
+def test_a_planned_process_registers_serves_and_leaves(tmp_path: Path, consul: ConsulAgent) -> None:
+    (port,) = free_ports(1)
+    spec = plan(port - 11, consul.address, tmp_path, SECRETS)[0]
+    process = subprocess.Popen(spec.argv, env=dict(spec.env), cwd=SETTINGS.parents[2])
+    try:
+        wait_for_port(port, process)
+        with urllib.request.urlopen(spec.health_url) as answer:
+            assert answer.status == 200
+        deadline = time.monotonic() + 10
+        while "auth-1" not in registered(consul) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        instance = registered(consul)["auth-1"]
+        assert (instance["Service"], instance["Port"]) == ("auth", port)
+        process.terminate()
+        assert process.wait(20) == 0
+        assert "auth-1" not in registered(consul)
+    finally:
+        process.kill()
+        process.wait(10)
 
 
 def test_every_route_leads_to_a_service_of_the_plan() -> None:
