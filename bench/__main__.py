@@ -2,9 +2,11 @@
 
 import argparse
 import asyncio
+import logging
 import sys
 
 import pytest
+import structlog
 
 from bench import MEASUREMENTS, load_measurement
 from bench.report import Options, Report, save, table
@@ -28,6 +30,8 @@ def main() -> int:
         parser.error(f"no measurement {unknown[0]!r}; there are {', '.join(MEASUREMENTS)}")
     if given.rounds < 1:
         parser.error("--rounds must be at least 1")
+    # What a server logs at each change would be measured too, and hide the table.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     reached = True
     for name in given.names or MEASUREMENTS:
         try:
