@@ -6,6 +6,8 @@ Other handlers bring what their clients write by `POST /deliver {"to", "frame"}`
 """
 
 import argparse
+import os
+import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 
@@ -136,18 +138,23 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     options, key = parse(), internal_key()
-    node = HandlerNode(
-        handler_id=options.id or f"WSH-{options.port}",
-        gateways=options.gateway,
-        public_url=options.public_url or f"http://{options.host}:{options.port}",
-        capacity=options.capacity,
-        internal_key=key or None,
-        consul=options.consul,
-        address_in_registry=options.address,
-        port=options.port,
-        max_msg_size=LARGEST_FRAME,
-    )
-    run(handler_app(node, options.gateway, key, peer_url=options.peer_url), options)
+    try:
+        node = HandlerNode(
+            handler_id=options.id or f"WSH-{options.port}",
+            gateways=options.gateway,
+            public_url=options.public_url or f"http://{options.host}:{options.port}",
+            capacity=options.capacity,
+            internal_key=key or None,
+            consul=options.consul,
+            consul_token=os.environ.get("CONSUL_HTTP_TOKEN", ""),
+            address_in_registry=options.address,
+            port=options.port,
+            max_msg_size=LARGEST_FRAME,
+        )
+        app = handler_app(node, options.gateway, key, peer_url=options.peer_url)
+    except ValueError as error:
+        sys.exit(str(error))
+    run(app, options)
 
 
 if __name__ == "__main__":

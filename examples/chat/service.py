@@ -72,7 +72,7 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
     except web.HTTPRequestEntityTooLarge:
         return refuse(413, f"the body is larger than {LARGEST_BODY} bytes")
     except web.HTTPException as error:
-        kept = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
+        kept = {name: error.headers[name] for name in ("Allow", "Retry-After") if name in error.headers}
         return refuse(error.status, error.reason.lower(), kept)
     except Busy:
         return refuse(503, "too many requests at the moment, try again", {"Retry-After": "1"})
@@ -135,18 +135,26 @@ def internal_key() -> str:
 
 def serve(app: web.Application, name: str, options: argparse.Namespace) -> None:
     """Runs the app as one registered instance of the service `name`, until SIGTERM or SIGINT."""
-    register(
-        app,
-        name=name,
-        port=options.port,
-        id=options.id,
-        address=options.address,
-        consul=options.consul,
-        token=os.environ.get("CONSUL_HTTP_TOKEN", ""),
-    )
+    try:
+        register(
+            app,
+            name=name,
+            port=options.port,
+            id=options.id,
+            address=options.address,
+            consul=options.consul,
+            token=os.environ.get("CONSUL_HTTP_TOKEN", ""),
+        )
+    except ValueError as error:
+        sys.exit(str(error))
     run(app, options)
 
 
 def run(app: web.Application, options: argparse.Namespace) -> None:
-    """Serves until SIGTERM or SIGINT."""
-    web.run_app(app, host=options.host, port=options.port, print=None, access_log=None)
+    """Serves until SIGTERM or SIGINT. Ends the program with one line when it can't begin."""
+    try:
+        web.run_app(app, host=options.host, port=options.port, print=None, access_log=None)
+    except OSError as error:
+        sys.exit(f"can't serve on {options.host}:{options.port}: {error.strerror or error}")
+    except sqlite3.Error as error:
+        sys.exit(f"--database {options.database}: {error}")

@@ -1,4 +1,6 @@
+import hashlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -24,6 +26,23 @@ async def test_a_hash_knows_its_password_and_no_other(passwords: Passwords) -> N
 @pytest.mark.parametrize("password", ["", "password"])
 async def test_nobody_has_no_password_not_even_the_empty_one(passwords: Passwords, password: str) -> None:
     assert not await passwords.verify(password, None)
+
+
+async def test_nobody_costs_as_much_as_somebody(
+    passwords: Passwords, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = await passwords.hash("password")
+    costs = []
+    scrypt = hashlib.scrypt
+
+    def counted(password: bytes, **cost: Any) -> bytes:
+        costs.append((cost["n"], cost["r"], cost["p"]))
+        return scrypt(password, **cost)
+
+    monkeypatch.setattr(hashlib, "scrypt", counted)
+    await passwords.verify("password", stored)
+    await passwords.verify("password", None)
+    assert costs == [(CHEAP.n, CHEAP.r, CHEAP.p)] * 2
 
 
 def test_a_hash_carries_its_cost_so_costs_may_grow() -> None:

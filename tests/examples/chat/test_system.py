@@ -1,6 +1,7 @@
 import argparse
 import importlib
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ import pytest
 import yaml
 
 from examples.chat.system import plan
+from gateway.settings import Problems, Settings, load_settings
 from tests.servers import ConsulAgent, free_ports, wait_for_port
 
 SECRETS = {"JWT_SECRET": "j" * 32, "INTERNAL_KEY": "k" * 32}
@@ -81,18 +83,41 @@ def test_the_planned_arguments_are_those_the_programs_take(
     assert [options.id for options in taken] == [spec.name for spec in specs]
 
 
-def test_a_service_without_its_secret_does_not_start(tmp_path: Path) -> None:
-    spec = plan(8000, "127.0.0.1:8500", tmp_path, SECRETS)[0]
-    ran = subprocess.run(
-        spec.argv,
-        env={"JWT_SECRET": "short"},
-        cwd=SETTINGS.parents[2],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+@pytest.mark.parametrize("module", ["auth", "matching"])
+def test_a_service_without_its_secret_does_not_start(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = importlib.import_module(f"examples.chat.{module}")
+    monkeypatch.setattr(sys, "argv", [module, "--port", "9001", "--database", "chat.db"])
+    monkeypatch.setenv("JWT_SECRET", "short")
+    with pytest.raises(SystemExit, match="JWT_SECRET must have at least 32 bytes, it has 5"):
+        program.main()
+
+
+def test_a_port_in_use_is_one_clear_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        spec = plan(port - 31, "127.0.0.1:9", tmp_path, SECRETS)[-1]
+        ran = subprocess.run(spec.argv, cwd=SETTINGS.parents[2], capture_output=True, text=True, check=False)
     assert ran.returncode == 1
-    assert ran.stderr.strip() == "JWT_SECRET must have at least 32 bytes, it has 5"
+    last = ran.stderr.strip().splitlines()[-1]
+    assert last.startswith(f"can't serve on 127.0.0.1:{port}")
+    assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["handler", "--gateway", "http://127.0.0.1:8000", "--capacity", "0"], "capacity"),
+        (["handler", "--gateway", "http://127.0.0.1:8000", "--public-url", "ws//x"], "public_url"),
+        (["web", "--id", "no spaces please"], "id"),
+    ],
+)
+def test_arguments_that_cannot_be_right_are_one_clear_line(
+    arguments: list[str], problem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = importlib.import_module(f"examples.chat.{arguments[0]}")
+    monkeypatch.setattr(sys, "argv", [*arguments, "--port", "8001"])
+    with pytest.raises(SystemExit, match=problem):
+        program.main()
 
 
 def registered(consul: ConsulAgent) -> dict[str, Any]:
@@ -132,6 +157,14 @@ def test_every_route_leads_to_a_service_of_the_plan() -> None:
 def test_what_must_not_happen_twice_is_not_sent_twice() -> None:
     retry = {route["path"]: route.get("retry") for route in settings()["routes"]}
     assert retry["/register"] == retry["/matching"] == "unsent"
+
+
+def test_the_gateway_takes_the_settings() -> None:
+    read = load_settings(SETTINGS.read_text(), environment=SECRETS)
+    assert isinstance(read, Settings), str(read)
+    missing = load_settings(SETTINGS.read_text(), environment={})
+    assert isinstance(missing, Problems)
+    assert "set JWT_SECRET" in str(missing)
 
 
 def test_the_settings_hold_no_secret() -> None:
