@@ -50,7 +50,10 @@ def read_sources(
     data = read or {}
     if not data.keys() & defaults.keys():
         data |= defaults
-    document.data = _Copying(document, lambda value, _: value).value(data)
+    copied = _Copying(document, lambda value, _: value).value(data)
+    if document.problems:
+        return document
+    document.data = copied
     for name in sorted(environment):
         if name.upper().startswith(PREFIX):
             apply(document, from_environment(name, environment[name]))

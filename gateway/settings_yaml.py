@@ -4,12 +4,16 @@ Rules of this file: PyYAML's own error quotes the line it stumbled over, which m
 `describe` takes the position and the kind of the mistake only. Dates stay text: no setting is one.
 """
 
+import re
 from typing import Any, ClassVar
 
 import yaml
 
 SYNTAX_ERRORS = (yaml.YAMLError, RecursionError, ValueError)
 """All that reading hostile text raises; deep nesting ends PyYAML's recursion, odd characters its reader."""
+
+_NAMED = re.compile(r"(alias|anchor|tag handle) ['\"].*", re.DOTALL)
+"""An unquoted secret that starts with `*`, `&` or `!` is read as one of these, and would be shown."""
 
 _PLAIN = ("null", "bool", "int", "float", "str", "seq", "map")
 
@@ -63,7 +67,8 @@ def describe(error: Exception) -> str:
     if isinstance(error, yaml.MarkedYAMLError):
         mark = error.problem_mark or error.context_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        return f"not valid YAML: {place}{error.problem or error.context}"
+        what = _NAMED.sub(r"\1", ", ".join(filter(None, (error.context, error.problem))))
+        return f"not valid YAML: {place}{what}"
     if isinstance(error, RecursionError):
         return "not valid YAML: nested too deeply"
     return "not valid YAML: it holds a character that no YAML text may hold"

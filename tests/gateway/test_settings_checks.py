@@ -1,0 +1,138 @@
+"""What two sections say of each other."""
+
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from gateway.routes import LOCAL_PATHS
+from gateway.settings_checks import Draft, cross_problems
+from gateway.settings_model import (
+    HandlersSettings,
+    IdentitySettings,
+    ListenSettings,
+    RegistrySettings,
+    StoreSettings,
+)
+from gateway.settings_routes import RouteSettings, ServiceSettings
+
+SECRET = "a secret of no less than 32 bytes"
+
+
+def route(path: str = "/a", **more: Any) -> RouteSettings:
+    return RouteSettings.model_validate({"path": path, "service": "s", "access": "public", **more})
+
+
+def problems(*routes: RouteSettings, **sections: Any) -> dict[str, str]:
+    draft = Draft(
+        **{"service_names": frozenset({"s"}), "services": {"s": ServiceSettings()}, **sections},
+        routes=dict(enumerate(routes)),
+    )
+    return {problem.key: problem.message for problem in cross_problems(draft)}
+
+
+def test_parts_that_are_not_valid_are_passed_over() -> None:
+    assert list(cross_problems(Draft())) == []
+
+
+def test_a_routes_service_exists() -> None:
+    found = problems(route(), route("/b", service="t"))
+    assert found == {"routes[1].service": "there is no service 't'; known: s"}
+
+
+def test_a_services_name_counts_although_it_is_not_valid_itself() -> None:
+    assert problems(route(service="t"), service_names=frozenset({"t"}), services={}) == {}
+
+
+@pytest.mark.parametrize("path", sorted(LOCAL_PATHS))
+def test_a_route_never_hides_the_gateways_own_endpoints(path: str) -> None:
+    assert set(problems(route(path))) == {"routes[0].path"}
+
+
+def test_a_broad_route_may_lie_around_them() -> None:
+    assert problems(route("/*"), route("/health/*"), route("/{x}")) == {}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (route("/a", methods=["GET"]), route("/a", methods=["POST"]), False),
+        (route("/a", methods=["GET", "POST"]), route("/a", methods=["POST"]), True),
+        (route("/a/{x}", methods=["GET"]), route("/a/{y}", methods=["GET"]), True),
+        (route("/a"), route("/%61"), True),
+        (route("/a"), route("/a/"), False),
+        (route("/a/*"), route("/a/{x}"), False),
+        (route("/a", methods=["GET", "GET"]), route("/b"), False),
+    ],
+)
+def test_no_route_stands_there_twice(one: RouteSettings, other: RouteSettings, same: bool) -> None:
+    found = problems(one, other)
+    assert set(found) == ({"routes[1]"} if same else set())
+    assert not same or "routes[0]" in found["routes[1]"]
+
+
+def test_a_missing_secret_names_who_needs_it() -> None:
+    routes = [route("/a"), route("/b", access="user")]
+    found = problems(*routes, identity=IdentitySettings(), handlers=HandlersSettings())
+    assert found["identity.secret"] == (
+        "is not set, but routes[1] (/b) and the handlers pool need it to check tokens: "
+        "set JWT_SECRET, or this key, to at least 32 bytes"
+    )
+    many = [route(f"/{name}", access="user") for name in "abcdef"]
+    assert "and 3 more need it" in problems(*many, identity=IdentitySettings())["identity.secret"]
+
+
+def test_a_secret_that_nobody_needs_may_be_missing() -> None:
+    assert problems(route(), route("/b", access="internal"), identity=IdentitySettings()) == {}
+    assert (
+        problems(handlers=HandlersSettings(), identity=IdentitySettings.model_validate({"secret": SECRET}))
+        == {}
+    )
+
+
+def test_a_missing_public_key_likewise() -> None:
+    found = problems(handlers=HandlersSettings(), identity=IdentitySettings(algorithms=("ES256",)))
+    assert set(found) == {"identity.public_key"}
+
+
+def test_a_public_key_fits_its_algorithms() -> None:
+    key = ed25519.Ed25519PrivateKey.generate().public_key()
+    pem = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    for algorithm, good in (("EdDSA", True), ("RS256", False)):
+        identity = IdentitySettings.model_validate({"algorithms": [algorithm], "public_key": pem})
+        assert set(problems(identity=identity)) == (set() if good else {"identity.public_key"})
+
+
+def test_gateways_that_share_a_store_sign_tickets_alike() -> None:
+    shared = StoreSettings.model_construct(backend="shared")
+    assert set(problems(store=shared, handlers=HandlersSettings())) == {"handlers.secret"}
+    signed = HandlersSettings.model_validate({"secret": SECRET})
+    assert problems(store=shared, handlers=signed) == {}
+    assert problems(store=StoreSettings(), handlers=HandlersSettings()) == {}
+    assert problems(store=shared) == {}
+
+
+def test_without_a_registry_everything_has_fixed_addresses() -> None:
+    static = RegistrySettings(backend="static")
+    fixed = ServiceSettings.model_validate({"instances": ["http://127.0.0.1:1"]})
+    assert set(problems(registry=static)) == {"services.s.instances"}
+    assert problems(registry=static, services={"s": fixed}) == {}
+    found = problems(registry=static, services={"s": fixed}, handlers=HandlersSettings())
+    assert set(found) == {"handlers.service"}
+    assert problems(registry=RegistrySettings(), handlers=HandlersSettings()) == {}
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "address", "clash"),
+    [
+        ("127.0.0.1", 8500, "127.0.0.1:8500", True),
+        ("0.0.0.0", 8500, "127.0.0.1:8500", True),
+        ("127.0.0.1", 8500, "127.0.0.2:8500", False),
+        ("127.0.0.1", 8000, "127.0.0.1:8500", False),
+    ],
+)
+def test_the_embedded_agent_has_a_port_of_its_own(host: str, port: int, address: str, clash: bool) -> None:
+    listen = ListenSettings(host=host, port=port)
+    assert bool(problems(listen=listen, registry=RegistrySettings(address=address))) is clash
+    assert problems(listen=listen, registry=RegistrySettings(address=address, backend="consul")) == {}
