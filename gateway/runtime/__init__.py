@@ -1,0 +1,15 @@
+"""The gateway at work.
+
+Map of the floor:
+
+    app.py          the only wiring: settings -> a running gateway
+    http_server.py  aiohttp's low-level server, and everything private to aiohttp
+    dispatch.py     one request: who is it, may it, where does it go
+    forward.py      a routed request to an instance, and its answer back
+    exchange.py     what is known of one request; reply.py what the gateway itself answers
+    endpoints/      the gateway's own paths
+    discovery.py    the registry and the fixed addresses as one view
+    handler_feed.py what the registry says of handlers, passed on to the seats
+    metrics.py access_log.py logs.py
+    processes.py    child processes, for `demo` and nothing else
+"""

@@ -1,0 +1,1 @@
+"""The gateway's own paths: one file per concern, and `endpoint.py` for what an endpoint is."""

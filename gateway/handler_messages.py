@@ -1,0 +1,83 @@
+"""The JSON that handler processes send (ALLOCATION 2.10), bounded in every direction.
+
+Unknown fields are ignored, so that a newer SDK can talk to an older gateway. Numbers are numbers: a
+handler that sends "12" has a bug that would hide another one.
+"""
+
+import re
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from handlers.model import HandlerId, Hello, Jti, Report
+
+MAX_TICKETS = 4096
+_HANDLER_ID = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
+_CLIENT_ID = re.compile(r"[!-~]{1,128}")
+
+_Id = Annotated[str, Field(pattern=_HANDLER_ID)]
+_Ticket = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[!-~]+$")]
+_Tickets = Annotated[tuple[_Ticket, ...], Field(max_length=MAX_TICKETS, strict=False)]
+_Epoch = Annotated[int, Field(ge=1, le=2**53)]
+_Count = Annotated[int, Field(ge=0, le=10**7)]
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+
+class HelloMessage(_Message):
+    handler_id: _Id
+    epoch: _Epoch
+    url: Annotated[str, Field(max_length=2048)]
+    path: Annotated[str, Field(max_length=1024)] = "/ws"
+    capacity: Annotated[int, Field(ge=1, le=10**6)]
+    weight: Annotated[int, Field(ge=1, le=10**4)] = 1
+    connections: _Count = 0
+    known: _Tickets = ()
+
+    def hello(self) -> Hello:
+        return Hello(
+            id=HandlerId(self.handler_id),
+            epoch=self.epoch,
+            url=self.url,
+            path=self.path,
+            capacity=self.capacity,
+            weight=self.weight,
+            known=tuple(map(Jti, self.known)),
+            connections=self.connections,
+        )
+
+
+class ReportMessage(_Message):
+    handler_id: _Id
+    epoch: _Epoch
+    seq: Annotated[int, Field(ge=0, le=2**53)]
+    connections: _Count
+    confirmed: _Tickets = ()
+    closed: _Tickets = ()
+    leaving: bool = False
+
+    def report(self) -> Report:
+        return Report(
+            id=HandlerId(self.handler_id),
+            epoch=self.epoch,
+            seq=self.seq,
+            connections=self.connections,
+            confirmed=tuple(map(Jti, self.confirmed)),
+            closed=tuple(map(Jti, self.closed)),
+            leaving=self.leaving,
+        )
+
+
+class AdmitMessage(_Message):
+    handler_id: _Id
+    epoch: _Epoch
+    jti: _Ticket
+
+
+def client_id_problem(text: str) -> str | None:
+    """Why an `X-Client-Id` can't be used, `None` if it can."""
+    if _CLIENT_ID.fullmatch(text):
+        return None
+    return "X-Client-Id must be 1 to 128 visible ASCII characters."

@@ -1,0 +1,228 @@
+"""The only wiring: settings -> a running gateway. Everything is built here, once, and owned here."""
+
+import asyncio
+import errno
+import random
+import secrets
+import sys
+from contextlib import AsyncExitStack
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import structlog
+from aiohttp import web
+
+from balancer.runtime.call import Balancer
+from balancer.runtime.upstream import AiohttpUpstream
+from gateway.identity import Verifier
+from gateway.limiters import load_limiter
+from gateway.runtime.access_log import AccessLog
+from gateway.runtime.discovery import Discovery
+from gateway.runtime.dispatch import Dispatcher
+from gateway.runtime.endpoints.endpoint import Endpoint
+from gateway.runtime.endpoints.health import HealthEndpoints
+from gateway.runtime.endpoints.peers import PeerEndpoint
+from gateway.runtime.endpoints.seats import SeatEndpoints
+from gateway.runtime.forward import Forwarder
+from gateway.runtime.handler_feed import HandlerFeed
+from gateway.runtime.http_server import HttpServer
+from gateway.runtime.metrics import Metrics
+from gateway.settings import HandlersSettings, RegistrySettings, Settings
+from handlers.runtime.allocator import Allocator
+from handlers.runtime.sweeper import Sweeper
+from handlers.stores import load_store
+from handlers.ticket import TicketSecrets
+from registry.backends import load_backend
+from registry.backends.base import Backend, Registration
+from registry.model import InstanceId, RegistryError, ServiceName
+from registry.runtime.registration import Registered
+from registry.runtime.watcher import Watcher
+
+log = structlog.get_logger()
+
+EVERYWHERE = {"0.0.0.0", "::", ""}
+WATCHDOG_SLACK_S = 10.0
+"""Beyond the longest silence a blocking query may keep, before its watch counts as broken."""
+
+
+class StartFailed(Exception):
+    """The gateway can't start. The text names the setting and the fix."""
+
+
+class Gateway:
+    """An async context manager: serving inside, everything released outside. Raises `StartFailed`."""
+
+    def __init__(self, settings: Settings, *, rng: random.Random | None = None) -> None:
+        self._settings = settings
+        self._rng = rng or random.Random()
+        self._stack = AsyncExitStack()
+        self._registered: AsyncExitStack | None = None
+        self._health: HealthEndpoints | None = None
+        self.port = settings.listen.port
+        """Where it listens: the system's choice when the settings say 0."""
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    async def drain(self) -> None:
+        """Says goodbye: not ready, not registered, and still serving until `listen.drain_s` has passed."""
+        assert self._health is not None
+        self._health.draining = True
+        log.info("draining", seconds=self._settings.listen.drain_s)
+        if self._registered is not None:
+            await self._registered.aclose()
+        await asyncio.sleep(self._settings.listen.drain_s)
+
+    async def _start(self) -> None:
+        settings, stack = self._settings, self._stack
+        backend = await self._open_backend(settings.registry.backend)
+        discovery = await self._open_discovery(backend)
+        metrics = Metrics(software_version())
+        upstream = await stack.enter_async_context(AiohttpUpstream())
+        balancer = Balancer(
+            discovery.current,
+            upstream,
+            strategies={ServiceName(name): s.strategy for name, s in settings.services.items()},
+            rng=self._rng,
+            observer=metrics,
+        )
+        allocator = None
+        if settings.handlers is not None:
+            allocator = await self._open_pool(settings.handlers, discovery)
+        self._health = HealthEndpoints(discovery, balancer, allocator, metrics, software_version())
+        endpoints: list[Endpoint] = [
+            *self._health.endpoints(),
+            *PeerEndpoint(balancer, discovery, settings.handout_ttl_s).endpoints(),
+            *(SeatEndpoints(allocator, metrics).endpoints() if allocator else ()),
+        ]
+        dispatcher = Dispatcher(
+            settings,
+            endpoints=endpoints,
+            forwarder=Forwarder(settings, balancer),
+            verifier=build_verifier(settings),
+            limiter=await stack.enter_async_context(
+                load_limiter(settings.store.backend)(settings.store.url.get_secret_value())
+            ),
+            metrics=metrics,
+            access_log=self._open_access_log(),
+        )
+        await self._listen(dispatcher)
+        await self._register(backend)
+
+    async def _open_backend(self, name: str) -> Backend:
+        settings = self._settings
+        options = settings.registry.backend_settings(settings.services)
+        try:
+            return await self._stack.enter_async_context(load_backend(name)(options))
+        except RegistryError as error:
+            raise StartFailed(str(error)) from error
+
+    async def _open_discovery(self, backend: Backend) -> Discovery:
+        settings = self._settings
+        registered = self._watcher(backend, settings.registry)
+        fixed = self._watcher(await self._open_backend("static"), settings.registry)
+        names = frozenset(ServiceName(name) for name, s in settings.services.items() if s.instances)
+        discovery = Discovery(registered, fixed, names)
+        discovery.pin(ServiceName(name) for name in settings.services)
+        if settings.handlers is not None:
+            discovery.pin([ServiceName(settings.handlers.service)])
+        await self._stack.enter_async_context(registered)
+        await self._stack.enter_async_context(fixed)
+        return discovery
+
+    def _watcher(self, backend: Backend, registry: RegistrySettings) -> Watcher:
+        longest_silence_s = registry.wait_s * 17 / 16 + WATCHDOG_SLACK_S
+        return Watcher(
+            backend.watch, suspect_s=registry.suspect_s, silent_after_s=longest_silence_s, rng=self._rng
+        )
+
+    async def _open_pool(self, pool: HandlersSettings, discovery: Discovery) -> Allocator:
+        store = await self._stack.enter_async_context(
+            load_store(self._settings.store.backend)(pool.pool(), self._settings.store.url.get_secret_value())
+        )
+        # With a store of our own nobody else checks our tickets' keys, so a secret of this start will do.
+        secret = pool.secret.get_secret_value() if pool.secret else secrets.token_urlsafe(48)
+        allocator = Allocator(store, pool.pool(), TicketSecrets(secret))
+        await self._stack.enter_async_context(Sweeper(allocator))
+        feed = await self._stack.enter_async_context(HandlerFeed(allocator))
+        discovery.subscribe(ServiceName(pool.service), feed.publish)
+        return allocator
+
+    def _open_access_log(self) -> AccessLog:
+        access_log = AccessLog(sys.stdout.buffer, as_json=self._settings.logging.format == "json")
+        self._stack.callback(access_log.flush)
+        return access_log
+
+    async def _listen(self, dispatcher: Dispatcher) -> None:
+        listen = self._settings.listen
+        runner = web.ServerRunner(
+            HttpServer(dispatcher, dispatcher.refuse), shutdown_timeout=listen.shutdown_timeout_s
+        )
+        await runner.setup()
+        self._stack.push_async_callback(runner.cleanup)
+        site = web.TCPSite(runner, listen.host, listen.port, backlog=1024)
+        try:
+            await site.start()
+        except OSError as error:
+            raise StartFailed(_why_not_listening(listen.host, listen.port, error)) from error
+        self.port = runner.addresses[0][1]
+        log.info("listening", host=listen.host, port=self.port)
+
+    async def _register(self, backend: Backend) -> None:
+        registry, listen = self._settings.registry, self._settings.listen
+        if registry.register_as is None or backend.registrar is None:
+            return
+        address = registry.advertise_address or ("" if listen.host in EVERYWHERE else listen.host)
+        registration = Registration(
+            id=InstanceId(f"{registry.register_as}-{address or 'node'}-{self.port}"),
+            service=ServiceName(registry.register_as),
+            port=self.port,
+            address=address,
+        )
+        self._registered = await self._stack.enter_async_context(AsyncExitStack())
+        await self._registered.enter_async_context(Registered(backend.registrar, registration))
+
+
+def build_verifier(settings: Settings) -> Verifier | None:
+    """What checks tokens; `None` when no key is set (then nothing asks for users: the settings saw to it)."""
+    identity = settings.identity
+    if not identity.has_key:
+        return None
+    if identity.symmetric:
+        assert identity.secret is not None
+        return Verifier(identity, identity.secret.get_secret_value())
+    if identity.public_key:
+        return Verifier(identity, identity.public_key)
+    assert identity.public_key_file is not None
+    try:
+        return Verifier(identity, Path(identity.public_key_file).read_bytes())
+    except (OSError, ValueError) as error:
+        raise StartFailed(f"identity.public_key_file: {error}") from error
+
+
+def software_version() -> str:
+    """The installed version, or `source` when run from a folder that was never installed."""
+    try:
+        return version("quaymaster")
+    except PackageNotFoundError:
+        return "source"
+
+
+def _why_not_listening(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"listen.port: {host}:{port} is in use; stop what listens there or set another port"
+    if error.errno == errno.EACCES:
+        return f"listen.port: {port} may not be used by this user; set one above 1023"
+    return f"listen.host: can't listen on {host}:{port}: {error.strerror or error}"

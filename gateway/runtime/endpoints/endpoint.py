@@ -1,0 +1,53 @@
+"""What an endpoint is: a path of the gateway's own, who may use it, and what answers."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from gateway.errors import GatewayError, Reason, gateway_error
+from gateway.runtime.client_body import ClientBody
+from gateway.runtime.exchange import Exchange
+from gateway.runtime.reply import Reply
+
+Answer = Callable[[Exchange], Awaitable[Reply | GatewayError]]
+M = TypeVar("M", bound=BaseModel)
+
+MAX_MESSAGE = 256 * 1024
+"""Bytes of a handler process's message: a report of some thousand tickets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    path: str
+    methods: tuple[str, ...]
+    access: Literal["public", "user", "internal"]
+    answer: Answer
+    limited: bool = False
+    """Whether requests count against the rate limits."""
+
+
+async def read_message(exchange: Exchange, model: type[M]) -> M | GatewayError:
+    """The request's JSON body as `model`, or one error that names every field that is wrong."""
+    body = ClientBody(exchange.request, MAX_MESSAGE)
+    if (refused := body.refusal()) is not None:
+        return refused
+    await body.begin()
+    content = await body.whole()
+    if isinstance(content, GatewayError):
+        return content
+    try:
+        return model.model_validate_json(content)
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_context=False, include_input=False)
+        if any(problem["type"] == "json_invalid" for problem in problems):
+            return gateway_error(Reason.BAD_JSON)
+        # Field names are the model's own (unknown ones are ignored), so nothing raw is repeated.
+        texts = [f"{'.'.join(map(str, p['loc'])) or 'body'}: {p['msg']}" for p in problems[:10]]
+        return gateway_error(Reason.BAD_PARAMETER, message="; ".join(texts))
+
+
+def query_value(exchange: Exchange, name: str) -> str | None:
+    """The first value of a query parameter, `None` when it is missing."""
+    return exchange.request.rel_url.query.get(name)

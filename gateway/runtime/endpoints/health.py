@@ -1,0 +1,132 @@
+"""`/ping`, `/health…` and `/metrics`: is it alive, may it get traffic, what does it see?"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from balancer.runtime.call import Balancer
+from gateway.errors import GatewayError
+from gateway.runtime.discovery import Discovery
+from gateway.runtime.endpoints.endpoint import Endpoint
+from gateway.runtime.exchange import Exchange
+from gateway.runtime.metrics import CONTENT_TYPE, LiveState, Metrics
+from gateway.runtime.reply import Reply, json_reply
+from handlers.model import HandlerState
+from handlers.runtime.allocator import Allocator
+from handlers.stores.base import StoreUnreachable
+from registry.model import ServiceSnapshot
+
+
+@dataclass(slots=True)
+class HealthEndpoints:
+    discovery: Discovery
+    balancer: Balancer
+    allocator: Allocator | None
+    metrics: Metrics
+    version: str
+    clock: Callable[[], float] = time.monotonic
+    draining: bool = False
+    """Set at SIGTERM: traffic should go elsewhere, what comes is still served."""
+
+    def endpoints(self) -> list[Endpoint]:
+        return [
+            Endpoint("/ping", ("GET",), "public", self.ping),
+            Endpoint("/health", ("GET",), "public", self.health),
+            Endpoint("/health/live", ("GET",), "public", self.live),
+            Endpoint("/health/ready", ("GET",), "public", self.ready),
+            Endpoint("/health/detailed", ("GET",), "internal", self.detailed),
+            Endpoint("/metrics", ("GET",), "internal", self.scrape),
+        ]
+
+    async def ping(self, _exchange: Exchange) -> Reply | GatewayError:
+        return json_reply({"message": "API Gateway работает"})
+
+    async def live(self, _exchange: Exchange) -> Reply | GatewayError:
+        """The process answers. Touches nothing else, so a registry's outage never restarts gateways."""
+        return json_reply({"status": "alive"})
+
+    async def health(self, _exchange: Exchange) -> Reply | GatewayError:
+        """A summary for people: 200 as long as the process answers."""
+        return json_reply({"status": "healthy" if self._is_ready() else "degraded", "version": self.version})
+
+    async def ready(self, _exchange: Exchange) -> Reply | GatewayError:
+        """Whether traffic should come here: 503 before the first discovery and while shutting down."""
+        checks = {"discovery": self.discovery.ready, "draining": self.draining}
+        ready = self._is_ready()
+        return json_reply(
+            {"status": "ready" if ready else "not_ready", "checks": checks}, status=200 if ready else 503
+        )
+
+    def _is_ready(self) -> bool:
+        return self.discovery.ready and not self.draining
+
+    async def detailed(self, _exchange: Exchange) -> Reply | GatewayError:
+        """What an operator asks first: every service with its instances, every handler with its load."""
+        now = self.clock()
+        return json_reply(
+            {
+                "status": "healthy" if self._is_ready() else "degraded",
+                "version": self.version,
+                "draining": self.draining,
+                "services": {s.service: self._service(s, now) for s in self.discovery.snapshots()},
+                "handlers": [_handler(state) for state in await self._handlers()],
+            }
+        )
+
+    def _service(self, snapshot: ServiceSnapshot, now: float) -> dict[str, object]:
+        loads = {load.id: load for load in self.balancer.loads(snapshot.service)}
+        age_s = snapshot.age_s(now)
+        return {
+            "status": snapshot.status.value,
+            "age_s": None if age_s is None else round(age_s, 3),
+            "failure": snapshot.failure,
+            "instances": [
+                {
+                    "id": instance.id,
+                    "url": instance.url,
+                    "health": instance.health.value,
+                    "suspect": instance.suspect,
+                    "weight": instance.weight,
+                    "active": loads[instance.id].active if instance.id in loads else 0,
+                    "cooling": loads[instance.id].cooling if instance.id in loads else False,
+                }
+                for instance in snapshot.instances
+            ],
+            "quarantined": [
+                {"id": q.id, "reason": q.reason, "detail": q.detail} for q in snapshot.quarantined
+            ],
+        }
+
+    async def scrape(self, _exchange: Exchange) -> Reply | GatewayError:
+        snapshots = self.discovery.snapshots()
+        live = LiveState(
+            now=self.clock(),
+            snapshots=snapshots,
+            active={s.service: {i.id: i.active for i in self.balancer.loads(s.service)} for s in snapshots},
+            handlers=await self._handlers(),
+        )
+        return Reply(200, self.metrics.exposition(live), (("Content-Type", CONTENT_TYPE),))
+
+    async def _handlers(self) -> tuple[HandlerState, ...]:
+        if self.allocator is None:
+            return ()
+        try:
+            return await self.allocator.states()
+        except StoreUnreachable:
+            return ()
+
+
+def _handler(state: HandlerState) -> dict[str, object]:
+    age_s = state.last_report_age_s
+    return {
+        "id": state.id,
+        "url": state.url,
+        "epoch": state.epoch,
+        "capacity": state.capacity,
+        "connections": state.connections,
+        "held": state.held,
+        "admin": state.admin.value,
+        "eligible": state.eligible,
+        "why_not": state.why_not,
+        "last_report_age_s": None if age_s is None else round(age_s, 3),
+    }

@@ -1,0 +1,123 @@
+"""`/get_websocket_handler` for chat clients, and the calls of the handler processes themselves."""
+
+from dataclasses import dataclass
+
+from gateway.errors import (
+    GatewayError,
+    Reason,
+    from_report_refused,
+    from_seat_refused,
+    gateway_error,
+)
+from gateway.handler_messages import AdmitMessage, HelloMessage, ReportMessage, client_id_problem
+from gateway.runtime.endpoints.endpoint import Endpoint, query_value, read_message
+from gateway.runtime.exchange import Exchange
+from gateway.runtime.metrics import Metrics
+from gateway.runtime.reply import Reply, json_reply
+from handlers.address import BadAddress
+from handlers.model import HandlerId, Jti, ReportRefused, SeatRefused
+from handlers.runtime.allocator import Allocator
+from handlers.stores.base import StoreUnreachable
+
+MAX_HEADER_IDS = 16
+
+
+@dataclass(slots=True)
+class SeatEndpoints:
+    allocator: Allocator
+    metrics: Metrics
+
+    def endpoints(self) -> list[Endpoint]:
+        return [
+            Endpoint("/get_websocket_handler", ("GET",), "user", self.allocate, limited=True),
+            Endpoint("/handlers/register", ("POST",), "internal", self.register),
+            Endpoint("/handlers/report", ("POST",), "internal", self.report),
+            Endpoint("/handlers/admit", ("POST",), "internal", self.admit),
+            Endpoint("/handlers/locate", ("GET",), "internal", self.locate),
+        ]
+
+    async def allocate(self, exchange: Exchange) -> Reply | GatewayError:
+        """A seat for the verified user. It is given back when the client hangs up before its answer."""
+        assert exchange.user is not None
+        client_id = exchange.header("X-Client-Id")
+        if client_id is not None and (problem := client_id_problem(client_id)) is not None:
+            return gateway_error(Reason.BAD_PARAMETER, message=problem)
+        excluded = (exchange.header("X-Exclude-Handler") or "").split(",", MAX_HEADER_IDS)
+        try:
+            grant = await self.allocator.allocate(
+                exchange.user.id,
+                client_id=client_id,
+                last=exchange.header("X-Last-Handler"),
+                exclude=[name.strip() for name in excluded if name.strip()],
+            )
+        except StoreUnreachable:
+            self.metrics.seat("store_unreachable")
+            return gateway_error(Reason.ALLOCATION_UNAVAILABLE)
+        if isinstance(grant, SeatRefused):
+            self.metrics.seat(grant.reason.value)
+            return from_seat_refused(grant)
+        exchange.instance = grant.handler_id
+        exchange.on_undelivered = lambda: self._give_back(grant.jti)
+        self.metrics.seat("reserved")
+        return json_reply(grant.body())
+
+    async def _give_back(self, jti: Jti) -> None:
+        self.metrics.seat("cancelled")
+        await self.allocator.cancel(jti)
+
+    async def register(self, exchange: Exchange) -> Reply | GatewayError:
+        """A handler process introduces itself and gets its ticket key."""
+        message = await read_message(exchange, HelloMessage)
+        if isinstance(message, GatewayError):
+            return message
+        try:
+            told = await self.allocator.hello(message.hello())
+        except BadAddress as bad:
+            return gateway_error(Reason.BAD_PARAMETER, message=str(bad))
+        except StoreUnreachable:
+            return gateway_error(Reason.ALLOCATION_UNAVAILABLE)
+        return from_report_refused(told) if isinstance(told, ReportRefused) else json_reply(told.body())
+
+    async def report(self, exchange: Exchange) -> Reply | GatewayError:
+        """Confirmations, releases and heartbeat of a handler process."""
+        message = await read_message(exchange, ReportMessage)
+        if isinstance(message, GatewayError):
+            return message
+        try:
+            told = await self.allocator.report(message.report())
+        except StoreUnreachable:
+            return gateway_error(Reason.ALLOCATION_UNAVAILABLE)
+        return from_report_refused(told) if isinstance(told, ReportRefused) else json_reply(told.body())
+
+    async def admit(self, exchange: Exchange) -> Reply | GatewayError:
+        """Whether a client that comes after its guarantee still finds room."""
+        message = await read_message(exchange, AdmitMessage)
+        if isinstance(message, GatewayError):
+            return message
+        try:
+            room = await self.allocator.admit_late(
+                HandlerId(message.handler_id), message.epoch, Jti(message.jti)
+            )
+        except StoreUnreachable:
+            return gateway_error(Reason.ALLOCATION_UNAVAILABLE)
+        return json_reply({"admit": room})
+
+    async def locate(self, exchange: Exchange) -> Reply | GatewayError:
+        """Where a user sits."""
+        uid = query_value(exchange, "uid")
+        if not uid:
+            return gateway_error(Reason.MISSING_PARAMETER, message="uid is missing: ask ?uid=USER.")
+        try:
+            found = await self.allocator.locate(uid)
+        except StoreUnreachable:
+            return gateway_error(Reason.ALLOCATION_UNAVAILABLE)
+        if found is None:
+            return gateway_error(Reason.UNKNOWN_USER)
+        return json_reply(
+            {
+                "uid": found.uid,
+                "handler_id": found.handler,
+                "url": found.url,
+                "connected": found.connected,
+            }
+        )

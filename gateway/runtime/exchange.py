@@ -1,0 +1,53 @@
+"""One request on its way through the gateway: what is known of it so far.
+
+Filled by dispatch.py in the order of the checks; read by endpoints, the access log and the metrics.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from multidict import CIMultiDict
+
+from gateway.client_address import Client
+from gateway.identity import User
+from gateway.target import Target
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+Pairs = tuple[tuple[str, str], ...]
+NO_ROUTE = "none"
+NO_PARAMS = MappingProxyType[str, str]({})
+NOWHERE = Target("/", "", "")
+
+
+@dataclass(slots=True)
+class Exchange:
+    request: "web.BaseRequest"
+    request_id: str
+    client: Client
+    peer: str
+    started_at: float
+    """Monotonic seconds."""
+    target: Target = NOWHERE
+    route: str = NO_ROUTE
+    """The path of the route or endpoint, as in the settings: safe as a metric label."""
+    user: User | None = None
+    service: str | None = None
+    instance: str | None = None
+    attempts: int = 0
+    reason: str | None = None
+    """Of the gateway's own error, if that is the answer."""
+    on_undelivered: Callable[[], Awaitable[None]] | None = None
+    """Undoes what was promised in an answer that did not get through to the client."""
+    headers: list[tuple[str, str]] = field(default_factory=list)
+    """Goes out with whatever the answer is: CORS and rate limits."""
+
+    def header(self, name: str) -> str | None:
+        return self.request.headers.get(name)
+
+    def answer_headers(self, own: Pairs = ()) -> "CIMultiDict[str]":
+        """An answer's own headers with those that every answer of this exchange carries."""
+        return CIMultiDict([*own, *self.headers, ("X-Request-Id", self.request_id)])

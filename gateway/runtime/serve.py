@@ -1,0 +1,57 @@
+"""The life of a gateway process: start, serve until told to stop, drain, stop."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from gateway.runtime.app import Gateway
+from gateway.settings import Settings
+
+T = TypeVar("T")
+
+
+async def serve(settings: Settings, started: Callable[[Gateway], None] = lambda _gateway: None) -> None:
+    """Serves until SIGTERM or SIGINT. A second signal skips the draining. Raises `StartFailed`."""
+    with stop_signals() as stop:
+        async with Gateway(settings) as gateway:
+            started(gateway)
+            await stop.wait()
+            stop.clear()
+            await _first_of(gateway.drain(), stop.wait())
+
+
+@contextmanager
+def stop_signals() -> Iterator[asyncio.Event]:
+    """An event that SIGTERM and SIGINT set, instead of ending the process."""
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield stop
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+async def _first_of(*works: Coroutine[Any, Any, Any]) -> None:
+    """Runs all until one has ended; the others are cancelled."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(work) for work in works]
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+        for task in done:
+            task.result()
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Runs to its end, on uvloop where there is one."""
+    if sys.platform == "win32":
+        return asyncio.run(work)
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
