@@ -1,5 +1,6 @@
 """The sum of the counters is the number of live leases, whatever happens in whatever order."""
 
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
@@ -76,6 +77,7 @@ class Ledger(RuleBasedStateMachine):
 
 
 TestLedger = Ledger.TestCase
+TestLedger.settings = settings(max_examples=60)
 
 
 def test_a_second_finish_takes_nothing_from_another_call() -> None:

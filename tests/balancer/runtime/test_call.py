@@ -398,6 +398,24 @@ async def test_after_the_first_refused_connection_the_dead_one_gets_nothing(
         assert await forty_posts() == 0
 
 
+async def test_after_a_cool_down_one_call_probes_for_all(upstream: AiohttpUpstream) -> None:
+    """Else everybody who comes within the connect timeout would pay it."""
+    watching = Watching()
+    now = 100.0
+    async with origins.never_accepts("dead") as dead, origin(counts_requests, "fine") as fine:
+        balancer = balancer_of(upstream, dead, fine.instance, observer=watching, clock=lambda: now)
+        while not balancer.loads(SERVICE)[0].cooling:
+            await outcome_of(balancer)
+        watching.tries.clear()
+        now += 1.0
+        async with asyncio.TaskGroup() as group:
+            for _ in range(50):
+                group.create_task(outcome_of(balancer))
+    ends = [f"{id} {label}" for id, label, _ in watching.tries]
+    assert ends.count("dead connect_timeout") == 1
+    assert ends.count("fine done_ok") == 50
+
+
 async def test_an_instance_that_is_back_serves_again(upstream: AiohttpUpstream) -> None:
     now = 100.0
     async with origin(counts_requests) as there:

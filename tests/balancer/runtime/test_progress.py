@@ -126,6 +126,21 @@ async def test_a_body_still_on_its_way_when_the_answer_is_there_changes_no_deadl
     assert progress.phase is Phase.BODY
 
 
+async def test_a_body_that_moves_just_when_the_deadline_has_passed_comes_too_late() -> None:
+    progress = Progress(TIMEOUTS)
+
+    async def moves_late() -> None:
+        async with progress.until_answer():
+            try:
+                await stuck()
+            finally:
+                progress.moved()
+
+    with pytest.raises(TimeoutError):
+        await moves_late()
+    assert progress.phase is Phase.CONNECT
+
+
 async def test_what_the_clients_stream_raises_is_kept() -> None:
     progress = Progress(TIMEOUTS)
 

@@ -51,3 +51,14 @@ def test_rolling_deploys_leave_no_trace(rng: random.Random) -> None:
     last = (*instances(1), *instances(1, 1, first=1000))
     chosen = picks(strategy, last, 30)
     assert all(9 <= chosen.count(instance) <= 11 for instance in last)
+
+
+def test_gateways_do_not_all_begin_with_a_newcomer() -> None:
+    """Its first turn is anywhere in its first interval, so a hundred gateways do not start it with a blow."""
+    newcomer = instances(1, 1, 1)[-1]
+    at_once = 0
+    for seed in range(60):
+        strategy = RoundRobin(random.Random(seed))
+        picks(strategy, instances(1, 1), 100)
+        at_once += picks(strategy, (*instances(1, 1), newcomer), 1) == [newcomer]
+    assert 5 < at_once < 55
