@@ -8,10 +8,13 @@ never choose whom limits count or who is internal.
 import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 MAX_HOPS = 32
 """More than any chain of proxies has; a longer header is not read."""
+
+MAX_HOP = len("[ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255]:65535")
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -48,7 +51,7 @@ def find_client(
         return Client(str(here), spoken, relayed=True)
     client = here
     for hop in reversed(hops):
-        address = parse_address(_without_port(hop))
+        address = parse_address(_without_port(hop)) if len(hop) <= MAX_HOP else None
         if address is None:
             return Client(str(here), spoken, relayed=True)
         client = address
@@ -57,8 +60,9 @@ def find_client(
     return Client(str(client), spoken)
 
 
+@lru_cache(maxsize=4096)
 def parse_address(text: str) -> Address | None:
-    """An address without zone; IPv4 in IPv6 clothes (`::ffff:…`) is IPv4."""
+    """An address without zone; IPv4 in IPv6 clothes (`::ffff:…`) is IPv4. Remembered: clients come back."""
     try:
         address = ip_address(text.partition("%")[0])
     except ValueError:

@@ -55,7 +55,20 @@ def test_who_is_not_trusted_is_not_believed() -> None:
 
 @pytest.mark.parametrize(
     "header",
-    ["", " ", "unknown", "192.0.2.9,", "1.2.3", "[::1", "_hidden", "192.0.2.9:x", "é", "::g", "[::1]x"],
+    [
+        "",
+        " ",
+        "unknown",
+        "192.0.2.9,",
+        "1.2.3",
+        "[::1",
+        "_hidden",
+        "192.0.2.9:x",
+        "é",
+        "::g",
+        "[::1]x",
+        "1.2.3.4%" + "x" * 99,
+    ],
 )
 def test_what_cant_be_read_makes_the_peer_the_client(header: str) -> None:
     assert find("10.0.0.1", header) == Client("10.0.0.1", "http", relayed=True)
