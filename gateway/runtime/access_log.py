@@ -19,8 +19,10 @@ MAX_WAITING = 1 << 20
 
 
 class AccessLog:
+    """Writes to `stream`; nowhere at all when that is `None`."""
+
     def __init__(
-        self, stream: BinaryIO, *, as_json: bool = True, flush_after_s: float = FLUSH_AFTER_S
+        self, stream: BinaryIO | None, *, as_json: bool = True, flush_after_s: float = FLUSH_AFTER_S
     ) -> None:
         self._stream = stream
         self._format: Callable[[Exchange, int, float], bytes] = _json_line if as_json else _text_line
@@ -31,6 +33,8 @@ class AccessLog:
         self.dropped = 0
 
     def write(self, exchange: Exchange, status: int, seconds: float) -> None:
+        if self._stream is None:
+            return
         if self._size > MAX_WAITING:
             self.dropped += 1
             return
@@ -46,6 +50,8 @@ class AccessLog:
             self._timer.cancel()
             self._timer = None
         lines, self._lines, self._size = self._lines, [], 0
+        if self._stream is None or not lines:
+            return
         try:
             self._stream.write(b"".join(lines))
             self._stream.flush()

@@ -161,7 +161,10 @@ class Gateway:
         return allocator
 
     def _open_access_log(self) -> AccessLog:
-        access_log = AccessLog(sys.stdout.buffer, as_json=self._settings.logging.format == "json")
+        """Requests are events of level info: a higher level silences them."""
+        logging = self._settings.logging
+        wanted = logging.level in ("debug", "info")
+        access_log = AccessLog(sys.stdout.buffer if wanted else None, as_json=logging.format == "json")
         self._stack.callback(access_log.flush)
         return access_log
 

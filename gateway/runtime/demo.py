@@ -45,7 +45,8 @@ async def run_demo(port: int, data_dir: Path | None, consul: str | None) -> str 
         for child in children:
             if not await processes.healthy(child):
                 return f"{child.spec.name} did not start; its words stand above."
-        console.print(_welcome(port, agent, children))
+        # Not wrapped: the lines are there to be copied.
+        console.print(_welcome(port, agent, children), soft_wrap=True)
         await stop.wait()
         console.print("\nStopping …")
     return None

@@ -83,7 +83,8 @@ class Dispatcher:
                 await asyncio.shield(exchange.on_undelivered())
             seconds = self._clock() - exchange.started_at
             self._metrics.answered(exchange.route, request.method, status, seconds)
-            self._access_log.write(exchange, status, seconds)
+            if not exchange.quiet or status >= 400:
+                self._access_log.write(exchange, status, seconds)
 
     def _open(self, request: web.BaseRequest) -> Exchange:
         peername = request.transport.get_extra_info("peername") if request.transport else None
@@ -152,7 +153,7 @@ class Dispatcher:
                 return refused or await self._forwarder.forward(exchange, found)
 
     async def _local(self, exchange: Exchange, endpoint: Endpoint) -> Reply | GatewayError:
-        exchange.route = endpoint.path
+        exchange.route, exchange.quiet = endpoint.path, endpoint.quiet
         method = "GET" if exchange.request.method == "HEAD" else exchange.request.method
         if method not in endpoint.methods:
             return gateway_error(Reason.METHOD_NOT_ALLOWED, allow=endpoint.methods)

@@ -38,6 +38,8 @@ class Exchange:
     service: str | None = None
     instance: str | None = None
     attempts: int = 0
+    quiet: bool = False
+    """Not worth a line in the access log when all is well."""
     reason: str | None = None
     """Of the gateway's own error, if that is the answer."""
     on_undelivered: Callable[[], Awaitable[None]] | None = None

@@ -7,7 +7,14 @@ somebody scrapes, so a departed instance takes its series with it.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -35,6 +42,8 @@ class Metrics:
     """Implements the balancer's `Observer` too."""
 
     def __init__(self, version: str) -> None:
+        # A `_created` series beside each counter would double what is stored for nothing.
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no types for it
         self._registry = CollectorRegistry(auto_describe=True)
         self._live = _LiveCollector()
         self._registry.register(self._live)

@@ -26,6 +26,8 @@ class Endpoint:
     answer: Answer
     limited: bool = False
     """Whether requests count against the rate limits."""
+    quiet: bool = False
+    """Asked all the time by machines: logged only when something is wrong."""
 
 
 async def read_message(exchange: Exchange, model: type[M]) -> M | GatewayError:

@@ -32,10 +32,10 @@ class HealthEndpoints:
         return [
             Endpoint("/ping", ("GET",), "public", self.ping),
             Endpoint("/health", ("GET",), "public", self.health),
-            Endpoint("/health/live", ("GET",), "public", self.live),
-            Endpoint("/health/ready", ("GET",), "public", self.ready),
+            Endpoint("/health/live", ("GET",), "public", self.live, quiet=True),
+            Endpoint("/health/ready", ("GET",), "public", self.ready, quiet=True),
             Endpoint("/health/detailed", ("GET",), "internal", self.detailed),
-            Endpoint("/metrics", ("GET",), "internal", self.scrape),
+            Endpoint("/metrics", ("GET",), "internal", self.scrape, quiet=True),
         ]
 
     async def ping(self, _exchange: Exchange) -> Reply | GatewayError:

@@ -31,7 +31,7 @@ class SeatEndpoints:
         return [
             Endpoint("/get_websocket_handler", ("GET",), "user", self.allocate, limited=True),
             Endpoint("/handlers/register", ("POST",), "internal", self.register),
-            Endpoint("/handlers/report", ("POST",), "internal", self.report),
+            Endpoint("/handlers/report", ("POST",), "internal", self.report, quiet=True),
             Endpoint("/handlers/admit", ("POST",), "internal", self.admit),
             Endpoint("/handlers/locate", ("GET",), "internal", self.locate),
         ]
