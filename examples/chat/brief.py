@@ -9,7 +9,10 @@ V = TypeVar("V")
 
 
 class BriefCache(Generic[V]):
-    """Remembers answers for `keep_s` seconds, at most `most` of them (the oldest goes first)."""
+    """Answers that are good for `keep_s` seconds; at most `most` of them (the oldest goes first).
+
+    One that is too old is kept for the day when nobody can be asked.
+    """
 
     def __init__(self, keep_s: float, most: int) -> None:
         self._keep_s = keep_s
@@ -19,6 +22,11 @@ class BriefCache(Generic[V]):
     def get(self, key: str, now: float) -> V | None:
         entry = self._entries.get(key)
         return entry[1] if entry is not None and now < entry[0] else None
+
+    def last(self, key: str) -> V | None:
+        """The last answer, however old."""
+        entry = self._entries.get(key)
+        return None if entry is None else entry[1]
 
     def put(self, key: str, value: V, now: float) -> None:
         self._entries.pop(key, None)

@@ -43,6 +43,8 @@ from registry.runtime.tasks import Tasks
 
 FRAMES_PER_S = 10.0
 BURST = 30
+LEAVE_S = 3.0
+"""Over so long its clients are sent away when it stops, so that they don't all come back at once."""
 
 
 class ChatHandler:
@@ -150,6 +152,7 @@ def main() -> None:
             address_in_registry=options.address,
             port=options.port,
             max_msg_size=LARGEST_FRAME,
+            leave_s=LEAVE_S,
         )
         app = handler_app(node, options.gateway, key, peer_url=options.peer_url)
     except ValueError as error:

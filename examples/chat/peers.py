@@ -2,7 +2,10 @@
 
 The gateway is asked for the two things only it knows: the address of a matching instance
 (`/get_service_instance`) and the handler a user sits on (`/handlers/locate`). Everything else goes
-directly. The only file of the handler that knows aiohttp's client; what went wrong comes back as a value.
+directly. While nobody can be asked, the last answer counts: two who talk don't notice that the gateway
+or matching restarts.
+
+The only file of the handler that knows aiohttp's client; what went wrong comes back as a value.
 """
 
 import time
@@ -88,23 +91,25 @@ class Peers:
     async def matched(self, one: str, other: str) -> bool | None:
         """Whether the two may write to each other; `None` when nobody can say at the moment.
 
-        Only a yes is remembered: somebody who has just been matched need not wait to be believed.
+        A no is never taken from memory: somebody who has just been matched need not wait to be believed.
         """
         if self._partners.get(one, self._clock()) == other:
             return True
         for _ in range(2):  # the instance we were given may have gone: ask for another one, once
             matching = await self._matching_url()
             if matching is None:
-                return None
+                break
             answer = await self._ask("GET", f"{matching}/partner", params={"uid": one})
             if not isinstance(answer, _NoAnswer) and answer[0] == 200:
-                if answer[1].get("uid") != other:
-                    return False
-                self._partners.put(one, other, self._clock())
-                return True
+                partner = answer[1].get("uid")
+                if isinstance(partner, str):
+                    self._partners.put(one, partner, self._clock())
+                else:
+                    self._partners.drop(one)
+                return bool(partner == other)
             log.warning("matching_failed", url=matching)
             self._matching.drop("matching")
-        return None
+        return True if self._partners.last(one) == other else None
 
     async def locate(self, uid: str) -> Place | Undelivered:
         """Where the gateway last saw the user."""
@@ -112,7 +117,7 @@ class Peers:
             return place
         answer = await self._ask_gateway("/handlers/locate", {"uid": uid})
         if answer is None:
-            return Undelivered(Reason.UNAVAILABLE)
+            return self._places.last(uid) or Undelivered(Reason.UNAVAILABLE)
         status, body = answer
         if status == 404:
             return Undelivered(Reason.OFFLINE)
@@ -145,7 +150,9 @@ class Peers:
         if url := self._matching.get("matching", self._clock()):
             return url
         answer = await self._ask_gateway("/get_service_instance", {"service_name": "matching"})
-        instance = answer[1].get("instance") if answer is not None and answer[0] == 200 else None
+        if answer is None:
+            return self._matching.last("matching")
+        instance = answer[1].get("instance") if answer[0] == 200 else None
         url = instance.get("url") if isinstance(instance, dict) else None
         if not isinstance(url, str):
             return None

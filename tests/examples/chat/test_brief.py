@@ -12,12 +12,21 @@ def test_an_answer_is_good_for_a_while() -> None:
     assert cache.get("b", now=100) is None
 
 
+def test_an_old_answer_is_there_for_the_day_when_nobody_can_be_asked() -> None:
+    cache: BriefCache[str] = BriefCache(keep_s=2, most=10)
+    cache.put("a", "x", now=100)
+    assert cache.get("a", now=500) is None
+    assert cache.last("a") == "x"
+    assert cache.last("b") is None
+
+
 def test_an_answer_can_be_dropped() -> None:
     cache: BriefCache[str] = BriefCache(keep_s=2, most=10)
     cache.put("a", "x", now=100)
     cache.drop("a")
     cache.drop("never there")
     assert cache.get("a", now=100) is None
+    assert cache.last("a") is None
 
 
 def test_the_oldest_makes_room() -> None:

@@ -102,6 +102,25 @@ async def test_a_match_is_remembered_for_a_moment_and_a_no_is_not(
         assert await peers.matched("ann", "bob") is False
 
 
+async def test_those_who_talk_do_not_notice_that_nobody_can_be_asked(
+    gateway: FakeGateway, gateway_url: str
+) -> None:
+    clock = Clock(100)
+    async with Peers([gateway_url], KEY, clock=clock) as peers:
+        async with serving(FakeMatching(ann="bob").app()) as url:
+            gateway.matching_urls = [url]
+            assert await peers.matched("ann", "bob") is True
+            place = await peers.locate("bob")
+            gateway.failing = True
+            clock.now += 1000
+            assert await peers.matched("ann", "bob") is True
+            assert await peers.matched("ann", "eva") is False
+            assert await peers.locate("bob") == place
+        clock.now += 1000
+        assert await peers.matched("ann", "bob") is True
+        assert await peers.matched("ann", "eva") is None
+
+
 async def test_another_matching_instance_is_asked_when_one_is_gone(
     gateway: FakeGateway, peers: Peers
 ) -> None:
