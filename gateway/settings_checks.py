@@ -52,7 +52,7 @@ def _registry_problems(draft: Draft) -> Iterator[Problem]:
         return
     if draft.registry.backend == "embedded" and draft.listen:
         host, _, port = draft.registry.address.rpartition(":")
-        if int(port) == draft.listen.port and _overlap(host, draft.listen.host):
+        if 0 != int(port) == draft.listen.port and _overlap(host, draft.listen.host):
             yield Problem("registry.address", "is where the gateway itself listens: give it another port")
     if draft.registry.backend == "static":
         yield from _static_problems(draft)

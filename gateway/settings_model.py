@@ -19,6 +19,7 @@ from gateway.settings_types import (
     Count,
     CountOrZero,
     Header,
+    Host,
     LongSecret,
     Method,
     Name,
@@ -77,8 +78,15 @@ class RegistrySettings(Section):
     """How long a mass removal is doubted."""
     register_as: Annotated[Name | None, BeforeValidator(lambda name: name or None)] = "quaymaster"
     """The name the gateway registers itself under; null: it does not."""
-    advertise_address: Text = None
+    advertise_address: Host = None
     """Where others reach the gateway; null: listen.host."""
+
+    @field_validator("address")
+    @classmethod
+    def _can_be_reached(cls, address: str, info: ValidationInfo) -> str:
+        if address.endswith(":0") and info.data.get("backend") == "consul":
+            raise ValueError("must name Consul's port; 0, for any free one, is for the embedded agent")
+        return address
 
     @field_validator("scheme")
     @classmethod

@@ -120,9 +120,19 @@ def _network(value: object) -> Network:
 
 
 def _address(value: str) -> str:
-    found = split_host(value)
-    if found is None or found[1] is None:
+    host, _, port = value.rpartition(":")
+    found = split_host(host)
+    if found is None or found[1] is not None or not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65_535:
         raise ValueError("must be host:port, such as 127.0.0.1:8500")
+    return value
+
+
+def _host(value: str | None) -> str | None:
+    if value is None:
+        return None
+    found = split_host(f"[{value}]" if ":" in value else value)
+    if found is None or found[1] is not None:
+        raise ValueError("must be a host name or an address, without a port")
     return value
 
 
@@ -201,6 +211,7 @@ Cidr = Annotated[
     WithJsonSchema({"type": "string", "examples": ["10.0.0.0/8", "::1/128"]}),
 ]
 Address = Annotated[str, AfterValidator(_address)]
+Host = Annotated[str | None, BeforeValidator(_empty_is_unset), AfterValidator(_host)]
 InstanceUrl = Annotated[str, AfterValidator(_instance_url)]
 Origin = Annotated[str, AfterValidator(_origin)]
 Text = Annotated[str | None, BeforeValidator(_empty_is_unset)]

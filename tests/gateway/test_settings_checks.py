@@ -130,6 +130,7 @@ def test_without_a_registry_everything_has_fixed_addresses() -> None:
         ("0.0.0.0", 8500, "127.0.0.1:8500", True),
         ("127.0.0.1", 8500, "127.0.0.2:8500", False),
         ("127.0.0.1", 8000, "127.0.0.1:8500", False),
+        ("127.0.0.1", 0, "127.0.0.1:0", False),
     ],
 )
 def test_the_embedded_agent_has_a_port_of_its_own(host: str, port: int, address: str, clash: bool) -> None:

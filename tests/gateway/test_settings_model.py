@@ -35,6 +35,8 @@ SECRET = "a secret of no less than 32 bytes"
         (ListenSettings, {"host": ""}, "host"),
         (ListenSettings, {"drain_s": -1}, "drain_s"),
         (RegistrySettings, {"backend": "consull"}, "backend"),
+        (RegistrySettings, {"backend": "consul", "address": "127.0.0.1:0"}, "address"),
+        (RegistrySettings, {"advertise_address": "a:1"}, "advertise_address"),
         (RegistrySettings, {"scheme": "https"}, "scheme"),
         (RegistrySettings, {"backend": "consul", "scheme": "https", "cert_file": "a"}, "key_file"),
         (RegistrySettings, {"backend": "consul", "scheme": "https", "key_file": "a"}, "key_file"),
