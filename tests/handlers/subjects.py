@@ -1,9 +1,9 @@
 """A ledger, or a store of the table, without `async` and on a clock of one's own: what the machine drives."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from handlers.ledger import SeatLedger
 from handlers.model import (
@@ -20,6 +20,8 @@ from handlers.model import (
     SeatRequest,
 )
 from handlers.stores.base import OpenStore, Store
+
+T = TypeVar("T")
 
 
 class Subject(Protocol):
@@ -109,7 +111,7 @@ class StoreSubject:
     def states(self) -> tuple[HandlerState, ...]:
         return self._run(self.store.states())
 
-    def _run(self, work: Any) -> Any:
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
         return self.runner.run(work)
 
     def close(self) -> None:
