@@ -112,7 +112,11 @@ class Peers:
         return True if self._partners.last(one) == other else None
 
     async def locate(self, uid: str) -> Place | Undelivered:
-        """Where the gateway last saw the user."""
+        """Where the gateway last saw the user.
+
+        One that it doesn't know may still be where it was: a gateway that keeps seats in its memory
+        forgets them when it restarts, while connections to handlers go on.
+        """
         if place := self._places.get(uid, self._clock()):
             return place
         answer = await self._ask_gateway("/handlers/locate", {"uid": uid})
@@ -120,7 +124,7 @@ class Peers:
             return self._places.last(uid) or Undelivered(Reason.UNAVAILABLE)
         status, body = answer
         if status == 404:
-            return Undelivered(Reason.OFFLINE)
+            return self._places.last(uid) or Undelivered(Reason.OFFLINE)
         handler, url = body.get("handler_id"), body.get("url")
         if status != 200 or not isinstance(handler, str) or not isinstance(url, str):
             return Undelivered(Reason.UNAVAILABLE)

@@ -27,7 +27,7 @@ export class Talk {
     this.partner = null;
     this.entries = new Map(); // id of a message of mine that may still change -> {message, item, timer}
     this.seen = new Set();
-    this.lastTyping = 0;
+    this.lastTyping = -Infinity;
     byId("composer").addEventListener("submit", (event) => {
       event.preventDefault();
       this.write();
@@ -94,7 +94,7 @@ export class Talk {
     const text = box.value.trim();
     if (!text || !this.partner || box.disabled) return;
     box.value = "";
-    this.lastTyping = 0;
+    this.lastTyping = -Infinity;
     const message = { id: session.randomId(), mine: true, text, at: Date.now(), state: "sending" };
     this.remember(message);
     this.post(this.show(message));

@@ -8,7 +8,7 @@ from aiohttp.test_utils import TestServer
 from examples.chat.courier import LONGEST_QUEUE, Courier, Mailbox
 from examples.chat.frames import Delivered, Frame, Kind, Reason, Undelivered
 from examples.chat.peers import Peers
-from tests.examples.chat.clients import running
+from tests.examples.chat.clients import Clock, running
 from tests.examples.chat.gateways import FakeGateway, FakeMatching
 
 HELLO = Frame(Kind.MESSAGE, "bob", "m1", "hello")
@@ -43,6 +43,7 @@ class Town:
         self.matching = FakeMatching(ann="bob", bob="ann")
         self.others = {"WSH2": OtherHandler(), "WSH3": OtherHandler()}
         self.courier: Courier
+        self.gateways: list[str] = []
 
 
 @pytest.fixture
@@ -56,6 +57,7 @@ async def town() -> AsyncIterator[Town]:
     town.gateway.matching_urls = [matching]
     town.gateway.handlers = {id: (url, 1) for id, url in zip(town.others, others, strict=True)}
     town.gateway.handlers["WSH1"] = ("http://127.0.0.1:9", 1)
+    town.gateways = [gateway]
     async with Peers([gateway], "") as peers:
         town.courier = Courier("WSH1", peers)
         yield town
@@ -86,6 +88,21 @@ async def test_a_partner_who_is_nowhere_is_offline(town: Town, place: str | None
     if place:
         town.gateway.places["bob"] = place
     assert await town.courier.deliver("ann", HELLO) == Undelivered(Reason.OFFLINE)
+
+
+async def test_a_gateway_that_has_forgotten_everybody_parts_nobody(town: Town) -> None:
+    town.gateway.places["bob"] = "WSH2"
+    town.others["WSH2"].here.add("bob")
+    peers = Peers(town.gateways, "", clock=(clock := Clock(100)))
+    async with peers:
+        courier = Courier("WSH1", peers)
+        await courier.deliver("ann", HELLO)
+        clock.now += 1000
+        del town.gateway.places["bob"]
+        assert await courier.deliver("ann", HELLO) == Delivered("WSH2")
+        town.others["WSH2"].here.clear()
+        assert await courier.deliver("ann", HELLO) == Undelivered(Reason.OFFLINE)
+        assert town.gateway.asked[-1] == "/handlers/locate"
 
 
 async def test_nobody_writes_to_a_stranger(town: Town) -> None:
