@@ -136,4 +136,9 @@ def test_without_a_registry_everything_has_fixed_addresses() -> None:
 def test_the_embedded_agent_has_a_port_of_its_own(host: str, port: int, address: str, clash: bool) -> None:
     listen = ListenSettings(host=host, port=port)
     assert bool(problems(listen=listen, registry=RegistrySettings(address=address))) is clash
-    assert problems(listen=listen, registry=RegistrySettings(address=address, backend="consul")) == {}
+
+
+def test_consul_may_be_where_the_settings_say() -> None:
+    """What is wrong with that is told by whoever can't bind the port."""
+    consul = RegistrySettings(address="127.0.0.1:8500", backend="consul")
+    assert problems(listen=ListenSettings(port=8500), registry=consul) == {}
