@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from gateway.settings import RegistrySettings
 from tests.project.health import answers_health
 from tests.project.source import ROOT
 from tests.servers import find_program, free_ports
@@ -115,7 +116,12 @@ def test_the_gateways_token_can_do_its_work_and_nothing_else(guarded: GuardedCon
     policy, token = (c for c in readme_commands("consul acl") if "quaymaster-gateway" in c)
     guarded.run(policy, guarded.management)
     gateway = guarded.token(token)
-    own = {"ID": "gw", "Name": "quaymaster", "Port": 8000, "Check": {"CheckID": "gw-ttl", "TTL": "10s"}}
+    own = {
+        "ID": "gw",
+        "Name": RegistrySettings().register_as,
+        "Port": 8000,
+        "Check": {"CheckID": "gw-ttl", "TTL": "10s"},
+    }
 
     allowed: list[tuple[str, str, object]] = [
         ("PUT", "/v1/agent/service/register", own),

@@ -6,6 +6,7 @@ What can't be tried without one (`docker compose up` itself) is said in docs/dep
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from itertools import pairwise
@@ -17,6 +18,7 @@ import yaml
 
 from gateway.settings import Problems, Settings, load_settings
 from tests.project.source import ROOT
+from tests.servers import find_program, free_ports, wait_for_port
 
 COMPOSE_TEXT = (ROOT / "docker-compose.yml").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_TEXT)
@@ -168,6 +170,33 @@ def test_the_recipe_in_the_example_makes_every_secret(tmp_path: Path) -> None:
     assert all(len(value) >= 32 for value in made.values())
     assert len(set(made.values())) == len(made)
     assert (tmp_path / ".env").stat().st_mode & 0o077 == 0
+
+
+def test_redis_asks_for_its_password_and_stops_by_sigterm() -> None:
+    """The command of the file, run here: the shell in it must not keep the signals from Redis."""
+    program = find_program("redis-server")
+    (port,) = free_ports(1)
+    *shell, script = SERVICES["redis"]["command"]
+    script = script.replace("$$", "$").replace("requirepass", f"bind 127.0.0.1\nport {port}\nrequirepass")
+    path = f"{Path(program).parent}:{os.environ['PATH']}"
+    process = subprocess.Popen(
+        [*shell, script],
+        env={"PATH": path, "REDISCLI_AUTH": "secret"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_for_port(port, process)
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+            client.sendall(b"PING\r\nAUTH secret\r\nPING\r\n")
+            answers = client.makefile("rb")
+            assert [answers.readline()[:5] for _ in range(3)] == [b"-NOAU", b"+OK\r\n", b"+PONG"]
+            answers.close()
+        process.terminate()
+        assert process.wait(10) == 0
+    finally:
+        process.kill()
+        process.wait(10)
 
 
 # The gateways' settings
