@@ -15,7 +15,9 @@ from registry.model import Instance
 from tests.balancer import origins
 from tests.balancer.origins import Behaviour, answers, counts_requests, origin, until
 
-SHORT = Timeouts(connect_s=0.2, first_byte_s=0.2, idle_s=0.2, total_s=5)
+PATIENT = Timeouts(connect_s=10, first_byte_s=20, idle_s=20, total_s=60)
+SHORT = Timeouts(connect_s=10, first_byte_s=0.25, idle_s=0.25, total_s=20)
+"""For instances that keep one waiting: long enough for a busy machine, short enough for a test."""
 GET = OutboundRequest("GET", "/", [(b"Host", b"chat.example")])
 
 
@@ -77,7 +79,7 @@ async def chunks(*parts: bytes) -> AsyncIterator[bytes]:
 async def test_the_target_arrives_byte_for_byte(upstream: AiohttpUpstream, target: str) -> None:
     async with origin(counts_requests) as there:
         request = OutboundRequest("GET", target, [(b"Host", b"chat.example")])
-        await whole(await upstream.send(there.instance, request, SHORT))
+        await whole(await upstream.send(there.instance, request, PATIENT))
     assert there.heads == [f"GET {target} HTTP/1.1\r\nHost: chat.example\r\n\r\n".encode()]
 
 
@@ -92,7 +94,7 @@ async def test_headers_arrive_in_order_with_case_and_duplicates_and_nothing_is_a
         (b"x-odd", b""),
     ]
     async with origin(counts_requests) as there:
-        await whole(await upstream.send(there.instance, OutboundRequest("DELETE", "/", headers), SHORT))
+        await whole(await upstream.send(there.instance, OutboundRequest("DELETE", "/", headers), PATIENT))
     lines = [name + b": " + value for name, value in headers[:3]]
     # The one thing aiohttp can't do: names of one header get the spelling of the first.
     lines += [b"Cookie: b=\xc3\xa9", b"x-ODD: "]
@@ -103,7 +105,7 @@ async def test_without_a_host_the_instance_is_named_and_its_ip_connected_to(
     upstream: AiohttpUpstream,
 ) -> None:
     async with origin(counts_requests) as there:
-        await whole(await upstream.send(there.instance, OutboundRequest("GET", "/", []), SHORT))
+        await whole(await upstream.send(there.instance, OutboundRequest("GET", "/", []), PATIENT))
     assert there.heads[0] == f"GET / HTTP/1.1\r\nHost: localhost:{there.instance.port}\r\n\r\n".encode()
 
 
@@ -124,7 +126,7 @@ async def test_bodies_keep_the_clients_framing(
 ) -> None:
     async with origin(counts_requests) as there:
         for _ in range(2 if isinstance(request_.body, bytes) else 1):
-            await whole(await upstream.send(there.instance, request_, SHORT))
+            await whole(await upstream.send(there.instance, request_, PATIENT))
             assert there.heads[-1].split(b"\r\n")[2:-2] == [framing]
             assert there.bodies[-1] == body
 
@@ -163,7 +165,7 @@ async def test_an_answers_head_comes_as_it_was_sent(upstream: AiohttpUpstream) -
         b"HTTP/1.1 207 Caf\xe9 o'clock\r\nset-cookie: a=1\r\nSet-Cookie: b=\xe9\r\nContent-Length: 2\r\n\r\n"
     )
     async with origin(answers(head + b"ok")) as there:
-        answer = await upstream.send(there.instance, GET, SHORT)
+        answer = await upstream.send(there.instance, GET, PATIENT)
         assert (answer.status, answer.reason) == (207, b"Caf\xe9 o'clock")
         assert answer.headers == [
             (b"set-cookie", b"a=1"),
@@ -177,7 +179,7 @@ async def test_bodies_are_not_unpacked_and_redirects_not_followed(upstream: Aioh
     packed = gzip.compress(b"hello")
     head = b"HTTP/1.1 302 Found\r\nLocation: /x\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
     async with origin(answers(head % len(packed) + packed)) as there:
-        answer = await upstream.send(there.instance, GET, SHORT)
+        answer = await upstream.send(there.instance, GET, PATIENT)
         assert answer.status == 302
         assert await whole(answer) == packed
         assert there.requests == 1
@@ -188,7 +190,7 @@ async def test_cookies_of_one_answer_do_not_go_out_with_the_next_request(upstrea
         answers(b"HTTP/1.1 200 OK\r\nSet-Cookie: s=1; Path=/\r\nContent-Length: 0\r\n\r\n")
     ) as there:
         for _ in range(2):
-            await whole(await upstream.send(there.instance, GET, SHORT))
+            await whole(await upstream.send(there.instance, GET, PATIENT))
     assert b"ookie" not in there.heads[1]
 
 
@@ -205,7 +207,7 @@ async def test_answers_without_a_body_have_ended_with_their_head(
 ) -> None:
     async with origin(answers(head)) as there:
         for _ in range(2):
-            answer = await upstream.send(there.instance, OutboundRequest(method, "/", []), SHORT)
+            answer = await upstream.send(there.instance, OutboundRequest(method, "/", []), PATIENT)
             assert answer.body.ended
             assert await whole(answer) == b""
         assert there.connections == 1
@@ -213,7 +215,7 @@ async def test_answers_without_a_body_have_ended_with_their_head(
 
 async def test_interim_answers_are_skipped(upstream: AiohttpUpstream) -> None:
     async with origin(answers(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + origins.OK)) as there:
-        assert await whole(await upstream.send(there.instance, GET, SHORT)) == b"ok"
+        assert await whole(await upstream.send(there.instance, GET, PATIENT)) == b"ok"
 
 
 async def test_a_slow_reader_slows_the_instance_down(upstream: AiohttpUpstream) -> None:
@@ -229,7 +231,7 @@ async def test_a_slow_reader_slows_the_instance_down(upstream: AiohttpUpstream) 
             written += 65536
 
     async with origin(pours) as there:
-        answer = await upstream.send(there.instance, GET, SHORT)
+        answer = await upstream.send(there.instance, GET, PATIENT)
         first = await anext(aiter(answer.body))
         stuck = -1
         while stuck != written:
@@ -322,7 +324,7 @@ async def test_a_refused_connection_has_sent_nothing(upstream: AiohttpUpstream) 
 
 async def test_a_connection_that_is_never_accepted_runs_into_its_deadline(upstream: AiohttpUpstream) -> None:
     async with origins.never_accepts() as instance:
-        outcome = await failure(upstream, instance)
+        outcome = await failure(upstream, instance, timeouts=Timeouts(connect_s=0.1))
     assert outcome == Outcome(Phase.CONNECT, Side.INSTANCE, Kind.TIMEOUT, sent=False)
 
 
@@ -347,13 +349,13 @@ async def test_a_dripped_head_is_cut_at_the_first_byte_deadline(upstream: Aiohtt
 
 async def test_the_deadline_of_the_whole_call_blames_nobody(upstream: AiohttpUpstream) -> None:
     async with origin(origins.never_answers) as there:
-        outcome = await failure(upstream, there.instance, timeouts=Timeouts(total_s=0.1))
+        outcome = await failure(upstream, there.instance, timeouts=Timeouts(connect_s=9, total_s=0.3))
     assert (outcome.side, outcome.kind, outcome.sent) == (Side.GATEWAY, Kind.TIMEOUT, True)
 
 
 async def test_the_deadline_of_the_whole_call_cuts_a_body_too(upstream: AiohttpUpstream) -> None:
     async with origin(origins.stops_mid_body) as there:
-        answer = await upstream.send(there.instance, GET, Timeouts(total_s=0.2))
+        answer = await upstream.send(there.instance, GET, Timeouts(total_s=0.4))
         with pytest.raises(UpstreamBroke) as raised:
             await whole(answer)
     assert (raised.value.outcome.side, raised.value.outcome.label) == (Side.GATEWAY, "body_timeout")
@@ -378,7 +380,7 @@ async def test_a_body_cut_short_never_looks_complete(
 
 async def test_a_reset_between_head_and_body_breaks_the_body(upstream: AiohttpUpstream) -> None:
     async with origin(origins.resets_after_headers) as there:
-        answer = await upstream.send(there.instance, GET, SHORT)
+        answer = await upstream.send(there.instance, GET, PATIENT)
         there.go.set()
         with pytest.raises(UpstreamBroke) as raised:
             await whole(answer)
@@ -386,6 +388,8 @@ async def test_a_reset_between_head_and_body_breaks_the_body(upstream: AiohttpUp
 
 
 async def test_garbage_between_chunks_breaks_the_body(upstream: AiohttpUpstream) -> None:
+    """aiohttp closes the connection and does not tell the reader: the idle deadline does."""
+
     async def behaviour(connection: origins.Connection) -> None:
         await connection.request()
         await connection.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
@@ -401,8 +405,7 @@ async def test_garbage_between_chunks_breaks_the_body(upstream: AiohttpUpstream)
         with pytest.raises(UpstreamBroke) as raised:
             await anext(body)
         answer.body.release()
-    assert raised.value.outcome.phase is Phase.BODY
-    assert raised.value.outcome.blames_instance
+    assert raised.value.outcome == Outcome(Phase.BODY, Side.INSTANCE, Kind.TIMEOUT, sent=True)
 
 
 async def test_a_client_that_breaks_off_its_body_is_not_the_instances_fault(
@@ -436,7 +439,7 @@ async def test_a_body_of_another_length_than_declared_spoils_no_other_request(
     async with origin(counts_requests) as there:
         outcome = await failure(upstream, there.instance, post(chunks(*parts), (b"Content-Length", b"4")))
         assert (outcome.side, outcome.detail) == (Side.CLIENT, "ClientBodyLength")
-        await whole(await upstream.send(there.instance, GET, SHORT))
+        await whole(await upstream.send(there.instance, GET, PATIENT))
         assert there.connections == 2
         assert [head.split(b" HTTP/")[0] for head in there.heads] == [b"POST /", b"GET /"]
 
@@ -447,14 +450,14 @@ async def test_a_body_of_another_length_than_declared_spoils_no_other_request(
 async def test_connections_are_kept_and_used_again(upstream: AiohttpUpstream) -> None:
     async with origin(counts_requests) as there:
         for _ in range(5):
-            await whole(await upstream.send(there.instance, GET, SHORT))
+            await whole(await upstream.send(there.instance, GET, PATIENT))
         assert (there.requests, there.connections) == (5, 1)
 
 
 async def test_a_request_is_never_repeated_behind_our_back(upstream: AiohttpUpstream) -> None:
     """aiohttp would repeat this GET by itself. If this fails, its private switch works no more."""
     async with origin(origins.answers_once_then_closes_on_the_second) as there:
-        await whole(await upstream.send(there.instance, GET, SHORT))
+        await whole(await upstream.send(there.instance, GET, PATIENT))
         outcome = await failure(upstream, there.instance)
         assert outcome.label == "wait_reset"
         assert there.requests == 2
@@ -480,7 +483,7 @@ async def test_there_is_no_cap_on_connections(upstream: AiohttpUpstream) -> None
 
 async def test_an_answer_given_up_closes_its_connection(upstream: AiohttpUpstream) -> None:
     async with origin(origins.stops_mid_body) as there:
-        answer = await upstream.send(there.instance, GET, SHORT)
+        answer = await upstream.send(there.instance, GET, PATIENT)
         assert not answer.body.ended
         answer.body.release()
         await until(lambda: there.open_connections == 0)
