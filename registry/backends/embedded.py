@@ -8,7 +8,6 @@ from registry.addresses import is_loopback_host, split_address
 from registry.agent import EmbeddedAgent
 from registry.backends import consul
 from registry.backends.base import Backend, BackendSettings
-from registry.model import RegistryError
 
 
 @asynccontextmanager
@@ -19,11 +18,7 @@ async def open_backend(settings: BackendSettings) -> AsyncGenerator[Backend, Non
     """
     host, port = consul.read_address(settings)
     async with AsyncExitStack() as stack:
-        agent = EmbeddedAgent(host, port, data_dir=settings.data_dir)
-        try:
-            await stack.enter_async_context(agent)
-        except OSError as error:
-            raise RegistryError(f"registry.address: can't listen at {settings.address}: {error}") from error
+        agent = await stack.enter_async_context(EmbeddedAgent(host, port, data_dir=settings.data_dir))
         _, bound = split_address(agent.address, port)
         there = replace(settings, address=_reachable(host, bound), scheme="http", token="")
         yield await stack.enter_async_context(consul.open_at(there, loopback=is_loopback_host(host)))

@@ -6,7 +6,7 @@ registry, `FixedFirst` answers for the fixed services and lets the registry answ
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from urllib.parse import urlsplit
 
@@ -54,10 +54,18 @@ def read_fixed(static: Mapping[ServiceName, Sequence[str]]) -> Fixed:
 class FixedFirst:
     """A `Watch`: the fixed services, and behind them the registry's, if there is one."""
 
-    def __init__(self, fixed: Fixed, resolver: Resolver, behind: Watch | None = None) -> None:
+    def __init__(
+        self,
+        fixed: Fixed,
+        resolver: Resolver,
+        behind: Watch | None = None,
+        *,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         self._fixed = fixed
         self._resolver = resolver
         self._behind = behind
+        self._sleep = sleep
         self._policy = address_policy((), loopback=True)
 
     @property
@@ -74,7 +82,7 @@ class FixedFirst:
             update = await self._read(service)
             yield update
             unresolved = isinstance(update, Seen) and update.quarantined
-            await asyncio.sleep(RESOLVE_AGAIN_S if unresolved else RESOLVE_EVERY_S)
+            await self._sleep(RESOLVE_AGAIN_S if unresolved else RESOLVE_EVERY_S)
 
     async def _read(self, service: ServiceName) -> Seen | Gone:
         candidates = self._fixed.get(service)
@@ -88,7 +96,7 @@ class FixedFirst:
         if self._behind is None:
             while True:
                 yield fixed
-                await asyncio.sleep(RESOLVE_EVERY_S)
+                await self._sleep(RESOLVE_EVERY_S)
         async with aclosing(self._behind.watch_names()) as behind:
             async for names in behind:
                 yield names if isinstance(names, Failed) else names | fixed

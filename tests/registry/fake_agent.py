@@ -5,6 +5,7 @@ Only for what a real Consul can't be made to do; everything else is tested again
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -74,11 +75,11 @@ class FakeAgent:
 
 
 @asynccontextmanager
-async def fake_agent(answers: Answers) -> AsyncIterator[FakeAgent]:
+async def fake_agent(answers: Answers, tls: ssl.SSLContext | None = None) -> AsyncIterator[FakeAgent]:
     agent = FakeAgent(answers)
-    runner = web.ServerRunner(web.Server(agent._answer, handler_cancellation=True))
+    runner = web.ServerRunner(web.Server(agent._answer), shutdown_timeout=0.1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0, shutdown_timeout=0.1)
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
     await site.start()
     host, port = runner.addresses[0]
     agent.address = f"{host}:{port}"
