@@ -15,12 +15,18 @@ PREFIX = "wst."
 def in_handshake(protocols: str, query: str | None) -> str | None:
     """The ticket among the offered subprotocols (the header's value), else the query's."""
     for offered in split(protocols):
-        if offered.startswith(PREFIX) and offered != PROTOCOL:
+        if holds_ticket(offered):
             return offered[len(PREFIX) :]
     return query or None
 
 
+def holds_ticket(offered: str) -> bool:
+    """Whether an offered subprotocol is a ticket and not the protocol's name."""
+    return offered.startswith(PREFIX) and offered != PROTOCOL
+
+
 def split(protocols: str) -> Iterable[str]:
+    """The offered subprotocols of a header's value."""
     return (name.strip() for name in protocols.split(","))
 
 

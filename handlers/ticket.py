@@ -5,7 +5,7 @@ gateway can derive it, the handler gets only its own: a stolen handler forges ti
 itself, and a restart voids every older ticket. So a memory of used `jti`s in that process alone makes
 a ticket single-use, with no store on the way of a connection.
 
-Signing takes the HMAC directly over a prepared header (18 µs with `jwt.encode`, 5 µs so); verification
+Signing takes the HMAC directly over a prepared header, which costs a quarter of `jwt.encode`; verification
 is PyJWT's, apart from the times: those are compared here, with the `now` that the caller passes.
 """
 
@@ -91,6 +91,9 @@ class Purpose(StrEnum):
     MIGRATE = "migrate"
 
 
+_PURPOSES = [purpose.value for purpose in Purpose]
+
+
 @dataclass(frozen=True, slots=True)
 class TicketClaims:
     """What a ticket says. Times are unix seconds."""
@@ -155,32 +158,39 @@ class Gatekeeper:
 
 def verify(ticket: str, gatekeeper: Gatekeeper, now: float) -> TicketClaims | TurnedAway:
     """Whether this is a ticket for this incarnation, at this time. Not whether it was used before."""
+    if len(ticket) > LONGEST or not ticket.isascii():
+        return TurnedAway(Refusal.MALFORMED)
     try:
-        if len(ticket) > LONGEST or not ticket.isascii():
-            return TurnedAway(Refusal.MALFORMED)
-        header = jwt.get_unverified_header(ticket)
-        if header.get("typ") != TYPE or header.get("alg") != ALGORITHM:
-            return TurnedAway(Refusal.MALFORMED)
-        key = gatekeeper.keys.get(header.get("kid", ""))
-        if key is None:
-            return TurnedAway(Refusal.UNKNOWN_KEY)
-        told = _decode(ticket, key, gatekeeper)
-    except jwt.InvalidSignatureError:
-        return TurnedAway(_why_not_ours(ticket, gatekeeper))
-    except jwt.InvalidAudienceError:
-        return TurnedAway(Refusal.WRONG_HANDLER)
+        claims = _signed_claims(ticket, gatekeeper)
     except (jwt.PyJWTError, TypeError, ValueError):
         return TurnedAway(Refusal.MALFORMED)
-    claims = _claims(told, gatekeeper)
-    if claims is None:
-        return TurnedAway(Refusal.MALFORMED)
-    if claims.epoch != gatekeeper.epoch:
-        return TurnedAway(Refusal.WRONG_EPOCH)
+    if isinstance(claims, Refusal):
+        return TurnedAway(claims)
     if now >= claims.expires_at + LEEWAY_S:
         return TurnedAway(Refusal.EXPIRED)
     if now < claims.issued_at - LEEWAY_S:
         return TurnedAway(Refusal.NOT_YET)
     return claims
+
+
+def _signed_claims(ticket: str, gatekeeper: Gatekeeper) -> TicketClaims | Refusal:
+    """What was signed for this incarnation; raises what PyJWT raises for what can't be read."""
+    header = jwt.get_unverified_header(ticket)
+    if header.get("typ") != TYPE or header.get("alg") != ALGORITHM:
+        return Refusal.MALFORMED
+    key = gatekeeper.keys.get(header.get("kid", ""))
+    if key is None:
+        return Refusal.UNKNOWN_KEY
+    try:
+        told = _decode(ticket, key, gatekeeper)
+    except jwt.InvalidSignatureError:
+        return _why_not_ours(ticket, gatekeeper)
+    except jwt.InvalidAudienceError:
+        return Refusal.WRONG_HANDLER
+    claims = _claims(told, gatekeeper)
+    if claims is None:
+        return Refusal.MALFORMED
+    return claims if claims.epoch == gatekeeper.epoch else Refusal.WRONG_EPOCH
 
 
 def _decode(ticket: str, key: bytes, gatekeeper: Gatekeeper) -> dict[str, Any]:
@@ -218,7 +228,7 @@ def _claims(told: dict[str, Any], gatekeeper: Gatekeeper) -> TicketClaims | None
         return None
     if not all(type(told[name]) is int for name in numbers) or type(told["gua"]) not in (int, float):
         return None
-    if told["pur"] not in Purpose or told["nbf"] != told["iat"]:
+    if told["pur"] not in _PURPOSES or told["nbf"] != told["iat"]:
         return None
     return TicketClaims(
         issuer=gatekeeper.issuer,

@@ -1,0 +1,111 @@
+"""The door of a handler process: handshake, ticket, and a place for the client, in that order.
+
+The handshake comes first because a browser can read a close code but not the status of a handshake
+that failed. So a stranger gets a socket: for a few seconds, and only so many strangers at a time.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection
+
+from aiohttp import WSMsgType, web
+
+from handlers import presented
+from handlers.admission import AdmissionLedger, Entry
+from handlers.closing import Refusal, TurnedAway
+from handlers.runtime.gateway_link import GatewayLink
+from handlers.ticket import TicketClaims, verify
+
+CLOSE_WAIT_S = 2.0
+"""So long a client may take to answer a close frame."""
+MAX_STRANGERS = 256
+"""Sockets without a ticket so far; more are refused before the handshake."""
+
+
+class Door:
+    """`origins` `None` lets any page open sockets; `clock` tells unix seconds."""
+
+    def __init__(
+        self,
+        gate: AdmissionLedger,
+        link: GatewayLink,
+        *,
+        origins: Collection[str] | None,
+        heartbeat_s: float,
+        max_msg_size: int,
+        ticket_within_s: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self._gate = gate
+        self._link = link
+        self._origins = None if origins is None else frozenset(origins)
+        self._heartbeat_s, self._max_msg_size = heartbeat_s, max_msg_size
+        self._ticket_within_s = ticket_within_s
+        self._clock = clock
+        self._strangers: set[web.WebSocketResponse] = set()
+
+    async def open(self, request: web.Request) -> tuple[web.WebSocketResponse, TicketClaims | TurnedAway]:
+        """A socket, and claims whose place is taken, or why there is none.
+
+        Raises aiohttp's 400, 403 or 503 for what is refused before the handshake.
+        """
+        self._check(request)
+        socket = web.WebSocketResponse(
+            protocols=(presented.PROTOCOL,),
+            heartbeat=self._heartbeat_s,
+            max_msg_size=self._max_msg_size,
+            timeout=CLOSE_WAIT_S,
+        )
+        self._strangers.add(socket)
+        try:
+            await socket.prepare(request)
+            return socket, await self._judge(request, socket)
+        finally:
+            self._strangers.discard(socket)
+
+    def _check(self, request: web.Request) -> None:
+        if self._origins is not None and request.headers.get("Origin") not in self._origins:
+            raise web.HTTPForbidden(text="this page may not open sockets here")
+        offered = set(presented.split(request.headers.get("Sec-WebSocket-Protocol", "")))
+        if presented.PROTOCOL not in offered and any(map(presented.holds_ticket, offered)):
+            # aiohttp would log the offer, and the ticket with it, for want of a protocol in common.
+            raise web.HTTPBadRequest(text=f"offer the subprotocol {presented.PROTOCOL} beside the ticket")
+        if len(self._strangers) >= MAX_STRANGERS:
+            raise web.HTTPServiceUnavailable(text="too many clients wait", headers={"Retry-After": "1"})
+
+    async def _judge(self, request: web.Request, socket: web.WebSocketResponse) -> TicketClaims | TurnedAway:
+        ticket = presented.in_handshake(
+            request.headers.get("Sec-WebSocket-Protocol", ""), request.query.get("ticket")
+        )
+        if ticket is None and (ticket := await self._first_frame(socket)) is None:
+            return TurnedAway(Refusal.NO_TICKET)
+        if self._link.gatekeeper is None:
+            return TurnedAway(Refusal.NOT_READY)
+        now = self._clock()
+        claims = verify(ticket, self._link.gatekeeper, now)
+        if isinstance(claims, TurnedAway):
+            if claims.reason is Refusal.UNKNOWN_KEY:
+                self._link.ask_for_keys()
+            return claims
+        self._gate.draining = self._link.closed
+        entry = self._gate.present(claims, now)
+        if entry is Entry.ASK:
+            return await self._ask(claims)
+        return entry if isinstance(entry, TurnedAway) else claims
+
+    async def _ask(self, claims: TicketClaims) -> TicketClaims | TurnedAway:
+        """A late ticket: there must be room in the store too, when it can be asked."""
+        try:
+            room = await self._link.may_enter(claims.jti)
+        except BaseException:
+            self._gate.leave(claims.jti)
+            raise
+        return self._gate.answered(claims.jti, room=room) or claims
+
+    async def _first_frame(self, socket: web.WebSocketResponse) -> str | None:
+        """The ticket in the first frame, `None` if something else comes, or nothing in time."""
+        try:
+            async with asyncio.timeout(self._ticket_within_s):
+                message = await socket.receive()
+        except TimeoutError:
+            return None
+        return presented.in_frame(message.data) if message.type is WSMsgType.TEXT else None

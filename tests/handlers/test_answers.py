@@ -1,0 +1,61 @@
+from base64 import urlsafe_b64decode
+
+import pytest
+
+from handlers.advice import advise
+from handlers.answers import Grant, HelloAnswer, ReportAnswer
+from handlers.model import HandlerId, Jti, PoolSettings
+from handlers.ticket import HandlerKey
+
+
+def test_a_grant_is_the_answer_of_the_design() -> None:
+    grant = Grant(
+        HandlerId("WSH1"),
+        "http://host:8001",
+        "ws://host:8001/ws",
+        "<jwt>",
+        60,
+        12,
+        "s",
+        advise(1600, 2),
+        Jti("j"),
+    )
+    assert grant.body() == {
+        "websocket_handler_url": "http://host:8001",
+        "handler_id": "WSH1",
+        "websocket_url": "ws://host:8001/ws",
+        "ticket": "<jwt>",
+        "ticket_expires_in": 60,
+        "guaranteed_for": 12,
+        "session_id": "s",
+        "reconnect": {"first_ms": [0, 8000], "base_ms": 1000, "cap_ms": 30000, "jitter": "full"},
+    }
+    assert list(grant.body())[:2] == ["websocket_handler_url", "handler_id"]
+
+
+def hello_answer(pool: PoolSettings) -> HelloAnswer:
+    keys = HandlerKey("k1", b"\xff" * 32), HandlerKey("k0", b"\xfe" * 32)
+    return HelloAnswer(keys[0], (keys[1],), "wsh:WSH1", "quaymaster", pool, advise(0, 1))
+
+
+def test_the_answer_to_a_hello() -> None:
+    body = hello_answer(PoolSettings(name="chat")).body()
+    ticket = body["ticket"]
+    assert isinstance(ticket, dict)
+    assert urlsafe_b64decode(ticket.pop("key") + "=") == b"\xff" * 32
+    assert ticket == {"kid": "k1", "algorithm": "HS256", "audience": "wsh:WSH1", "issuer": "quaymaster"}
+    previous = body["previous"]
+    assert isinstance(previous, list)
+    assert [key["kid"] for key in previous] == ["k0"]
+    assert (body["report_s"], body["dead_after_s"]) == (1.0, 3.0)
+    assert body["pool"] == {"name": "chat", "guaranteed_s": 12.0, "ticket_s": 60.0}
+
+
+@pytest.mark.parametrize(("dead_after_s", "report_s"), [(0.6, 0.2), (3.0, 1.0), (30.0, 1.0)])
+def test_three_reports_may_get_lost(dead_after_s: float, report_s: float) -> None:
+    body = hello_answer(PoolSettings(dead_after_s=dead_after_s)).body()
+    assert body["report_s"] == pytest.approx(report_s)
+
+
+def test_the_answer_to_a_report() -> None:
+    assert ReportAnswer(True, advise(0, 1)).body() == {"draining": True, "reconnect": advise(0, 1).body()}
