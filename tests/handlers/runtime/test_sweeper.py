@@ -1,0 +1,42 @@
+import asyncio
+import random
+
+from structlog.testing import capture_logs
+
+from handlers.model import HandlerId, Hello, PoolSettings
+from handlers.runtime.allocator import Allocator
+from handlers.runtime.sweeper import Sweeper
+from handlers.stores.base import StoreUnreachable
+from handlers.stores.memory import MemoryStore
+from handlers.ticket import TicketSecrets
+
+SECRETS = TicketSecrets("a secret of the test's own cluster")
+
+
+class FailsAtFirst(MemoryStore):
+    """A store that can't be reached at the first sweep, and can at the second."""
+
+    swept: int = 0
+
+    async def sweep(self) -> int:
+        self.swept += 1
+        if self.swept == 1:
+            raise StoreUnreachable
+        return await super().sweep()
+
+
+async def test_it_sweeps_on_while_the_store_comes_and_goes(rng: random.Random) -> None:
+    now = 0.0
+    pool = PoolSettings()
+    store = FailsAtFirst(pool, lambda: now)
+    allocator = Allocator(store, pool, SECRETS, rng=rng)
+    await allocator.hello(Hello(HandlerId("WSH1"), 1, "http://h:1", "/ws", 2))
+    await allocator.allocate("ann")
+    now = 15.0
+    with capture_logs() as logs:
+        async with asyncio.timeout(5), Sweeper(allocator, period_s=0.005):
+            while store.swept < 3:
+                await asyncio.sleep(0.005)
+    assert [entry["event"] for entry in logs] == ["sweep_skipped"]
+    assert "0 seats" not in repr(store)  # its ticket still lasts
+    assert "0 held" in repr(store)

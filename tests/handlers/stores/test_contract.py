@@ -1,0 +1,206 @@
+"""What every store promises, tried on each of the table: so a newcomer is tested from its first day."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from handlers.model import (
+    HandlerId,
+    Hello,
+    Jti,
+    Known,
+    PoolSettings,
+    Report,
+    ReportRefusal,
+    ReportRefused,
+    Seat,
+    SeatRefusal,
+    SeatRefused,
+    SeatRequest,
+    Uid,
+)
+from handlers.stores import STORES, load_store
+from handlers.stores.base import Store
+from tests.handlers.machine import POOL, SeatMachine
+from tests.handlers.subjects import StoreSubject
+
+URLS = {"memory": ""}
+"""Where each store finds its server."""
+WSH1, WSH2 = HandlerId("WSH1"), HandlerId("WSH2")
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(params=STORES)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+async def store(name: str, clock: Clock) -> AsyncIterator[Store]:
+    async with load_store(name)(PoolSettings(capacity=2), URLS[name], clock=clock) as opened:
+        yield opened
+
+
+def request(jti: str, **more: Any) -> SeatRequest:
+    return replace(SeatRequest(Uid(f"user of {jti}"), Jti(jti)), **more)
+
+
+async def seat(store: Store, jti: str, **more: Any) -> Seat:
+    got = await store.alloc(request(jti, **more))
+    assert isinstance(got, Seat)
+    return got
+
+
+def hello(epoch: int = 1, name: HandlerId = WSH1) -> Hello:
+    return Hello(name, epoch, f"http://{name}:1", "/ws", 2)
+
+
+@pytest.mark.parametrize("name", STORES)
+def test_a_bad_day(name: str) -> None:
+    """The machine of the ledger, on the store."""
+
+    class StoreMachine(SeatMachine):
+        open = staticmethod(lambda clock: StoreSubject(load_store(name), URLS[name], POOL, clock))
+
+    run_state_machine_as_test(StoreMachine, settings=settings(max_examples=40, stateful_step_count=40))
+
+
+async def test_nobody_is_there_at_first(store: Store) -> None:
+    assert await store.states() == ()
+    assert await store.alloc(request("a")) == SeatRefused(SeatRefusal.NO_HANDLERS, 3.0)
+    assert await store.locate(Uid("ann")) is None
+    assert not await store.cancel(Jti("a"))
+    assert not await store.drain(WSH1, draining=True)
+    assert await store.sweep() == 0
+
+
+async def test_a_seat_says_where_and_how_long(store: Store, clock: Clock) -> None:
+    await store.hello(hello())
+    got = await seat(store, "a")
+    assert (got.handler, got.epoch, got.url, got.path) == (WSH1, 1, "http://WSH1:1", "/ws")
+    assert (got.load, got.sequence) == (1, 1)
+    left = (got.guaranteed_until - got.now, got.held_until - got.now, got.ticket_until - got.now)
+    assert left == pytest.approx((12.0, 15.0, 60.0))
+
+
+async def test_seats_go_to_the_least_loaded_and_never_beyond_the_capacity(store: Store) -> None:
+    for name in (WSH1, WSH2):
+        await store.hello(hello(name=name))
+    assert sorted([(await seat(store, jti)).handler for jti in "abcd"]) == [WSH1, WSH1, WSH2, WSH2]
+    refused = await store.alloc(request("e"))
+    assert isinstance(refused, SeatRefused)
+    assert refused.reason is SeatRefusal.NO_CAPACITY
+    assert refused.retry_after_s == pytest.approx(15.0)
+
+
+async def test_a_cancelled_seat_is_free_at_once(store: Store) -> None:
+    await store.hello(hello())
+    for jti in "ab":
+        await seat(store, jti)
+    assert await store.cancel(Jti("a"))
+    assert not await store.cancel(Jti("a"))
+    assert (await seat(store, "c")).handler == WSH1
+
+
+async def test_a_seat_runs_out_without_anybody_sweeping(store: Store, clock: Clock) -> None:
+    await store.hello(hello())
+    for jti in "ab":
+        await seat(store, jti)
+    clock.now += 15.0
+    await store.report(Report(WSH1, 1, 1, 0))
+    assert (await seat(store, "c")).handler == WSH1
+
+
+async def test_sweeping_says_what_it_freed(store: Store, clock: Clock) -> None:
+    await store.hello(hello())
+    await seat(store, "a")
+    clock.now += 15.0
+    assert await store.sweep() == 1
+    assert await store.sweep() == 0
+
+
+async def test_a_report_confirms_releases_and_counts(store: Store) -> None:
+    await store.hello(hello())
+    await seat(store, "a", uid=Uid("ann"))
+    assert await store.report(Report(WSH1, 1, 1, 1, (Jti("a"),))) is None
+    (state,) = await store.states()
+    assert (state.connections, state.held, state.eligible) == (1, 0, True)
+    located = await store.locate(Uid("ann"))
+    assert located is not None
+    assert (located.handler, located.url, located.connected) == (WSH1, "http://WSH1:1", True)
+    assert await store.report(Report(WSH1, 1, 2, 0, closed=(Jti("a"),))) is None
+    assert await store.locate(Uid("ann")) is None
+
+
+async def test_reports_are_fenced_by_epoch(store: Store) -> None:
+    unknown, stale = (ReportRefused(reason) for reason in ReportRefusal)
+    assert await store.report(Report(WSH1, 1, 1, 0)) == unknown
+    await store.hello(hello(2))
+    assert await store.report(Report(WSH1, 1, 1, 0)) == stale
+    assert await store.report(Report(WSH1, 3, 1, 0)) == unknown
+    assert await store.hello(hello(1)) == stale
+
+
+async def test_silence_is_death_until_the_next_report(store: Store, clock: Clock) -> None:
+    await store.hello(hello())
+    clock.now += 3.0
+    refused = await store.alloc(request("a"))
+    assert isinstance(refused, SeatRefused)
+    assert refused.reason is SeatRefusal.NO_HANDLERS
+    assert (await store.states())[0].why_not == "silent"
+    await store.report(Report(WSH1, 1, 1, 0))
+    await seat(store, "a")
+
+
+async def test_a_drained_handler_stays_so_whatever_it_reports(store: Store) -> None:
+    await store.hello(hello())
+    assert await store.drain(WSH1, draining=True)
+    await store.report(Report(WSH1, 1, 1, 0))
+    assert isinstance(await store.alloc(request("a")), SeatRefused)
+    assert await store.drain(WSH1, draining=False)
+    await seat(store, "a")
+
+
+async def test_the_registry_alone_is_enough(store: Store) -> None:
+    await store.sync(1, [Known(WSH1, "http://h:1", capacity=1)])
+    got = await seat(store, "a")
+    assert (got.epoch, got.url) == (0, "http://h:1")
+    assert isinstance(await store.alloc(request("b")), SeatRefused)
+    await store.sync(1, [])  # not newer
+    assert len(await store.states()) == 1
+    await store.sync(2, [])
+    assert await store.states() == ()
+
+
+async def test_a_late_ticket_asks_for_room(store: Store) -> None:
+    await store.hello(hello())
+    for jti in "ab":
+        await seat(store, jti)
+    assert await store.admit_late(WSH1, 1, Jti("a"))
+    assert not await store.admit_late(WSH1, 1, Jti("c"))
+    assert not await store.admit_late(WSH1, 2, Jti("a"))
+    assert not await store.admit_late(WSH2, 1, Jti("a"))
+
+
+async def test_a_repeated_request_gets_the_same_seat(store: Store) -> None:
+    await store.hello(hello())
+    first = await seat(store, "a", uid=Uid("ann"), client_id="phone")
+    again = await seat(store, "b", uid=Uid("ann"), client_id="phone")
+    assert (again.jti, again.ticket_until) == (first.jti, first.ticket_until)
+    assert (await store.states())[0].held == 1
