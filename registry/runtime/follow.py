@@ -10,6 +10,7 @@ import structlog
 
 from registry.backoff import full_jitter
 from registry.model import Failed
+from registry.runtime.trace import trace_of
 
 log = structlog.get_logger()
 
@@ -66,5 +67,5 @@ async def _read(
         if isinstance(error, TimeoutError) and patience.expired():
             log.warning("watch_silent", watch=name, after_s=silent_after_s)
             return Failed("silent", f"the watch said nothing for {silent_after_s:g} s")
-        log.exception("watch_died", watch=name)
+        log.error("watch_died", watch=name, trace=trace_of(error))
         return Failed("bad_answer", f"the watch died of {type(error).__name__}")

@@ -10,6 +10,7 @@ import structlog
 from registry.backends.base import Registrar, Registration
 from registry.runtime.registered import Registered
 from registry.runtime.tasks import Tasks
+from registry.runtime.trace import trace_of
 
 log = structlog.get_logger()
 
@@ -55,7 +56,7 @@ class _Leaving:
         self._registered = registered
         self._propagation_s = propagation_s
         self._begun = False
-        self._tasks = Tasks(lambda name, error: log.error("task_died", task=name, exc_info=error))
+        self._tasks = Tasks(lambda name, error: log.error("task_died", task=name, trace=trace_of(error)))
 
     @contextmanager
     def on_signals(self) -> Iterator[None]:

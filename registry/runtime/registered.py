@@ -19,6 +19,7 @@ from registry.backoff import CAP_S, full_jitter
 from registry.model import Health, NotRegistered, RegistryError
 from registry.runtime.probe import accepts_connections
 from registry.runtime.tasks import Tasks
+from registry.runtime.trace import trace_of
 
 log = structlog.get_logger()
 
@@ -64,7 +65,7 @@ class Registered:
         self._maybe_there = False
         self._there = False
         self._failure: str | None = None
-        self._tasks = Tasks(lambda name, error: log.error("task_died", task=name, exc_info=error))
+        self._tasks = Tasks(lambda name, error: log.error("task_died", task=name, trace=trace_of(error)))
         self._keeper: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -162,13 +163,13 @@ class Registered:
         """Says each kind of trouble once, not with every try."""
         reason = error.reason if isinstance(error, RegistryError) else type(error).__name__
         if reason != self._failure:
-            unexpected = not isinstance(error, RegistryError | TimeoutError)
+            expected = isinstance(error, RegistryError | TimeoutError)
             log.warning(
                 "registration_failed",
                 instance=self.registration.id,
                 reason=reason,
                 detail=str(error),
-                exc_info=unexpected,
+                trace=None if expected else trace_of(error),
             )
         self._failure = reason
 

@@ -23,6 +23,7 @@ from registry.names import is_registrable_id, is_service_name
 from registry.runtime.program import run_registered
 from registry.runtime.registered import Registered
 from registry.runtime.tasks import Tasks
+from registry.runtime.trace import trace_of
 
 __all__ = ["Registered", "register", "run_registered"]
 
@@ -100,7 +101,7 @@ class _Membership:
             self._registered = await stack.enter_async_context(
                 Registered(backend.registrar, self._registration, listening_at=listening_at)
             )
-            tasks = Tasks(lambda name, error: log.error("task_died", task=name, exc_info=error))
+            tasks = Tasks(lambda name, error: log.error("task_died", task=name, trace=trace_of(error)))
             stack.push_async_callback(tasks.close)
             stack.enter_context(self._leaving_first(tasks))
             yield

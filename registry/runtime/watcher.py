@@ -24,6 +24,7 @@ from registry.names import is_service_name
 from registry.runtime.follow import follow
 from registry.runtime.probe import refusing
 from registry.runtime.tasks import Tasks
+from registry.runtime.trace import trace_of
 from registry.stats import WatchStats, service_stats
 
 log = structlog.get_logger()
@@ -226,8 +227,8 @@ class Watcher:
         self._restarts += 1
 
     def _task_died(self, name: str, error: BaseException) -> None:
-        """Watches open themselves anew, so this is the tending task: it begins again with a pause."""
-        log.error("watcher_task_died", task=name, exc_info=error)
+        """Watches open themselves anew, so this is the tending task: it begins again, with a pause."""
+        log.error("watcher_task_died", task=name, trace=trace_of(error))
         if self._running:
             self._tasks.start("tend", self._tend())
 
@@ -269,6 +270,7 @@ class Watcher:
 
     async def _tend(self) -> None:
         """Asks suspects whether they are there, ends suspicions, drops watches that nobody needs."""
+        await asyncio.sleep(self._tend_every_s)
         while True:
             await self._rest()
             suspects = [i for watched in self._watched.values() for i in watched.known.suspects]
@@ -317,5 +319,5 @@ def _log_change(before: ServiceSnapshot, after: ServiceSnapshot) -> None:
 def _call(listener: Listener, news: ServiceSnapshot) -> None:
     try:
         listener(news)
-    except Exception:  # one listener's bug must not keep the news from the others
-        log.exception("listener_failed", service=news.service)
+    except Exception as error:  # one listener's bug must not keep the news from the others
+        log.error("listener_failed", service=news.service, trace=trace_of(error))

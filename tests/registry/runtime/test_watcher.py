@@ -1,0 +1,354 @@
+import asyncio
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, ExitStack, contextmanager
+from random import Random
+from typing import Any
+
+import pytest
+
+from registry.backends import load_backend
+from registry.backends.base import BackendSettings, Registration
+from registry.model import (
+    Failed,
+    Gone,
+    Health,
+    Instance,
+    InstanceId,
+    Quarantined,
+    Seen,
+    ServiceName,
+    ServiceSnapshot,
+    Status,
+)
+from registry.runtime import watcher as watcher_module
+from registry.runtime.registered import Registered
+from registry.runtime.watcher import Watcher
+from tests.registry.told_watch import ToldWatch
+from tests.registry.waiting import until
+from tests.servers import consul_agent
+
+WEB = ServiceName("web")
+OTHER = ServiceName("other")
+DOWN = Failed("unreachable", "nobody answers")
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def told() -> ToldWatch:
+    return ToldWatch()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def watching(told: ToldWatch, clock: Clock, **more: Any) -> Watcher:
+    return Watcher(told, clock=clock, rng=Random(7), tend_every_s=0.01, **more)
+
+
+def instance(name: str, port: int = 80, health: Health = Health.PASSING) -> Instance:
+    return Instance(InstanceId(name), WEB, "127.0.0.1", port, "127.0.0.1", health=health)
+
+
+def seen(*names: str) -> Seen:
+    return Seen(tuple(map(instance, names)))
+
+
+def ids(snapshot: ServiceSnapshot) -> str:
+    return "".join(i.id for i in snapshot.usable)
+
+
+# Readiness and reading.
+
+
+async def test_it_is_ready_when_the_names_and_every_pinned_service_have_been_answered(
+    told: ToldWatch, clock: Clock
+) -> None:
+    watcher = watching(told, clock)
+    watcher.pin(WEB)
+    async with watcher:
+        watcher.pin(OTHER)
+        assert not watcher.ready
+        told.fail_names(DOWN)
+        told.say(WEB, DOWN)
+        await until(lambda: watcher.current(WEB).failure is not None)
+        assert not watcher.ready
+        told.name()
+        told.say(WEB, seen("a"))
+        await until(lambda: ids(watcher.current(WEB)) == "a")
+        assert not watcher.ready
+        told.say(OTHER, Gone())
+        await until(lambda: watcher.ready)
+
+
+async def test_reading_starts_no_watch_and_says_what_is_known(told: ToldWatch, clock: Clock) -> None:
+    async with watching(told, clock) as watcher:
+        assert watcher.current(WEB).status is Status.UNREACHABLE
+        told.name("web")
+        await until(lambda: watcher.current(OTHER).status is Status.UNKNOWN)
+        assert watcher.current(OTHER).answered_at == clock.now
+        assert watcher.current(WEB).status is Status.UNREACHABLE, "it exists, and was never asked for"
+        told.fail_names(DOWN)
+        await until(lambda: watcher.current(OTHER).failure == "unreachable")
+        assert watcher.current(OTHER).status is Status.UNKNOWN
+        assert watcher.snapshots() == {}
+    assert told.opened == {"names": 1}
+
+
+def test_what_can_be_no_name_can_not_be_pinned(told: ToldWatch, clock: Clock) -> None:
+    with pytest.raises(ValueError, match="no service name"):
+        watching(told, clock).pin(ServiceName("../kv"))
+
+
+# Asking.
+
+
+async def test_an_unknown_name_costs_the_registry_nothing(told: ToldWatch, clock: Clock) -> None:
+    async with watching(told, clock) as watcher:
+        told.name("web")
+        for number in range(100):
+            snapshot = await watcher.ask(ServiceName(f"guess-{number}"), patience_s=5.0)
+            assert snapshot.status is Status.UNKNOWN
+    assert told.opened == {"names": 1}
+
+
+async def test_the_first_ask_starts_a_watch_and_waits_for_its_answer(told: ToldWatch, clock: Clock) -> None:
+    async with watching(told, clock) as watcher:
+        told.name("web")
+        told.say(WEB, seen("a"))
+        answers = await asyncio.gather(*(watcher.ask(WEB, patience_s=5.0) for _ in range(10)))
+        assert [ids(snapshot) for snapshot in answers] == ["a"] * 10
+        assert await watcher.ask(WEB, patience_s=0.0) is watcher.current(WEB)
+    assert told.opened[WEB] == 1
+
+
+async def test_patience_is_bounded(told: ToldWatch, clock: Clock) -> None:
+    async with watching(told, clock) as watcher:
+        assert (await watcher.ask(WEB, patience_s=0.02)).status is Status.UNREACHABLE
+        told.name("web")
+        assert (await watcher.ask(WEB, patience_s=0.02)).status is Status.UNREACHABLE
+        told.say(WEB, seen("a"))
+        assert ids(await watcher.ask(WEB, patience_s=5.0)) == "a"
+
+
+async def test_while_the_registry_is_down_nobody_waits(told: ToldWatch, clock: Clock) -> None:
+    async with watching(told, clock) as watcher:
+        told.fail_names(DOWN)
+        started = time.monotonic()
+        snapshot = await watcher.ask(WEB, patience_s=30.0)
+        assert (snapshot.status, snapshot.failure) == (Status.UNREACHABLE, "unreachable")
+        told.name("web")
+        await until(lambda: watcher.current(OTHER).status is Status.UNKNOWN)
+        told.say(WEB, DOWN)
+        assert (await watcher.ask(WEB, patience_s=30.0)).failure == "unreachable"
+        assert time.monotonic() - started < 10.0
+
+
+# Listening.
+
+
+async def test_listeners_hear_the_present_and_then_every_change_and_no_repetition(
+    told: ToldWatch, clock: Clock
+) -> None:
+    heard: list[ServiceSnapshot] = []
+    async with watching(told, clock) as watcher:
+        watcher.subscribe(WEB, heard.append)
+        watcher.pin(WEB)
+        told.say(WEB, seen("a"), seen("a"), DOWN, DOWN, seen("a", "b"), seen("b", "a"))
+        told.say(WEB, seen("a"))
+        await until(lambda: watcher.current(WEB).version == 4)
+        assert heard[-1] is watcher.current(WEB)
+    assert [(ids(s), s.failure) for s in heard] == [
+        ("", None), ("a", None), ("a", "unreachable"), ("ab", None), ("a", None),
+    ]  # fmt: skip
+    assert [s.version for s in heard] == [0, 1, 2, 3, 4]
+
+
+async def test_a_listener_that_fails_does_not_keep_the_news_from_the_others(
+    told: ToldWatch, clock: Clock
+) -> None:
+    heard: list[str] = []
+
+    def fails(snapshot: ServiceSnapshot) -> None:
+        if snapshot.instances:
+            raise ZeroDivisionError
+
+    async with watching(told, clock) as watcher:
+        watcher.pin(WEB)
+        watcher.subscribe(WEB, fails)
+        watcher.subscribe(WEB, lambda snapshot: heard.append(ids(snapshot)))
+        told.say(WEB, seen("a"))
+        await until(lambda: heard == ["", "a"])
+
+
+# Watches break, and are not needed any more.
+
+
+async def test_a_silent_or_dying_watch_is_opened_anew_and_nothing_is_lost(
+    told: ToldWatch, clock: Clock
+) -> None:
+    async with watching(told, clock, silent_after_s=0.2) as watcher:
+        watcher.pin(WEB)
+        told.say(WEB, seen("a", "b", "c"))
+        await until(lambda: watcher.current(WEB).failure == "silent")
+        assert ids(watcher.current(WEB)) == "abc"
+        told.say(WEB, ZeroDivisionError())
+        await until(lambda: watcher.current(WEB).failure == "bad_answer")
+        told.fail_names(ZeroDivisionError())
+        told.say(WEB, seen("a", "b", "c", "d"))
+        await until(lambda: ids(watcher.current(WEB)) == "abcd")
+        await until(lambda: told.opened["names"] > 1)
+        stats = watcher.stats()
+        assert stats.restarts >= 3
+        assert stats.failures["silent"] >= 1
+        assert stats.failures["bad_answer"] >= 2
+
+
+async def test_a_watch_that_nobody_needs_is_dropped(told: ToldWatch, clock: Clock) -> None:
+    pinned, followed, asked = map(ServiceName, ("pinned", "followed", "asked"))
+    async with watching(told, clock, idle_s=600.0) as watcher:
+        watcher.pin(pinned)
+        watcher.subscribe(followed, lambda snapshot: None)
+        told.name("pinned", "followed", "asked", "web")
+        for service in (pinned, followed, asked, WEB):
+            told.say(service, seen("a"))
+            await watcher.ask(service, patience_s=5.0)
+        clock.now += 400
+        await watcher.ask(asked)
+        watcher.current(WEB)
+        clock.now += 400
+        await until(lambda: WEB not in watcher.snapshots())
+        assert set(watcher.snapshots()) == {pinned, followed, asked}
+        await until(lambda: told.open[WEB] == 0)
+        told.say(WEB, seen("b"))
+        assert ids(await watcher.ask(WEB, patience_s=5.0)) == "b"
+
+
+async def test_the_number_of_watches_is_bounded(
+    told: ToldWatch, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watcher_module, "MAX_UNPINNED", 2)
+    async with watching(told, clock) as watcher:
+        watcher.pin(WEB)
+        told.name("web", *"abcd")
+        for name in "abcd":
+            clock.now += 1
+            told.say(name, seen("i"))
+            await watcher.ask(ServiceName(name), patience_s=5.0)
+        assert set(watcher.snapshots()) == {"web", "c", "d"}
+
+
+# Distrust.
+
+
+@contextmanager
+def listening(name: str) -> Iterator[tuple[Instance, socket.socket]]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield instance(name, server.getsockname()[1]), server
+
+
+async def test_suspects_are_used_while_they_accept_connections_and_not_longer_than_suspect_s(
+    told: ToldWatch, clock: Clock
+) -> None:
+    with ExitStack() as stack:
+        servers = [stack.enter_context(listening(name)) for name in "abc"]
+        async with watching(told, clock, suspect_s=10.0) as watcher:
+            watcher.pin(WEB)
+            told.say(WEB, Seen(tuple(one for one, _ in servers)), Gone())
+            await until(lambda: sum(i.suspect for i in watcher.current(WEB).instances) == 3)
+            assert ids(watcher.current(WEB)) == "abc"
+            servers[1][1].close()
+            await until(lambda: ids(watcher.current(WEB)) == "ac")
+            clock.now += 9.9
+            told.say(WEB, Gone())
+            await until(lambda: watcher.current(WEB).answered_at == clock.now)
+            assert ids(watcher.current(WEB)) == "ac"
+            clock.now += 0.2
+            await until(lambda: ids(watcher.current(WEB)) == "")
+            assert watcher.current(WEB).status is Status.KNOWN
+
+
+async def test_looking_after_suspects_survives_its_own_death(told: ToldWatch, clock: Clock) -> None:
+    broken, deaths = False, 0
+
+    def fragile() -> float:
+        nonlocal deaths
+        if broken:
+            deaths += 1
+            raise ZeroDivisionError
+        return clock.now
+
+    with ExitStack() as stack:
+        servers = [stack.enter_context(listening(name))[0] for name in "abc"]
+        async with Watcher(told, clock=fragile, tend_every_s=0.01) as watcher:
+            watcher.pin(WEB)
+            told.say(WEB, Seen(tuple(servers)), Gone())
+            await until(lambda: [i.suspect for i in watcher.current(WEB).instances] == [True] * 3)
+            broken = True
+            await until(lambda: deaths >= 2)
+            broken = False
+            clock.now += 11
+            await until(lambda: ids(watcher.current(WEB)) == "")
+
+
+async def test_no_moment_without_instances_while_a_real_agent_restarts_empty() -> None:
+    with consul_agent() as agent, ExitStack() as listeners:
+        ports = [listeners.enter_context(listening(name))[0].port for name in "abc"]
+        async with AsyncExitStack() as stack:
+            backend = await stack.enter_async_context(load_backend("consul")(BackendSettings(agent.address)))
+            assert backend.registrar is not None
+            for port in ports:
+                registration = Registration(
+                    InstanceId(f"web-{port}"), WEB, port, address="127.0.0.1", ttl_s=3.0
+                )
+                await stack.enter_async_context(Registered(backend.registrar, registration))
+            watcher = Watcher(backend.watch)
+            watcher.pin(WEB)
+            await stack.enter_async_context(watcher)
+            await until(lambda: len(watcher.current(WEB).usable) == 3)
+            history: list[ServiceSnapshot] = []
+            watcher.subscribe(WEB, history.append)
+            await asyncio.to_thread(agent.stop)
+            await until(lambda: watcher.current(WEB).failure == "unreachable")
+            await asyncio.to_thread(agent.start)
+            await until(lambda: any(i.suspect for s in history for i in s.instances), within_s=20.0)
+            await until(
+                lambda: (
+                    watcher.current(WEB).failure is None
+                    and [i.suspect for i in watcher.current(WEB).instances] == [False] * 3
+                ),
+                within_s=20.0,
+            )
+    assert {len(snapshot.usable) for snapshot in history} == {3}
+
+
+# What it says of itself.
+
+
+async def test_statistics_and_one_line(told: ToldWatch, clock: Clock) -> None:
+    async with watching(told, clock) as watcher:
+        watcher.pin(WEB)
+        told.name("web")
+        left_out = Quarantined("x", WEB, "bad_port", "port -1")
+        told.say(WEB, Seen((instance("a"), instance("b", health=Health.CRITICAL)), (left_out,)), DOWN)
+        await until(lambda: watcher.ready and watcher.current(WEB).failure is not None)
+        told.index_resets = 3
+        clock.now += 7.0
+        stats = watcher.stats()
+        (web,) = stats.services
+        assert (web.service, web.age_s, web.failure) == (WEB, 7.0, "unreachable")
+        assert web.instances[Health.PASSING] == web.instances[Health.CRITICAL] == 1
+        assert web.quarantined == {"bad_port": 1}
+        assert (stats.names_age_s, stats.index_resets, stats.restarts) == (7.0, 3, 0)
+        assert stats.failures == {"unreachable": 1}
+        assert repr(watcher) == "<Watcher: 1 services (1 pinned), 2 instances, 0 suspect, ready>"
