@@ -8,7 +8,6 @@ Map of the floor:
     forward.py      a routed request to an instance, and its answer back
     exchange.py     what is known of one request; reply.py what the gateway itself answers
     endpoints/      the gateway's own paths
-    discovery.py    the registry and the fixed addresses as one view
     handler_feed.py what the registry says of handlers, passed on to the seats
     metrics.py access_log.py logs.py
     processes.py    child processes, for `demo` and nothing else

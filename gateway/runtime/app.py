@@ -19,7 +19,6 @@ from balancer.runtime.upstream import AiohttpUpstream
 from gateway.identity import Verifier
 from gateway.limiters import load_limiter
 from gateway.runtime.access_log import AccessLog
-from gateway.runtime.discovery import Discovery
 from gateway.runtime.dispatch import Dispatcher
 from gateway.runtime.endpoints.endpoint import Endpoint
 from gateway.runtime.endpoints.health import HealthEndpoints
@@ -29,7 +28,7 @@ from gateway.runtime.forward import Forwarder
 from gateway.runtime.handler_feed import HandlerFeed
 from gateway.runtime.http_server import HttpServer
 from gateway.runtime.metrics import Metrics
-from gateway.settings import HandlersSettings, RegistrySettings, Settings
+from gateway.settings import HandlersSettings, Settings
 from handlers.runtime.allocator import Allocator
 from handlers.runtime.sweeper import Sweeper
 from handlers.stores import load_store
@@ -88,11 +87,11 @@ class Gateway:
     async def _start(self) -> None:
         settings, stack = self._settings, self._stack
         backend = await self._open_backend(settings.registry.backend)
-        discovery = await self._open_discovery(backend)
+        watcher = await self._open_watcher(backend)
         metrics = Metrics(software_version())
         upstream = await stack.enter_async_context(AiohttpUpstream())
         balancer = Balancer(
-            discovery.current,
+            watcher.current,
             upstream,
             strategies={ServiceName(name): s.strategy for name, s in settings.services.items()},
             rng=self._rng,
@@ -100,11 +99,11 @@ class Gateway:
         )
         allocator = None
         if settings.handlers is not None:
-            allocator = await self._open_pool(settings.handlers, discovery)
-        self._health = HealthEndpoints(discovery, balancer, allocator, metrics, software_version())
+            allocator = await self._open_pool(settings.handlers, watcher)
+        self._health = HealthEndpoints(watcher, balancer, allocator, metrics, software_version())
         endpoints: list[Endpoint] = [
             *self._health.endpoints(),
-            *PeerEndpoint(balancer, discovery, settings.handout_ttl_s).endpoints(),
+            *PeerEndpoint(balancer, watcher, settings.handout_ttl_s).endpoints(),
             *(SeatEndpoints(allocator, metrics).endpoints() if allocator else ()),
         ]
         dispatcher = Dispatcher(
@@ -129,26 +128,18 @@ class Gateway:
         except RegistryError as error:
             raise StartFailed(str(error)) from error
 
-    async def _open_discovery(self, backend: Backend) -> Discovery:
-        settings = self._settings
-        registered = self._watcher(backend, settings.registry)
-        fixed = self._watcher(await self._open_backend("static"), settings.registry)
-        names = frozenset(ServiceName(name) for name, s in settings.services.items() if s.instances)
-        discovery = Discovery(registered, fixed, names)
-        discovery.pin(ServiceName(name) for name in settings.services)
-        if settings.handlers is not None:
-            discovery.pin([ServiceName(settings.handlers.service)])
-        await self._stack.enter_async_context(registered)
-        await self._stack.enter_async_context(fixed)
-        return discovery
-
-    def _watcher(self, backend: Backend, registry: RegistrySettings) -> Watcher:
+    async def _open_watcher(self, backend: Backend) -> Watcher:
+        settings, registry = self._settings, self._settings.registry
         longest_silence_s = registry.wait_s * 17 / 16 + WATCHDOG_SLACK_S
-        return Watcher(
+        watcher = Watcher(
             backend.watch, suspect_s=registry.suspect_s, silent_after_s=longest_silence_s, rng=self._rng
         )
+        needed = [*settings.services, *([settings.handlers.service] if settings.handlers else ())]
+        for name in needed:
+            watcher.pin(ServiceName(name))
+        return await self._stack.enter_async_context(watcher)
 
-    async def _open_pool(self, pool: HandlersSettings, discovery: Discovery) -> Allocator:
+    async def _open_pool(self, pool: HandlersSettings, watcher: Watcher) -> Allocator:
         store = await self._stack.enter_async_context(
             load_store(self._settings.store.backend)(pool.pool(), self._settings.store.url.get_secret_value())
         )
@@ -157,7 +148,7 @@ class Gateway:
         allocator = Allocator(store, pool.pool(), TicketSecrets(secret))
         await self._stack.enter_async_context(Sweeper(allocator))
         feed = await self._stack.enter_async_context(HandlerFeed(allocator))
-        discovery.subscribe(ServiceName(pool.service), feed.publish)
+        watcher.subscribe(ServiceName(pool.service), feed.publish)
         return allocator
 
     def _open_access_log(self) -> AccessLog:

@@ -17,7 +17,7 @@ TRY_AGAIN_S = 1.0
 
 
 class HandlerFeed:
-    """An async context manager. `publish` is a listener for `Discovery.subscribe`."""
+    """An async context manager. `publish` is a listener for `Watcher.subscribe`."""
 
     def __init__(self, allocator: Allocator) -> None:
         self._allocator = allocator

@@ -15,12 +15,13 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from balancer.outcome import Outcome
 from handlers.model import HandlerState
 from registry.model import Instance, ServiceName, ServiceSnapshot
+from registry.stats import WatchStats
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -36,6 +37,7 @@ class LiveState:
     active: dict[ServiceName, dict[str, int]] = field(default_factory=dict)
     """Calls in flight and live hand-outs by service and instance id."""
     handlers: Sequence[HandlerState] = ()
+    watch: WatchStats | None = None
 
 
 class Metrics:
@@ -150,6 +152,8 @@ class _LiveCollector(Collector):
                 active.add_metric([snapshot.service, instance], count)
         yield from (instances, age, quarantined, active)
         yield from _handler_families(live.handlers)
+        if live.watch is not None:
+            yield from _watch_families(live.watch)
 
 
 def _handler_families(states: Sequence[HandlerState]) -> Iterable[Metric]:
@@ -165,6 +169,19 @@ def _handler_families(states: Sequence[HandlerState]) -> Iterable[Metric]:
         capacity.add_metric([state.id], state.capacity)
         eligible.add_metric([state.id], int(state.eligible))
     return (connections, held, capacity, eligible)
+
+
+def _watch_families(watch: WatchStats) -> Iterable[Metric]:
+    failures = CounterMetricFamily(
+        "quaymaster_discovery_failures", "Answers that did not come or can't be used.", labels=["reason"]
+    )
+    for reason, count in watch.failures.items():
+        failures.add_metric([reason], count)
+    yield failures
+    yield CounterMetricFamily(
+        "quaymaster_discovery_index_resets", "Times the registry's index went backwards.", watch.index_resets
+    )
+    yield CounterMetricFamily("quaymaster_discovery_restarts", "Watches opened anew.", watch.restarts)
 
 
 def _count(family: GaugeMetricFamily, service: str, values: Sequence[str]) -> None:

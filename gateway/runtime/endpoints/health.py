@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from balancer.runtime.call import Balancer
 from gateway.errors import GatewayError
-from gateway.runtime.discovery import Discovery
 from gateway.runtime.endpoints.endpoint import Endpoint
 from gateway.runtime.exchange import Exchange
 from gateway.runtime.metrics import CONTENT_TYPE, LiveState, Metrics
@@ -15,11 +14,12 @@ from handlers.model import HandlerState
 from handlers.runtime.allocator import Allocator
 from handlers.stores.base import StoreUnreachable
 from registry.model import ServiceSnapshot
+from registry.runtime.watcher import Watcher
 
 
 @dataclass(slots=True)
 class HealthEndpoints:
-    discovery: Discovery
+    watcher: Watcher
     balancer: Balancer
     allocator: Allocator | None
     metrics: Metrics
@@ -51,14 +51,14 @@ class HealthEndpoints:
 
     async def ready(self, _exchange: Exchange) -> Reply | GatewayError:
         """Whether traffic should come here: 503 before the first discovery and while shutting down."""
-        checks = {"discovery": self.discovery.ready, "draining": self.draining}
+        checks = {"discovery": self.watcher.ready, "draining": self.draining}
         ready = self._is_ready()
         return json_reply(
             {"status": "ready" if ready else "not_ready", "checks": checks}, status=200 if ready else 503
         )
 
     def _is_ready(self) -> bool:
-        return self.discovery.ready and not self.draining
+        return self.watcher.ready and not self.draining
 
     async def detailed(self, _exchange: Exchange) -> Reply | GatewayError:
         """What an operator asks first: every service with its instances, every handler with its load."""
@@ -68,7 +68,7 @@ class HealthEndpoints:
                 "status": "healthy" if self._is_ready() else "degraded",
                 "version": self.version,
                 "draining": self.draining,
-                "services": {s.service: self._service(s, now) for s in self.discovery.snapshots()},
+                "services": {s.service: self._service(s, now) for s in self._snapshots()},
                 "handlers": [_handler(state) for state in await self._handlers()],
             }
         )
@@ -97,13 +97,17 @@ class HealthEndpoints:
             ],
         }
 
+    def _snapshots(self) -> list[ServiceSnapshot]:
+        return sorted(self.watcher.snapshots().values(), key=lambda snapshot: snapshot.service)
+
     async def scrape(self, _exchange: Exchange) -> Reply | GatewayError:
-        snapshots = self.discovery.snapshots()
+        snapshots = self._snapshots()
         live = LiveState(
             now=self.clock(),
             snapshots=snapshots,
             active={s.service: {i.id: i.active for i in self.balancer.loads(s.service)} for s in snapshots},
             handlers=await self._handlers(),
+            watch=self.watcher.stats(),
         )
         return Reply(200, self.metrics.exposition(live), (("Content-Type", CONTENT_TYPE),))
 

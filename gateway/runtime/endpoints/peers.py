@@ -5,18 +5,18 @@ from dataclasses import dataclass
 from balancer.model import Refused
 from balancer.runtime.call import Balancer
 from gateway.errors import GatewayError, Reason, from_refused, gateway_error
-from gateway.runtime.discovery import Discovery
 from gateway.runtime.endpoints.endpoint import Endpoint, query_value
 from gateway.runtime.exchange import Exchange
 from gateway.runtime.reply import Reply, json_reply
 from gateway.settings_types import SERVICE_NAME
 from registry.model import ServiceName
+from registry.runtime.watcher import Watcher
 
 
 @dataclass(frozen=True, slots=True)
 class PeerEndpoint:
     balancer: Balancer
-    discovery: Discovery
+    watcher: Watcher
     handout_ttl_s: float
 
     def endpoints(self) -> list[Endpoint]:
@@ -37,7 +37,7 @@ class PeerEndpoint:
             )
         service = ServiceName(name)
         exchange.service = name
-        snapshot = await self.discovery.ask(service)
+        snapshot = await self.watcher.ask(service)
         chosen = self.balancer.hand_out(snapshot, self.handout_ttl_s)
         if isinstance(chosen, Refused):
             return from_refused(chosen, named_by_client=True)
