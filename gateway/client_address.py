@@ -82,6 +82,17 @@ def is_internal(client: Client, networks: Sequence[Network]) -> bool:
     return address is not None and not client.relayed and _in(address, networks)
 
 
+def is_another_site(origin: str | None, fetch_site: str | None, host: str) -> bool:
+    """Whether a browser sent this on behalf of a page from elsewhere.
+
+    A browser on this machine calls from loopback whatever page it shows, and sends simple POSTs
+    without asking. So an address alone is no proof where a page of another site is behind it.
+    """
+    if fetch_site in ("cross-site", "same-site"):
+        return True
+    return origin is not None and origin.partition("://")[2].lower() != host
+
+
 def internal_key_matches(given: str | None, key: str) -> bool:
     """Whether `X-Internal-Key` holds the key, in time that does not tell how much of it is right."""
     if not key or given is None:

@@ -13,7 +13,7 @@ from typing import Literal
 import structlog
 from aiohttp import web
 
-from gateway.client_address import find_client, internal_key_matches, is_internal
+from gateway.client_address import find_client, internal_key_matches, is_another_site, is_internal
 from gateway.cors import answer_headers, is_preflight, preflight_headers
 from gateway.errors import GatewayError, Reason, from_bad_target, gateway_error, usable_request_id
 from gateway.identity import Rejected, Verifier, credentials, uid_problem
@@ -154,9 +154,8 @@ class Dispatcher:
 
     async def _local(self, exchange: Exchange, endpoint: Endpoint) -> Reply | GatewayError:
         exchange.route, exchange.quiet = endpoint.path, endpoint.quiet
-        method = "GET" if exchange.request.method == "HEAD" else exchange.request.method
-        if method not in endpoint.methods:
-            return gateway_error(Reason.METHOD_NOT_ALLOWED, allow=endpoint.methods)
+        if exchange.request.method not in endpoint.allowed:
+            return gateway_error(Reason.METHOD_NOT_ALLOWED, allow=endpoint.allowed)
         refused = await self._admit(exchange, endpoint.access, None, limited=endpoint.limited)
         return refused or await endpoint.answer(exchange)
 
@@ -196,9 +195,12 @@ class Dispatcher:
         return None
 
     def _is_internal(self, exchange: Exchange) -> bool:
-        return is_internal(exchange.client, self._settings.internal.networks) or internal_key_matches(
-            exchange.header("X-Internal-Key"), self._internal_key
-        )
+        if internal_key_matches(exchange.header("X-Internal-Key"), self._internal_key):
+            return True
+        headers, host = exchange.request.headers, exchange.target.host
+        if is_another_site(headers.get("Origin"), headers.get("Sec-Fetch-Site"), host):
+            return False
+        return is_internal(exchange.client, self._settings.internal.networks)
 
     def refuse(self, reason: str) -> web.StreamResponse:
         """The answer to bytes that are no request: aiohttp writes it and closes the connection."""

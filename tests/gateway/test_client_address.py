@@ -11,6 +11,7 @@ from gateway.client_address import (
     Client,
     find_client,
     internal_key_matches,
+    is_another_site,
     is_internal,
     limit_key,
     parse_address,
@@ -147,3 +148,24 @@ def test_whatever_comes_there_is_a_client(peer: str, forwarded: list[str], proto
 def test_what_a_client_writes_itself_changes_nothing(written: list[str], address: object) -> None:
     """The trusted proxy appends the real one."""
     assert find("10.0.0.1", *written, str(address)).address == str(address)
+
+
+@pytest.mark.parametrize(
+    ("origin", "fetch_site", "elsewhere"),
+    [
+        (None, None, False),
+        (None, "none", False),
+        (None, "same-origin", False),
+        (None, "cross-site", True),
+        (None, "same-site", True),
+        ("http://127.0.0.1:8000", "same-origin", False),
+        ("http://127.0.0.1:8000", None, False),
+        ("http://evil.example", None, True),
+        ("http://127.0.0.1:8001", None, True),
+        ("null", None, True),
+    ],
+)
+def test_a_page_of_another_site_is_told_from_our_own(
+    origin: str | None, fetch_site: str | None, elsewhere: bool
+) -> None:
+    assert is_another_site(origin, fetch_site, "127.0.0.1:8000") is elsewhere

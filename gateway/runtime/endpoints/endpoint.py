@@ -29,6 +29,11 @@ class Endpoint:
     quiet: bool = False
     """Asked all the time by machines: logged only when something is wrong."""
 
+    @property
+    def allowed(self) -> tuple[str, ...]:
+        """What may be sent, and what `Allow` says: HEAD is answered where GET is."""
+        return (*self.methods, "HEAD") if "GET" in self.methods else self.methods
+
 
 async def read_message(exchange: Exchange, model: type[M]) -> M | GatewayError:
     """The request's JSON body as `model`, or one error that names every field that is wrong."""
