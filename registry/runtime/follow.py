@@ -63,7 +63,7 @@ async def _read(
     except StopAsyncIteration:
         log.error("watch_ended", watch=name)
         return Failed("silent", "the watch ended by itself")
-    except Exception as error:  # whatever broke this watch must not end discovery
+    except Exception as error:  # noqa: BLE001 whatever broke this watch must not end discovery
         if isinstance(error, TimeoutError) and patience.expired():
             log.warning("watch_silent", watch=name, after_s=silent_after_s)
             return Failed("silent", f"the watch said nothing for {silent_after_s:g} s")

@@ -319,5 +319,5 @@ def _log_change(before: ServiceSnapshot, after: ServiceSnapshot) -> None:
 def _call(listener: Listener, news: ServiceSnapshot) -> None:
     try:
         listener(news)
-    except Exception as error:  # one listener's bug must not keep the news from the others
+    except Exception as error:  # noqa: BLE001 one listener's bug must not keep the news from the others
         log.error("listener_failed", service=news.service, trace=trace_of(error))
