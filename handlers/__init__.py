@@ -3,12 +3,17 @@
 Map of the package:
 
     model.py      handlers, seats, requests and refusals
-    ledger.py     who holds which seat: a pure state machine
-    placement.py  the order in which handlers are tried
+    ledger.py     who holds which seat: a pure state machine, made of
+                  seat_life.py (a seat's states as a table), seats.py (all live seats), roster.py (one
+                  handler, and whether it may get clients), placement.py (the order in which handlers
+                  are tried) and deadlines.py (what runs out when)
     ticket.py     the signed ticket a client shows to its handler
-    advice.py     when a client should come back after its connection is lost
+    admission.py  the handler's own gate; closing.py its refusals; presented.py how tickets are shown
+    outbox.py     what a handler has to report; answers.py what it and clients are answered
+    address.py    what a handler may say of itself; advice.py when clients should come back
     stores/       one file per place that keeps the ledger: memory
-    runtime/      allocator.py hands out, sweeper.py expires, node.py is the SDK of a handler process
+    runtime/      allocator.py hands out, sweeper.py expires, node.py is the SDK of a handler process,
+                  with door.py (who gets in), gateway_link.py and gateway_client.py (hello and reports)
 
 "Handler" always means a WebSocket worker process. Knows nothing of HTTP routes and Consul's wire format.
 """

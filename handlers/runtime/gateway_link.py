@@ -44,6 +44,7 @@ class GatewayLink:
         self._news = asyncio.Event()
         self._reporting = asyncio.Lock()
         self._introduce = True
+        self._troubles: set[NoAnswer] = set()
         self._report_s = 1.0
         self._sent_at = self._introduced_at = float("-inf")
         self.gatekeeper: Gatekeeper | None = None
@@ -109,6 +110,7 @@ class GatewayLink:
             answer = await self._client.report(report)
             if not isinstance(answer, Noted):
                 return self._take_no(answer)
+            self._troubles.clear()
             self._outbox.acknowledged(report)
             if self._outbox.changed:
                 self._news.set()
@@ -136,6 +138,7 @@ class GatewayLink:
             self.gatekeeper = Gatekeeper(hello.id, hello.epoch, answer.issuer, answer.keys)
             self._report_s, self.reconnect = answer.report_s, answer.reconnect
             self._introduce = False
+            self._troubles.clear()
             self._introduced_at = self._clock()
             log.info("introduced", handler=hello.id, epoch=hello.epoch)
             return True
@@ -148,7 +151,8 @@ class GatewayLink:
             log.error("superseded", detail="a later process has taken this handler_id; no new clients here")
         elif answer is ReportRefusal.UNKNOWN_HANDLER:
             self._introduce = True
-        elif isinstance(answer, NoAnswer):
+        elif answer not in self._troubles:
+            self._troubles.add(answer)  # each is said once, not with every try
             log.warning("gateway_not_told", gateway=answer.gateway, reason=answer.reason)
         return False
 

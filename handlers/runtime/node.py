@@ -17,6 +17,7 @@ web.run_app(app, port=8001)
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -26,7 +27,6 @@ from urllib.parse import urlsplit
 import structlog
 from aiohttp import WSCloseCode, web
 from aiohttp.typedefs import Handler
-from registry.runtime.registration import register
 
 from handlers import address
 from handlers.admission import AdmissionLedger
@@ -39,6 +39,7 @@ from handlers.runtime.gateway_client import GatewayClient
 from handlers.runtime.gateway_link import GatewayLink
 from handlers.runtime.redaction import tickets_unlogged
 from handlers.ticket import Purpose
+from registry.runtime.registration import register
 from registry.runtime.tasks import Tasks
 
 log = structlog.get_logger()
@@ -109,6 +110,8 @@ class HandlerNode:
         self._rng = rng or random.SystemRandom()
         self._gate = AdmissionLedger(capacity)
         self._sessions: dict[Jti, Session] = {}
+        self.turned_away: Counter[Refusal] = Counter()
+        """How many clients did not get in, by reason."""
         self._client = GatewayClient(gateways, internal_key=internal_key)
         self._link = GatewayLink(self._client, self._describe, Outbox(self.id, self.epoch), rng=self._rng)
         self._door = Door(
@@ -169,7 +172,8 @@ class HandlerNode:
         """
         socket, claims = await self._door.open(request)
         if isinstance(claims, TurnedAway):
-            log.info("turned_away", handler=self.id, reason=claims.reason.value)
+            self.turned_away[claims.reason] += 1
+            log.debug("turned_away", handler=self.id, reason=claims.reason.value)
             await socket.close(code=claims.close_code, message=claims.reason.value.encode())
             raise Refused(socket, claims.reason)
         session = Session(claims.uid, claims.session_id, claims.purpose, socket)
@@ -216,7 +220,9 @@ class HandlerNode:
                     await self._link.report()
 
     def _died(self, name: str, error: BaseException) -> None:
-        log.error("task_died", task=name, reason=repr(error))
+        """Without reports the gateway takes us for dead, so we must not look ready either."""
+        log.error("task_died", task=name, exc_info=error)
+        self._link.leaving = True
 
     async def _leave(self, _app: web.Application) -> None:
         """Nobody new from now on; those who are here are asked to leave, spread over `leave_s`.

@@ -41,4 +41,4 @@ class Sweeper:
                 log.warning("sweep_skipped", reason="store_unreachable")
 
     def _died(self, name: str, error: BaseException) -> None:
-        log.error("task_died", task=name, reason=repr(error))
+        log.error("task_died", task=name, exc_info=error)

@@ -1,0 +1,122 @@
+"""Gateways for the SDK to talk to, over real HTTP: a good one, and some named for their fault."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from handlers.answers import Grant
+from handlers.model import HandlerId, Hello, Jti, PoolSettings, Report, ReportRefusal, ReportRefused
+from handlers.runtime.allocator import Allocator
+from handlers.stores.memory import open_store
+from handlers.ticket import TicketSecrets
+
+STATUS = {ReportRefusal.UNKNOWN_HANDLER: 404, ReportRefusal.STALE_EPOCH: 409}
+
+
+async def until(condition: Callable[[], object], timeout_s: float = 5.0) -> None:
+    """Returns once `condition` holds; raises `TimeoutError` when that takes too long."""
+    async with asyncio.timeout(timeout_s):
+        while not condition():  # noqa: ASYNC110 what is waited for is of many kinds
+            await asyncio.sleep(0.005)
+
+
+class Gateway:
+    """The three calls of handler processes on a real allocator, and a record of what came.
+
+    Faults that can be turned on while it runs: `answers_slowly`, `breaks_off`, `says` (one fixed answer).
+    """
+
+    def __init__(self, allocator: Allocator) -> None:
+        self.allocator = allocator
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+        self.keys: set[str | None] = set()
+        self.url = ""
+        self.answers_slowly = False
+        self.breaks_off = False
+        self.says: tuple[int, bytes] | None = None
+
+    def of(self, path: str) -> list[dict[str, Any]]:
+        return [body for called, body in self.calls if called == path]
+
+    async def call(self, request: web.Request) -> web.StreamResponse:
+        if self.breaks_off:
+            assert request.transport is not None
+            request.transport.close()
+            raise ConnectionResetError
+        body = json.loads(await request.read())
+        self.calls.append((request.path, body))
+        self.keys.add(request.headers.get("X-Internal-Key"))
+        if self.answers_slowly:
+            await asyncio.sleep(30)
+        if self.says is not None:
+            return web.Response(status=self.says[0], body=self.says[1])
+        return await self._answer(request.path, body)
+
+    async def _answer(self, path: str, body: dict[str, Any]) -> web.Response:
+        name = HandlerId(body["handler_id"])
+        if path == "/handlers/admit":
+            room = await self.allocator.admit_late(name, body["epoch"], Jti(body["jti"]))
+            return web.json_response({"admit": room})
+        if path == "/handlers/register":
+            fields = ("epoch", "url", "path", "capacity", "weight")
+            told: Any = await self.allocator.hello(
+                Hello(
+                    name,
+                    **{field: body[field] for field in fields},
+                    known=tuple(body["known"]),
+                    connections=body["connections"],
+                )
+            )
+        else:
+            told = await self.allocator.report(
+                Report(
+                    name,
+                    body["epoch"],
+                    body["seq"],
+                    body["connections"],
+                    tuple(body["confirmed"]),
+                    tuple(body["closed"]),
+                    body["leaving"],
+                )
+            )
+        if isinstance(told, ReportRefused):
+            return web.json_response({"reason": told.reason.value}, status=STATUS[told.reason])
+        return web.json_response(told.body())
+
+    async def ticket(self, uid: str = "ann") -> str:
+        grant = await self.allocator.allocate(uid)
+        assert isinstance(grant, Grant), grant
+        return grant.ticket
+
+
+SECRET = "the secret of the cluster under test"
+
+
+@asynccontextmanager
+async def gateway(
+    pool: PoolSettings | None = None, secrets: TicketSecrets | None = None
+) -> AsyncIterator[Gateway]:
+    """A gateway with a memory store. Its faults are attributes."""
+    pool = pool or PoolSettings()
+    async with open_store(pool, "") as store:
+        made = Gateway(Allocator(store, pool, secrets or TicketSecrets(SECRET)))
+        app = web.Application()
+        app.router.add_route("*", "/handlers/{call}", made.call)
+        # A slow answer must not keep the test waiting when it is over.
+        async with TestServer(app, handler_cancellation=True, shutdown_timeout=0.1) as server:
+            made.url = str(server.make_url("")).rstrip("/")
+            yield made
+
+
+@asynccontextmanager
+async def forgets_handlers(made: Gateway) -> AsyncIterator[None]:
+    """From here on it is a gateway that has restarted: its memory store is empty."""
+    pool = PoolSettings()
+    async with open_store(pool, "") as store:
+        made.allocator = Allocator(store, pool, TicketSecrets(SECRET))
+        yield

@@ -1,0 +1,219 @@
+"""Who gets in, over real sockets: RELIABILITY 3.5 W1-W4, W7 and W8."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from aiohttp import WSServerHandshakeError
+
+from handlers.closing import CloseCode
+from handlers.model import HandlerId, Jti, PoolSettings, Uid
+from handlers.runtime import door
+from handlers.ticket import TicketClaims, TicketSecrets, sign
+from tests.handlers.runtime.clients import Harbour, first, harbour
+from tests.handlers.runtime.gateways import SECRET, Gateway, gateway, until
+
+
+@pytest.fixture
+async def good() -> AsyncIterator[Gateway]:
+    async with gateway(PoolSettings(capacity=100, seats_per_user=100)) as made:
+        yield made
+
+
+@pytest.fixture
+async def quay(good: Gateway) -> AsyncIterator[Harbour]:
+    async with harbour(good) as made:
+        yield made
+
+
+def ticket(
+    quay: Harbour, *, secret: str = SECRET, handler: str = "WSH1", epoch_later: int = 0, **changes: Any
+) -> str:
+    """A ticket that no gateway gave out: by default a good one."""
+    now = quay.node._door._clock()
+    epoch = quay.node.epoch + epoch_later
+    claims = TicketClaims(
+        issuer="quaymaster",
+        handler=HandlerId(handler),
+        epoch=epoch,
+        uid=Uid("ann"),
+        jti=Jti("j" * 32),
+        issued_at=int(now),
+        expires_at=int(now) + 60,
+        guaranteed_until=now + 12,
+        session_id="s",
+    )
+    key = TicketSecrets(secret).key_for(HandlerId(handler), epoch)
+    return sign(replace(claims, **changes), key)
+
+
+async def test_a_ticket_among_the_subprotocols(good: Gateway, quay: Harbour) -> None:
+    async with await quay.connect(await good.ticket()) as socket:
+        assert socket.protocol == "wst.v1"
+        assert await first(socket) == "welcome"
+
+
+async def test_a_ticket_in_the_first_frame(good: Gateway, quay: Harbour) -> None:
+    async with await quay.connect(None) as socket:
+        assert socket.protocol is None
+        await socket.send_json({"type": "auth", "ticket": await good.ticket()})
+        assert await first(socket) == "welcome"
+
+
+async def test_a_ticket_in_the_query_is_not_logged(
+    good: Gateway, quay: Harbour, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    shown = await good.ticket()
+    async with quay.session.ws_connect(quay.url, params={"ticket": shown}) as socket:
+        assert await first(socket) == "welcome"
+    await until(lambda: "ticket=hidden" in caplog.text)
+    assert shown not in caplog.text
+
+
+async def test_a_ticket_without_the_protocols_name_is_refused_before_anything_logs_it(
+    good: Gateway, quay: Harbour, caplog: pytest.LogCaptureFixture
+) -> None:
+    shown = await good.ticket()
+    with pytest.raises(WSServerHandshakeError) as refused:
+        await quay.session.ws_connect(quay.url, protocols=(f"wst.{shown}",))
+    assert refused.value.status == 400
+    assert shown not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("frame", "code"),
+    [
+        ('{"type":"auth","ticket":"x"}', CloseCode.MALFORMED),
+        ('{"type":"chat"}', CloseCode.MALFORMED),
+        ("hello", CloseCode.MALFORMED),
+    ],
+)
+async def test_a_first_frame_without_a_ticket(quay: Harbour, frame: str, code: CloseCode) -> None:
+    async with await quay.connect(None) as socket:
+        await socket.send_str(frame)
+        assert await first(socket) == code
+
+
+async def test_who_shows_no_ticket_in_time_is_sent_away(good: Gateway) -> None:
+    async with harbour(good, ticket_within_s=0.05) as quay:
+        assert await quay.verdict(None) == CloseCode.MALFORMED
+
+
+async def test_twenty_uses_of_one_ticket_at_once_are_one_client(good: Gateway, quay: Harbour) -> None:
+    """W1: the same, also with padding, which PyJWT takes for the same token."""
+    shown = await good.ticket()
+    verdicts = await asyncio.gather(*(quay.verdict(shown) for _ in range(20)))
+    assert sorted(map(str, verdicts)) == ["4409"] * 19 + ["welcome"]
+    async with await quay.connect(None) as socket:
+        await socket.send_json({"type": "auth", "ticket": shown + "="})
+        assert await first(socket) in (CloseCode.REPLAYED, CloseCode.MALFORMED)
+
+
+async def test_twenty_late_uses_of_one_ticket_at_once_are_one_client(quay: Harbour) -> None:
+    """The store is asked meanwhile, and nobody slips in."""
+    late = ticket(quay, guaranteed_until=0.0)
+    verdicts = await asyncio.gather(*(quay.verdict(late) for _ in range(20)))
+    assert sorted(map(str, verdicts)) == ["4409"] * 19 + ["welcome"]
+
+
+async def test_padding_first_makes_no_second_ticket(good: Gateway, quay: Harbour) -> None:
+    shown = await good.ticket()
+    verdicts = []
+    for text in (shown + "=", shown):
+        async with await quay.connect(None) as socket:
+            await socket.send_json({"type": "auth", "ticket": text})
+            verdicts.append(await first(socket))
+    assert verdicts.count("welcome") == 1
+
+
+async def test_each_bad_ticket_has_its_close_code(quay: Harbour) -> None:
+    now = int(quay.node._door._clock())
+    verdicts = {
+        "good": await quay.verdict(ticket(quay)),
+        "another handler's": await quay.verdict(ticket(quay, handler="WSH2")),
+        "before the restart": await quay.verdict(ticket(quay, epoch_later=-1)),
+        "expired": await quay.verdict(ticket(quay, issued_at=now - 90, expires_at=now - 30)),
+        "another cluster's": await quay.verdict(ticket(quay, secret="x" * 32)),
+        "no ticket": await quay.verdict("x"),
+    }
+    assert verdicts == {
+        "good": "welcome",
+        "another handler's": CloseCode.WRONG_HANDLER,
+        "before the restart": CloseCode.WRONG_HANDLER,
+        "expired": CloseCode.EXPIRED,
+        "another cluster's": CloseCode.TRY_LATER,
+        "no ticket": CloseCode.MALFORMED,
+    }
+
+
+async def test_the_handlers_own_gate_has_the_last_word(good: Gateway) -> None:
+    async with harbour(good, capacity=1) as quay:
+        async with await quay.connect(ticket(quay, jti="a" * 32)) as socket:
+            assert await first(socket) == "welcome"
+            assert await quay.verdict(ticket(quay, jti="b" * 32)) == CloseCode.FULL
+        await until(lambda: not quay.node.sessions)
+        assert await quay.verdict(ticket(quay, jti="b" * 32)) == "welcome"
+
+
+async def test_a_late_ticket_finds_no_room_where_the_rest_is_promised(good: Gateway) -> None:
+    async with harbour(good, capacity=1) as quay:
+        await good.ticket("bob")
+        assert await quay.verdict(ticket(quay, jti="a" * 32, guaranteed_until=0.0)) == CloseCode.FULL
+
+
+async def test_with_no_gateway_the_gate_alone_decides_on_late_tickets(good: Gateway, quay: Harbour) -> None:
+    good.breaks_off = True
+    assert await quay.verdict(ticket(quay, guaranteed_until=0.0)) == "welcome"
+
+
+async def test_without_a_key_nobody_gets_in(good: Gateway) -> None:
+    good.breaks_off = True
+    async with harbour(good, ready=False) as quay:
+        assert not quay.node.ready
+        assert await quay.verdict("x.y.z") == CloseCode.TRY_LATER
+
+
+async def test_a_draining_handler_sends_to_another(good: Gateway, quay: Harbour) -> None:
+    shown = await good.ticket()
+    await good.allocator.drain(HandlerId("WSH1"), draining=True)
+    await until(lambda: not quay.node.ready)
+    assert await quay.verdict(shown) == CloseCode.DRAINING
+    await good.allocator.drain(HandlerId("WSH1"), draining=False)
+    await until(lambda: quay.node.ready)
+    assert await quay.verdict(shown) == "welcome"
+
+
+@pytest.mark.parametrize("origin", [None, "https://evil.example", "https://chat.example.evil.example"])
+async def test_only_the_own_pages_may_open_sockets(good: Gateway, origin: str | None) -> None:
+    async with harbour(good, origins=["https://chat.example"]) as quay:
+        with pytest.raises(WSServerHandshakeError) as refused:
+            await quay.connect(await good.ticket(), origin=origin)
+        assert refused.value.status == 403
+        assert await quay.verdict(await good.ticket(), origin="https://chat.example") == "welcome"
+
+
+async def test_strangers_are_few(good: Gateway, quay: Harbour, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door, "MAX_STRANGERS", 2)
+    async with await quay.connect(None), await quay.connect(None) as second:
+        with pytest.raises(WSServerHandshakeError) as refused:
+            await quay.connect(await good.ticket())
+        assert refused.value.status == 503
+        await second.close()
+        await until(lambda: len(quay.node._door._strangers) < 2)
+        assert await quay.verdict(await good.ticket()) == "welcome"
+
+
+async def test_a_frame_that_is_too_big_ends_the_connection(good: Gateway) -> None:
+    async with harbour(good, max_msg_size=100) as quay, await quay.connect(await good.ticket()) as socket:
+        assert await first(socket) == "welcome"
+        await socket.send_str("x" * 101)
+        assert (await socket.receive(timeout=5)).data == 1009
+
+
+async def test_a_plain_request_is_no_handshake(quay: Harbour) -> None:
+    async with quay.session.get(quay.url) as answer:
+        assert answer.status == 400

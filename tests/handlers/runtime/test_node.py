@@ -1,0 +1,240 @@
+"""The life of a handler process: registered, reporting, and gone without a herd."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession, WSMsgType
+
+from handlers.address import BadAddress
+from handlers.closing import Refusal
+from handlers.model import HandlerId, Hello, PoolSettings
+from handlers.runtime.node import HandlerNode
+from tests.handlers.runtime.clients import Harbour, first, harbour
+from tests.handlers.runtime.gateways import Gateway, forgets_handlers, gateway, until
+from tests.servers import ROOT, ConsulAgent, free_ports
+
+WSH1 = HandlerId("WSH1")
+REPORT = "/handlers/report"
+
+
+@pytest.fixture
+async def good() -> AsyncIterator[Gateway]:
+    async with gateway(PoolSettings(capacity=100, seats_per_user=100)) as made:
+        yield made
+
+
+@pytest.fixture
+async def quay(good: Gateway) -> AsyncIterator[Harbour]:
+    async with harbour(good) as made:
+        yield made
+
+
+def reported(made: Gateway) -> int:
+    return int(made.of(REPORT)[-1]["connections"])
+
+
+async def test_a_client_comes_talks_and_goes_and_the_gateway_knows(good: Gateway, quay: Harbour) -> None:
+    async with await quay.connect(await good.ticket("ann")) as socket:
+        welcome = await socket.receive_json(timeout=5)
+        assert welcome["type"] == "welcome"
+        assert welcome["handler_id"] == "WSH1"
+        (session,) = quay.node.sessions
+        assert (session.uid, session.session_id) == ("ann", welcome["session_id"])
+        await socket.send_str("hi")
+        assert await socket.receive_str(timeout=5) == "ann: hi"
+        await until(lambda: reported(good) == 1)
+        located = await good.allocator.locate("ann")
+        assert located is not None
+        assert located.connected
+        assert (await good.allocator.states())[0].held == 0
+    await until(lambda: reported(good) == 0)
+    assert await good.allocator.locate("ann") is None
+    assert quay.node.sessions == ()
+
+
+async def test_a_bug_in_the_users_code_gives_the_place_back(
+    good: Gateway, quay: Harbour, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with await quay.connect(await good.ticket()) as socket:
+        await socket.receive(timeout=5)
+        await socket.send_str("break")
+        assert (await socket.receive(timeout=5)).data == 1011
+    await until(lambda: quay.node.sessions == ())
+    await until(lambda: reported(good) == 0)
+    await until(lambda: "a bug in the user's own code" in caplog.text)
+
+
+async def test_a_turned_away_client_is_no_error(
+    good: Gateway, quay: Harbour, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    assert await quay.verdict("x") == 4400
+    assert caplog.records == []
+    assert quay.node.turned_away == {Refusal.MALFORMED: 1}
+    assert quay.node.sessions == ()
+
+
+async def test_a_full_house_is_known_at_the_gateway_and_a_free_place_too(good: Gateway) -> None:
+    async with harbour(good, capacity=3) as quay:
+        sockets = [await quay.connect(await good.ticket(uid)) for uid in "abc"]
+        for socket in sockets:
+            assert await first(socket) == "welcome"
+        await until(lambda: reported(good) == 3)
+        with pytest.raises(AssertionError, match="no_capacity"):
+            await good.ticket("d")
+        await sockets[0].close()
+        await until(lambda: reported(good) == 2)
+        assert await quay.verdict(await good.ticket("d")) == "welcome"
+        for socket in sockets:
+            await socket.close()
+
+
+async def test_a_gateway_that_has_forgotten_everything_learns_it_again(good: Gateway, quay: Harbour) -> None:
+    async with await quay.connect(await good.ticket()) as socket:
+        await socket.receive(timeout=5)
+        async with forgets_handlers(good):
+            await until(lambda: len(good.of("/handlers/register")) == 2)
+            assert (await good.allocator.states())[0].connections == 1
+            assert await quay.verdict(await good.ticket("bob")) == "welcome"
+
+
+async def test_replaced_by_a_later_process_it_lets_nobody_in(good: Gateway, quay: Harbour) -> None:
+    shown = await good.ticket()
+    later = Hello(WSH1, quay.node.epoch + 1, "http://h:1", "/ws", 10)
+    await good.allocator.hello(later)
+    await until(lambda: not quay.node.ready)
+    assert await quay.verdict(shown) == 4503
+
+
+async def test_stopping_it_asks_its_clients_to_leave_one_after_the_other(good: Gateway) -> None:
+    async with harbour(good, leave_s=0.4) as quay:
+        sockets = [await quay.connect(await good.ticket(uid)) for uid in "abcd"]
+        for socket in sockets:
+            await socket.receive(timeout=5)
+        left: list[float] = []
+
+        async def stay(socket: Any) -> int:
+            message = await socket.receive(timeout=5)
+            left.append(time.monotonic())
+            assert message.type is WSMsgType.CLOSE
+            return int(message.data)
+
+        staying = asyncio.gather(*map(stay, sockets))
+        await quay.stop()
+        assert await staying == [1012] * 4
+        assert left[-1] - left[0] >= 0.1  # three pauses of at least half of 0.1 s
+        assert any(body["leaving"] for body in good.of(REPORT))
+        assert (await good.allocator.states())[0].why_not == "leaving"
+        assert quay.node.sessions == ()
+
+
+async def test_the_last_report_has_nobody_left(good: Gateway) -> None:
+    async with harbour(good) as quay, await quay.connect(await good.ticket()) as socket:
+        await socket.receive(timeout=5)
+        await until(lambda: reported(good) == 1)
+    assert reported(good) == 0
+    assert good.of(REPORT)[-1]["leaving"]
+
+
+async def test_advice_for_clients_is_at_hand(quay: Harbour) -> None:
+    assert quay.node.reconnect["jitter"] == "full"
+    assert repr(quay.node).startswith("<HandlerNode WSH1 epoch ")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"public_url": "host:8001"}, "public_url"),
+        ({"capacity": 0}, "capacity"),
+        ({"path": "ws"}, "path"),
+        ({"gateways": []}, "gateways"),
+        ({"handler_id": ""}, "handler_id"),
+        ({"public_url": "http://host", "consul": "127.0.0.1:8500"}, "port"),
+    ],
+)
+def test_arguments_that_can_not_be_right_are_refused(wrong: dict[str, Any], says: str) -> None:
+    right: dict[str, Any] = {
+        "handler_id": "WSH1",
+        "gateways": ["http://127.0.0.1:1"],
+        "public_url": "http://127.0.0.1:8001",
+        "capacity": 10,
+        "consul": None,
+    }
+    HandlerNode(**right)
+    with pytest.raises((ValueError, BadAddress), match=says):
+        HandlerNode(**(right | wrong))
+
+
+PROGRAM = """
+import sys
+from aiohttp import web
+from handlers.runtime.node import HandlerNode
+
+port, gateway, consul = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+node = HandlerNode(handler_id="node-under-test", gateways=[gateway], public_url=f"http://127.0.0.1:{port}",
+                   capacity=7, service="node-test", consul=consul, leave_s=0.2)
+
+async def chat(request):
+    async with node.session(request) as session:
+        async for message in session.socket:
+            await session.socket.send_str(f"{session.uid}: {message.data}")
+    return session.socket
+
+app = web.Application()
+app.router.add_get("/ws", chat)
+node.attach(app)
+web.run_app(app, host="127.0.0.1", port=port, print=None)
+"""
+
+
+async def test_a_real_process_registers_serves_and_leaves_on_sigterm(
+    good: Gateway, consul: ConsulAgent, tmp_path: Any
+) -> None:
+    """The ten lines of the SDK's docstring, with a real Consul, from start to SIGTERM."""
+    port = free_ports(1)[0]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", PROGRAM, str(port), good.url, consul.address,
+        cwd=ROOT, env=dict(os.environ, PYTHONPATH=str(ROOT)),
+    )  # fmt: skip
+    try:
+        async with ClientSession() as session:
+
+            async def registrations() -> list[Any]:
+                url = f"http://{consul.address}/v1/health/service/node-test?passing"
+                async with session.get(url) as answer:
+                    found: list[Any] = await answer.json()
+                    return found
+
+            await until(lambda: good.of(REPORT), timeout_s=20)
+            async with asyncio.timeout(20):
+                while not (found := await registrations()):  # noqa: ASYNC110 Consul has to be asked
+                    await asyncio.sleep(0.05)
+            meta = found[0]["Service"]["Meta"]
+            assert meta.pop("incarnation").isdigit()
+            assert meta == {
+                "public_url": f"http://127.0.0.1:{port}",
+                "path": "/ws",
+                "capacity": "7",
+                "sdk": "1",
+            }
+            socket = await session.ws_connect(
+                f"http://127.0.0.1:{port}/ws", protocols=("wst.v1", f"wst.{await good.ticket()}")
+            )
+            assert await first(socket) == "welcome"
+            process.send_signal(signal.SIGTERM)
+            message = await socket.receive(timeout=10)
+            assert (message.type, message.data) == (WSMsgType.CLOSE, 1012)
+            assert await registrations() == []
+            assert await asyncio.wait_for(process.wait(), 10) == 0
+        assert (await good.allocator.states())[0].why_not == "leaving"
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
