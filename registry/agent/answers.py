@@ -70,7 +70,7 @@ def agent_self(catalog: Catalog, node: Node, port: int) -> Json:
             "Tags": {"dc": node.datacenter, "id": node.id, "role": "consul"},
             "Status": 1,
         },
-        "Stats": {"agent": {"checks": str(len(catalog.checks())), "services": str(len(catalog.services()))}},
+        "Stats": {"agent": {name: str(count) for name, count in counts.items()}},
         "Meta": {"consul-network-segment": ""},
     }
 

@@ -275,7 +275,8 @@ class Catalog:
         return self._services[service_id].definition.name if service_id else None
 
     def _no_room(self, ids: set[str]) -> Refused | None:
-        if len(self._checks.keys() | ids) > max(self._max_checks, len(self._checks)):
+        new = ids - self._checks.keys()
+        if new and len(self._checks) + len(new) > self._max_checks:
             return Refused("too_many_checks", f"this agent holds at most {self._max_checks} checks")
         return None
 

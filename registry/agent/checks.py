@@ -182,7 +182,7 @@ def _without_password(target: str) -> str:
 
 def _explain(check: CheckDefinition, error: Exception) -> str:
     """Go's words for the usual failures: people search for them."""
-    where = check.target if check.kind == "tcp" else _authority(check.target)
+    where = _authority(check)
     if isinstance(error, socket.gaierror | aiohttp.ClientConnectorDNSError):
         return f"dial tcp: lookup {where.rpartition(':')[0] or where}: no such host"
     if isinstance(error, OSError) and error.errno == errno.ECONNREFUSED:
@@ -190,6 +190,11 @@ def _explain(check: CheckDefinition, error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def _authority(target: str) -> str:
-    url = yarl.URL(target)
-    return f"{url.host}:{url.port}"
+def _authority(check: CheckDefinition) -> str:
+    if check.kind == "tcp":
+        return check.target
+    try:
+        url = yarl.URL(check.target)
+        return f"{url.host}:{url.port}"
+    except ValueError:
+        return check.target

@@ -118,8 +118,9 @@ def read_service(body: bytes) -> RegisterBody:
 
 
 def _service_checks(service: ServiceDefinition, fields: Mapping[str, Any]) -> tuple[CheckDefinition, ...]:
-    single = fields.get("Check")
-    wanted = ([single] if single else []) + fields.get("Checks", [])
+    single = fields.get("Check", {})
+    # A `Check` with nothing but zeros in it is none: some clients send every field.
+    wanted = ([single] if any(single.values()) else []) + fields.get("Checks", [])
     if any(one.get("Status", "") not in ("", *STATUSES) for one in wanted):
         raise BadBody("Status for checks must 'passing', 'warning', 'critical'")
     return tuple(

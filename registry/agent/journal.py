@@ -177,6 +177,8 @@ def _read(db: sqlite3.Connection, table: str, kind: Any) -> list[Any]:
 def unpack(kind: Any, packed: bytes) -> Any:
     """A definition out of what `_pack` made; JSON's lists become the tuples they were."""
     value = orjson.loads(packed)
+    if not isinstance(value, dict):
+        raise ValueError("not an object")
     known = {field.name for field in fields(kind)}
     return kind(**{name: _tuples(item) for name, item in value.items() if name in known})
 

@@ -82,11 +82,17 @@ class EmbeddedAgent:
         self._limits = limits or AgentLimits()
         self._names = (node, datacenter)
         self._stack = AsyncExitStack()
+        self._waiting: Waiting | None = None
 
     @property
     def address(self) -> str:
         """`host:port` where it listens; with port 0, known once it is open."""
         return f"[{self._host}]:{self._port}" if ":" in self._host else f"{self._host}:{self._port}"
+
+    @property
+    def waiting(self) -> int:
+        """How many blocking queries wait at this moment."""
+        return len(self._waiting) if self._waiting is not None else 0
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -112,7 +118,7 @@ class EmbeddedAgent:
             max_checks=limits.checks,
             min_deregister_s=limits.min_deregister_s,
         )
-        waiting = Waiting(catalog.index_of, limits.waiting)
+        waiting = self._waiting = Waiting(catalog.index_of, limits.waiting)
         group = asyncio.TaskGroup()
         await group.__aenter__()
         # Not the error of the body, which a group would wrap in a group.
