@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import structlog
+
 from gateway.errors import (
     GatewayError,
     Reason,
@@ -19,7 +21,10 @@ from handlers.model import HandlerId, Jti, ReportRefused, SeatRefused
 from handlers.runtime.allocator import Allocator
 from handlers.stores.base import StoreUnreachable
 
+log = structlog.get_logger()
+
 MAX_HEADER_IDS = 16
+BAD_ADDRESS = "url or path: give a url like https://host:8001, without query, and a path like /ws."
 
 
 @dataclass(slots=True)
@@ -73,7 +78,9 @@ class SeatEndpoints:
         try:
             told = await self.allocator.hello(message.hello())
         except BadAddress as bad:
-            return gateway_error(Reason.BAD_PARAMETER, message=str(bad))
+            # Its text quotes what was said, which an answer must not do.
+            log.warning("hello_refused", handler=message.handler_id, detail=str(bad))
+            return gateway_error(Reason.BAD_PARAMETER, message=BAD_ADDRESS)
         except StoreUnreachable:
             return gateway_error(Reason.ALLOCATION_UNAVAILABLE)
         return from_report_refused(told) if isinstance(told, ReportRefused) else json_reply(told.body())

@@ -1,0 +1,52 @@
+"""A dispatcher of one's own, for faults that a whole gateway does not have."""
+
+import io
+import random
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+from balancer.runtime.call import Balancer
+from balancer.runtime.upstream import AiohttpUpstream
+from gateway.limiters.base import Limiter
+from gateway.limiters.memory import MemoryLimiter
+from gateway.runtime.access_log import AccessLog
+from gateway.runtime.app import build_verifier
+from gateway.runtime.dispatch import Dispatcher
+from gateway.runtime.endpoints.endpoint import Endpoint
+from gateway.runtime.forward import Forwarder
+from gateway.runtime.metrics import Metrics
+from gateway.settings import Settings
+from registry.model import Instance, ServiceName, ServiceSnapshot, Status, snapshot
+
+
+@asynccontextmanager
+async def dispatcher(
+    settings: Settings,
+    endpoints: Iterable[Endpoint] = (),
+    *,
+    instances: tuple[Instance, ...] = (),
+    limiter: Limiter | None = None,
+    metrics: Metrics | None = None,
+) -> AsyncIterator[tuple[Dispatcher, io.BytesIO]]:
+    """A dispatcher in front of these instances of `auth`, and what it logs."""
+    logged = io.BytesIO()
+
+    def snapshots(service: ServiceName) -> ServiceSnapshot:
+        return snapshot(service, Status.KNOWN, instances=instances, answered_at=0.0)
+
+    async with AiohttpUpstream() as upstream:
+        balancer = Balancer(snapshots, upstream, strategies={}, rng=random.Random(1))
+        access_log = AccessLog(logged)
+        yield (
+            Dispatcher(
+                settings,
+                endpoints=endpoints,
+                forwarder=Forwarder(settings, balancer),
+                verifier=build_verifier(settings),
+                limiter=limiter or MemoryLimiter(),
+                metrics=metrics or Metrics("test"),
+                access_log=access_log,
+            ),
+            logged,
+        )
+        access_log.flush()

@@ -1,0 +1,185 @@
+"""`/ping`, `/health…` and `/metrics`."""
+
+from gateway.runtime.app import Gateway
+from tests.balancer.origins import counts_requests, never_answers, origin, until
+from tests.gateway.runtime.consuls import deregister, register_in
+from tests.gateway.runtime.gateways import (
+    KEY,
+    ask,
+    eventually,
+    gateway,
+    in_flight,
+    request,
+    settings_of,
+    wire,
+)
+from tests.servers import ConsulAgent
+
+INTERNAL = ("/health/detailed", "/metrics", "/get_service_instance?service_name=auth")
+ELSEWHERE = {"networks": ["10.0.0.0/8"], "key": KEY}
+
+
+async def test_ping_says_exactly_what_the_chat_gateway_says() -> None:
+    async with gateway() as running:
+        answer = await ask(running.port, "GET", "/ping")
+        assert answer.status == 200
+        assert answer.body == '{"message":"API Gateway работает"}'.encode()
+        assert answer.one("Content-Type") == "application/json; charset=utf-8"
+
+
+async def test_the_three_healths_of_a_good_gateway() -> None:
+    async with gateway() as running:
+        live, ready, health = [
+            (await ask(running.port, "GET", path)).json()
+            for path in ("/health/live", "/health/ready", "/health")
+        ]
+        assert live == {"status": "alive"}
+        assert ready == {"status": "ready", "checks": {"discovery": True, "draining": False}}
+        assert health["status"] == "healthy"
+
+
+async def test_before_the_registry_has_answered_it_is_alive_and_not_ready() -> None:
+    registry = {"backend": "consul", "address": "127.0.0.1:1", "register_as": None}
+    async with Gateway(settings_of(registry=registry)) as running:
+        assert (await ask(running.port, "GET", "/health/live")).status == 200
+        ready = await ask(running.port, "GET", "/health/ready")
+        assert (ready.status, ready.json()["checks"]["discovery"]) == (503, False)
+        assert (await ask(running.port, "GET", "/health")).json()["status"] == "degraded"
+
+
+async def test_while_it_drains_it_serves_and_is_not_ready() -> None:
+    async with origin(counts_requests) as there, gateway(there.instance) as running:
+        await running.drain()
+        ready = await ask(running.port, "GET", "/health/ready")
+        assert (ready.status, ready.json()["checks"]) == (503, {"discovery": True, "draining": True})
+        assert (await ask(running.port, "GET", "/health/live")).status == 200
+        assert (await ask(running.port, "GET", "/open/x")).status == 200
+
+
+async def test_the_detailed_health_shows_instances_with_their_load() -> None:
+    async with (
+        origin(never_answers) as there,
+        gateway(there.instance) as running,
+        wire(running.port) as client,
+    ):
+        await client.say(request("GET", "/open/x"))
+        await until(lambda: there.requests)
+        detailed = (await ask(running.port, "GET", "/health/detailed")).json()
+        (instance,) = detailed["services"]["auth"]["instances"]
+        assert detailed["status"] == "healthy"
+        assert detailed["services"]["auth"]["status"] == "known"
+        assert instance["url"] == f"http://127.0.0.1:{there.instance.port}"
+        assert (instance["active"], instance["health"], instance["cooling"]) == (1, "passing", False)
+
+
+async def test_a_registration_that_is_left_out_is_shown_with_its_reason(consul: ConsulAgent) -> None:
+    """Consul takes port 0; calls can't go there, and the good instance beside it is not harmed."""
+    registry = {"backend": "consul", "address": consul.address, "register_as": None}
+    services: dict[str, object] = {"health-odd": {}}
+    routes = [{"path": "/open/*", "service": "health-odd", "access": "public"}]
+    await register_in(consul, "health-odd", 0)
+    await register_in(consul, "health-odd", 9101)
+    try:
+        async with gateway(registry=registry, services=services, routes=routes) as running:
+            detailed = (await ask(running.port, "GET", "/health/detailed")).json()
+            odd = detailed["services"]["health-odd"]
+            assert [(q["id"], q["reason"]) for q in odd["quarantined"]] == [("health-odd-0", "bad_port")]
+            assert [instance["id"] for instance in odd["instances"]] == ["health-odd-9101"]
+            metrics = (await ask(running.port, "GET", "/metrics")).body.decode()
+            assert 'quaymaster_instances_quarantined{reason="bad_port",service="health-odd"} 1.0' in metrics
+    finally:
+        await deregister(consul, "health-odd-0")
+        await deregister(consul, "health-odd-9101")
+
+
+async def test_internal_endpoints_are_open_to_loopback() -> None:
+    async with gateway() as running:
+        for path in INTERNAL:
+            assert (await ask(running.port, "GET", path)).status == 200
+
+
+async def test_from_elsewhere_they_need_the_key() -> None:
+    async with gateway(internal=ELSEWHERE) as running:
+        for path in INTERNAL:
+            for headers in ([], ["X-Internal-Key: "], [f"X-Internal-Key: {KEY[:-1]}"]):
+                refused = await ask(running.port, "GET", path, *headers)
+                assert (refused.status, refused.json()["reason"]) == (403, "forbidden")
+            assert (await ask(running.port, "GET", path, f"X-Internal-Key: {KEY}")).status == 200
+
+
+async def test_the_public_ones_are_open_to_everybody() -> None:
+    async with gateway(internal=ELSEWHERE) as running:
+        for path in ("/ping", "/health", "/health/live", "/health/ready"):
+            assert (await ask(running.port, "GET", path)).status == 200
+
+
+async def test_a_proxy_in_between_that_is_not_trusted_makes_nobody_internal() -> None:
+    async with gateway() as running:
+        refused = await ask(running.port, "GET", "/metrics", "X-Forwarded-For: 203.0.113.7")
+        assert refused.status == 403
+
+
+async def test_metrics_are_prometheus_text_and_count_what_happened() -> None:
+    async with origin(counts_requests) as there, gateway(there.instance) as running:
+        for _ in range(3):
+            await ask(running.port, "GET", "/open/x")
+        await ask(running.port, "GET", "/nowhere")
+        answer = await ask(running.port, "GET", "/metrics")
+        assert answer.one("Content-Type").startswith("text/plain; version=0.0.4")
+        lines = answer.body.decode().splitlines()
+        assert 'quaymaster_requests_total{code="200",method="GET",route="/open/*"} 3.0' in lines
+        assert 'quaymaster_requests_total{code="404",method="GET",route="none"} 1.0' in lines
+        assert 'quaymaster_errors_total{reason="no_route"} 1.0' in lines
+        assert 'quaymaster_upstream_requests_total{code="200",outcome="done_ok",service="auth"} 3.0' in lines
+
+
+async def test_a_thousand_paths_make_no_new_series() -> None:
+    async with gateway() as running:
+        await ask(running.port, "GET", "/first")
+        await ask(running.port, "GET", "/metrics")
+        before = await series(running.port)
+        async with wire(running.port) as client:
+            for n in range(1000):
+                await client.say(request("GET", f"/random-{n}?q={n}", f"X-Request-Id: {n}"))
+                assert (await client.answer()).status == 404
+        assert await series(running.port) == before
+
+
+async def series(port: int) -> set[str]:
+    lines = (await ask(port, "GET", "/metrics")).body.decode().splitlines()
+    return {line.rpartition(" ")[0] for line in lines if not line.startswith("#")}
+
+
+async def test_a_departed_instance_takes_its_series_with_it(consul: ConsulAgent) -> None:
+    registry = {"backend": "consul", "address": consul.address, "register_as": None, "suspect_s": 0}
+    services: dict[str, object] = {"health-brief": {}}
+    routes = [{"path": "/open/*", "service": "health-brief", "access": "public"}]
+    for port in (9101, 9102):
+        await register_in(consul, "health-brief", port)
+    try:
+        async with gateway(registry=registry, services=services, routes=routes) as running:
+            assert 'instance="health-brief-9102"' in "".join(await series(running.port))
+            await deregister(consul, "health-brief-9102")
+
+            async def is_gone() -> bool:
+                return 'instance="health-brief-9102"' not in "".join(await series(running.port))
+
+            await eventually(is_gone)
+            assert 'instance="health-brief-9101"' in "".join(await series(running.port))
+    finally:
+        await deregister(consul, "health-brief-9101")
+
+
+async def test_calls_in_flight_are_back_at_zero_when_their_clients_have_gone() -> None:
+    async with origin(never_answers) as there, gateway(there.instance) as running:
+        async with wire(running.port) as one, wire(running.port) as other:
+            await one.say(request("GET", "/open/x"))
+            await other.say(request("GET", "/open/x"))
+            await until(lambda: there.requests == 2)
+            assert await in_flight(running.port) == 2
+
+        async def is_idle() -> bool:
+            return await in_flight(running.port) == 0
+
+        await eventually(is_idle)
+        await until(lambda: there.open_connections == 0)

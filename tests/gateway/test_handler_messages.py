@@ -1,0 +1,112 @@
+"""What handler processes may send."""
+
+import json
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from gateway.handler_messages import (
+    MAX_TICKETS,
+    AdmitMessage,
+    HelloMessage,
+    ReportMessage,
+    client_id_problem,
+)
+from handlers.model import HandlerId, Hello, Jti, Report
+
+HELLO = {"handler_id": "WSH1", "epoch": 7, "url": "http://localhost:8001", "capacity": 10}
+REPORT = {"handler_id": "WSH1", "epoch": 7, "seq": 1, "connections": 3}
+
+
+def test_a_hello_needs_four_fields_and_fills_in_the_others() -> None:
+    hello = HelloMessage.model_validate(HELLO).hello()
+    assert hello == Hello(HandlerId("WSH1"), 7, "http://localhost:8001", "/ws", 10)
+
+
+def test_a_hello_carries_everything_it_says() -> None:
+    more = {"path": "/chat", "weight": 2, "connections": 4, "known": ["j1", "j2"]}
+    hello = HelloMessage.model_validate_json(_json(HELLO | more)).hello()
+    assert (hello.path, hello.weight, hello.connections) == ("/chat", 2, 4)
+    assert hello.known == (Jti("j1"), Jti("j2"))
+
+
+def test_a_report_carries_everything_it_says() -> None:
+    more = {"confirmed": ["j1"], "closed": ["j2", "j3"], "leaving": True}
+    assert ReportMessage.model_validate_json(_json(REPORT | more)).report() == Report(
+        HandlerId("WSH1"), 7, 1, 3, (Jti("j1"),), (Jti("j2"), Jti("j3")), leaving=True
+    )
+
+
+def test_what_a_newer_sdk_adds_is_ignored() -> None:
+    assert ReportMessage.model_validate(REPORT | {"cpu": 0.3}).report().connections == 3
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"handler_id": ""},
+        {"handler_id": "-WSH"},
+        {"handler_id": "W" * 129},
+        {"handler_id": "WSH 1"},
+        {"handler_id": "WSH\n1"},
+        {"handler_id": 1},
+        {"epoch": 0},
+        {"epoch": 2**53 + 1},
+        {"epoch": "7"},
+        {"epoch": 7.5},
+        {"epoch": True},
+        {"capacity": 0},
+        {"capacity": 10**6 + 1},
+        {"capacity": None},
+        {"url": "http://localhost/" + "x" * 2048},
+        {"path": "/" + "x" * 1024},
+        {"weight": 0},
+        {"connections": -1},
+        {"known": "j1"},
+        {"known": ["j 1"]},
+        {"known": [""]},
+        {"known": ["j" * 65]},
+        {"known": ["j"] * (MAX_TICKETS + 1)},
+    ],
+)
+def test_a_hello_with_a_field_out_of_bounds_is_refused_by_that_field(change: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError) as raised:
+        HelloMessage.model_validate_json(_json(HELLO | change))
+    assert {error["loc"][0] for error in raised.value.errors()} == set(change)
+
+
+@pytest.mark.parametrize("field", HELLO)
+def test_a_hello_without_a_needed_field_is_refused(field: str) -> None:
+    with pytest.raises(ValidationError) as raised:
+        HelloMessage.model_validate({key: value for key, value in HELLO.items() if key != field})
+    assert [error["type"] for error in raised.value.errors()] == ["missing"]
+
+
+@pytest.mark.parametrize("change", [{"seq": -1}, {"seq": "1"}, {"connections": 10**7 + 1}, {"leaving": "yes"}])
+def test_a_report_with_a_field_out_of_bounds_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        ReportMessage.model_validate_json(_json(REPORT | change))
+
+
+def test_an_admission_names_one_ticket_of_one_incarnation() -> None:
+    message = AdmitMessage.model_validate({"handler_id": "WSH1", "epoch": 7, "jti": "j1"})
+    assert (message.handler_id, message.epoch, message.jti) == ("WSH1", 7, "j1")
+    with pytest.raises(ValidationError):
+        AdmitMessage.model_validate({"handler_id": "WSH1", "epoch": 7, "jti": ""})
+
+
+@pytest.mark.parametrize("good", ["a", "~" * 128, "tab-1/2!"])
+def test_a_client_id_is_visible_ascii(good: str) -> None:
+    assert client_id_problem(good) is None
+
+
+@pytest.mark.parametrize("bad", ["", "a b", "a" * 129, "é", "a\n", "\x00"])
+def test_anything_else_is_no_client_id(bad: str) -> None:
+    problem = client_id_problem(bad)
+    assert problem is not None
+    assert problem.startswith("X-Client-Id")
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value).encode()
