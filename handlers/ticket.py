@@ -10,6 +10,7 @@ is PyJWT's, apart from the times: those are compared here, with the `now` that t
 """
 
 import hmac
+import json
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -119,7 +120,7 @@ def audience(handler: HandlerId) -> str:
 
 def sign(claims: TicketClaims, key: HandlerKey) -> str:
     """The ticket as it goes to the client."""
-    payload = orjson.dumps(
+    payload = _json(
         {
             "iss": claims.issuer,
             "aud": audience(claims.handler),
@@ -138,6 +139,14 @@ def sign(claims: TicketClaims, key: HandlerKey) -> str:
     signed = _header(key.kid) + b"." + urlsafe_b64encode(payload).rstrip(b"=")
     signature = urlsafe_b64encode(hmac.digest(key.key, signed, "sha256")).rstrip(b"=")
     return (signed + b"." + signature).decode()
+
+
+def _json(told: Mapping[str, object]) -> bytes:
+    try:
+        return orjson.dumps(told)
+    except TypeError:
+        # Half a surrogate pair in a user id: JSON can say it, UTF-8 can't, and orjson speaks UTF-8.
+        return json.dumps(told).encode()
 
 
 @lru_cache(maxsize=8)
