@@ -2,23 +2,28 @@
 
 * A failure never removes an instance. It only makes the snapshot say why nothing new comes.
 * An answer that removes more than half of a service of three or more is distrusted: an agent that
-  restarts answers 200 with an empty list a tenth of a second later. Each usable instance that it
-  leaves out stays, as *suspect*, until it refuses a connection or `suspect_s` have passed.
-* That deadline is set once, when the instance goes missing, and no later answer moves it. Only an
-  answer that holds the instance again ends the suspicion, so distrust is bounded in time.
+  restarts answers 200 with an empty list a tenth of a second later.
+* So is every loss in the first `suspect_s` after a failure has ended, of whatever size: a registry that
+  was away comes back empty, or with all checks critical that nobody could feed meanwhile.
+* A usable instance whose loss is distrusted stays, as *suspect*, until it refuses a connection or
+  `suspect_s` have passed. Then the registry is believed.
+* That deadline is set once, and no later answer moves it. Only an answer that holds the instance in any
+  other state than critical ends the suspicion earlier, so distrust is bounded in time.
 * The version grows when the content changes, and only then; unchanged tuples stay the same objects.
 
 Not here: who connects to the suspects (the watcher does), and what an instance may look like
 (admission.py).
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from math import inf
 from types import MappingProxyType
 
 from registry.model import (
     Failed,
     Gone,
+    Health,
     Instance,
     InstanceId,
     Seen,
@@ -40,6 +45,10 @@ class Known:
 
     snapshot: ServiceSnapshot
     deadlines: Mapping[InstanceId, float] = field(default_factory=lambda: MappingProxyType({}))
+    said: tuple[Instance, ...] = ()
+    """The registry's last answer, as it will be believed in the end."""
+    doubtful_until: float = -inf
+    """Until then every loss is distrusted: the registry was away a moment ago."""
 
     @property
     def suspects(self) -> tuple[Instance, ...]:
@@ -61,54 +70,55 @@ def merge(known: Known, update: Update, now: float, *, suspect_s: float = SUSPEC
         seen, status = Seen(()), Status.UNKNOWN if never_seen else Status.KNOWN
     else:
         seen, status = update, Status.KNOWN
+    came_back = old.failure is not None and old.answered_at is not None
+    doubtful_until = now + suspect_s if came_back else known.doubtful_until
     present = {i.id: i for i in seen.instances}
-    kept, deadlines = _missing(known, present.keys(), now + suspect_s)
-    return Known(
-        _published(
-            old,
-            replace(
-                old,
-                status=status,
-                instances=tuple(sorted((*present.values(), *kept), key=lambda i: i.id)),
-                quarantined=seen.quarantined,
-                answered_at=now,
-                failure=None,
-            ),
-        ),
-        deadlines,
+    suspects = {i.id: i for i in _distrusted(old.instances, present, doubtful=now < doubtful_until)}
+    instances = sorted({**present, **suspects}.values(), key=lambda i: i.id)
+    content = replace(
+        old,
+        status=status,
+        instances=tuple(instances),
+        quarantined=seen.quarantined,
+        answered_at=now,
+        failure=None,
     )
+    deadlines = {name: known.deadlines.get(name, now + suspect_s) for name in suspects}
+    return Known(_published(old, content), MappingProxyType(deadlines), seen.instances, doubtful_until)
 
 
-def _missing(
-    known: Known, present: Collection[InstanceId], deadline: float
-) -> tuple[list[Instance], Mapping[InstanceId, float]]:
-    """The instances to keep although the answer leaves them out, and the deadlines of all suspects."""
-    old = known.snapshot.instances
-    missing = [i for i in old if i.id not in present]
-    distrusted = len(old) >= SMALLEST_DISTRUSTED and 2 * len(missing) > len(old)
-    kept = [
-        i if i.suspect else replace(i, suspect=True)
-        for i in missing
-        if i.suspect or (distrusted and i.health.usable)
-    ]
-    return kept, MappingProxyType({i.id: known.deadlines.get(i.id, deadline) for i in kept})
+def _distrusted(
+    old: Collection[Instance], present: Mapping[InstanceId, Instance], *, doubtful: bool
+) -> Iterator[Instance]:
+    """The instances to keep as they were although the answer takes them out of use."""
+    missing = sum(i.id not in present for i in old)
+    mass_removal = len(old) >= SMALLEST_DISTRUSTED and 2 * missing > len(old)
+    for instance in old:
+        said = present.get(instance.id)
+        if said is not None and (said.health is not Health.CRITICAL or said.key != instance.key):
+            continue
+        lost = instance.health.usable and (doubtful or (mass_removal and said is None))
+        if instance.suspect or lost:
+            yield replace(instance, suspect=True)
 
 
 def believe(known: Known, now: float, refused: Collection[Instance] = ()) -> Known:
-    """Drops the suspects whose time is over, and those that `refused` a connection.
+    """Takes the registry's word for the suspects whose time is over, and those that `refused` a connection.
 
     An instance that came back, or was replaced, since the connection was tried is left alone.
     """
-    gone = {
+    over = {
         i.id for i in known.suspects if now >= known.deadlines[i.id] or any(i.key == r.key for r in refused)
     }
-    if not gone:
+    if not over:
         return known
     old = known.snapshot
-    left = tuple(i for i in old.instances if i.id not in gone)
-    return Known(
-        _published(old, replace(old, instances=left)),
-        MappingProxyType({i: at for i, at in known.deadlines.items() if i not in gone}),
+    said = {i.id: i for i in known.said}
+    believed = (said.get(i.id) if i.id in over else i for i in old.instances)
+    left = tuple(i for i in believed if i is not None)
+    deadlines = {i: at for i, at in known.deadlines.items() if i not in over}
+    return replace(
+        known, snapshot=_published(old, replace(old, instances=left)), deadlines=MappingProxyType(deadlines)
     )
 
 

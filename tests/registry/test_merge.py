@@ -148,6 +148,46 @@ def test_a_service_that_was_emptied_and_never_seen_again_stays_known() -> None:
     assert told(Gone(), DOWN, Gone()).snapshot.status is Status.UNKNOWN
 
 
+def test_a_registry_that_was_away_and_lost_everything_is_doubted_whatever_the_size() -> None:
+    known = told(seen("ab"), DOWN, Gone())
+    assert (ids(known), suspects(known)) == ("ab", "ab")
+    assert ids(believe(known, 9.9)) == "ab"
+    assert ids(believe(known, 10.0)) == ""
+
+
+def test_checks_that_nobody_could_feed_while_the_registry_was_away_are_doubted() -> None:
+    known = told(seen("ab"), DOWN, seen("ab"), seen("ab", Health.CRITICAL))
+    assert (ids(known), suspects(known)) == ("ab", "ab")
+    fed = told(Seen((instance("a"), instance("b", Health.CRITICAL))), known=known, now=3.0)
+    assert (ids(fed), suspects(fed)) == ("ab", "b")
+    over = believe(fed, 10.0)
+    assert (ids(over), suspects(over)) == ("a", "")
+    assert [i.health for i in over.snapshot.instances] == [Health.PASSING, Health.CRITICAL]
+
+
+def test_a_doubted_instance_that_refuses_connections_is_what_the_registry_says_it_is() -> None:
+    known = told(seen("ab"), DOWN, seen("ab", Health.CRITICAL))
+    refused = believe(known, 1.0, [known.suspects[0]])
+    assert (ids(refused), suspects(refused)) == ("b", "b")
+    assert refused.snapshot.instances[0] == instance("a", Health.CRITICAL)
+    assert ids(told(seen("ab", Health.CRITICAL), known=refused, now=2.0)) == "b", "it is not doubted again"
+
+
+def test_what_an_operator_says_after_an_outage_is_believed_at_once() -> None:
+    known = told(seen("ab"), DOWN, seen("ab", Health.MAINTENANCE))
+    assert (ids(known), suspects(known)) == ("", "")
+
+
+def test_doubt_ends_some_time_after_the_registry_is_back() -> None:
+    back = told(seen("ab"), DOWN, seen("ab"))
+    assert ids(told(seen("a"), known=back, now=9.9)) == "ab"
+    assert ids(told(seen("a"), known=back, now=10.0)) == "a"
+
+
+def test_a_critical_check_is_believed_while_the_registry_was_never_away() -> None:
+    assert ids(told(seen("abc"), seen("abc", Health.CRITICAL))) == ""
+
+
 registrations = st.lists(
     st.builds(instance, st.sampled_from("abcdef"), st.sampled_from(Health), st.sampled_from([80, 81])),
     max_size=6,
@@ -193,7 +233,10 @@ class AnyHistory(RuleBasedStateMachine):
             return
         assert after.answered_at == self.now
         present = {i.id: i for i in update.instances} if isinstance(update, Seen) else {}
-        assert {i.id: i for i in after.instances if not i.suspect} == present
+        shown = {i.id: i for i in after.instances}
+        assert {i.id: i for i in after.instances if not i.suspect}.items() <= present.items()
+        for name, said in present.items():
+            assert shown[name] == said or (said.health is Health.CRITICAL and shown[name].suspect)
         self.last_told.update(dict.fromkeys(present, self.now))
 
     @rule(seconds=st.floats(0.1, 12.0))
@@ -207,7 +250,8 @@ class AnyHistory(RuleBasedStateMachine):
         refused = data.draw(st.lists(st.sampled_from(standing), unique_by=id)) if standing else []
         self.become(believe(self.known, self.now, refused))
         left = {i.id for i in self.known.snapshot.instances}
-        assert left == {i.id for i in standing} - {i.id for i in refused if i.suspect}
+        still_named = {i.id for i in self.known.said}
+        assert left == {i.id for i in standing} - ({i.id for i in refused if i.suspect} - still_named)
 
     @invariant()
     def usable_is_what_calls_may_go_to(self) -> None:
