@@ -12,7 +12,7 @@ from itertools import count
 from typing import Any
 
 import consul.aio
-import consul.base
+import consul.check
 import consul.exceptions
 import pytest
 from aiohttp import web
@@ -745,7 +745,7 @@ async def test_py_consul_registers_feeds_watches_and_leaves(client: Any, name: s
         tags=["a"],
         meta={"k": "v"},
         weights={"passing": 3, "warning": 1},
-        check=consul.base.Check.ttl("60s"),
+        check=consul.check.Check.ttl("60s"),
     )
     found: list[Any] = []
     async with asyncio.timeout(10):
@@ -786,10 +786,10 @@ async def test_py_consul_with_http_and_tcp_checks(client: Any, name: str) -> Non
         await client.agent.service.register(
             name,
             port=server.port,
-            check=consul.base.Check.http(
+            check=consul.check.Check.http(
                 str(server.make_url("/health")), "1s", timeout="1s", deregister="90s", header={"X": ["y"]}
             ),
-            extra_checks=[consul.base.Check.tcp("127.0.0.1", server.port or 0, "1s")],
+            extra_checks=[consul.check.Check.tcp("127.0.0.1", server.port or 0, "1s")],
         )
         found: list[Any] = []
         async with asyncio.timeout(10):
@@ -802,7 +802,7 @@ async def test_py_consul_with_http_and_tcp_checks(client: Any, name: str) -> Non
 async def test_py_consul_registers_checks_by_themselves(client: Any, name: str) -> None:
     await client.agent.service.register(name)
     await client.agent.check.register(
-        name, check=consul.base.Check.ttl("60s"), check_id=f"{name}-c", service_id=name
+        name, check=consul.check.Check.ttl("60s"), check_id=f"{name}-c", service_id=name
     )
     await client.agent.check.ttl_warn(f"{name}-c")
     check = (await client.agent.checks())[f"{name}-c"]
@@ -818,5 +818,5 @@ async def test_py_consul_understands_the_errors(client: Any, name: str) -> None:
     with pytest.raises(consul.exceptions.BadRequest, match="Invalid Service Meta"):
         await client.agent.service.register(name, meta={"a b": "1"})
     with pytest.raises(consul.exceptions.BadRequest, match="invalid duration"):
-        await client.agent.service.register(name, check=consul.base.Check.ttl("abc"))
+        await client.agent.service.register(name, check=consul.check.Check.ttl("abc"))
     assert await client.agent.service.deregister(f"{name}-nobody")
