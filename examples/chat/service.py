@@ -28,6 +28,7 @@ from registry.runtime.registration import register
 log = structlog.get_logger()
 
 LARGEST_BODY = 16 * 1024
+LOG_LEVELS = ("debug", "info", "warning", "error")
 Clock = Callable[[], float]
 
 
@@ -152,6 +153,10 @@ def serve(app: web.Application, name: str, options: argparse.Namespace) -> None:
 
 def run(app: web.Application, options: argparse.Namespace) -> None:
     """Serves until SIGTERM or SIGINT. Ends the program with one line when it can't begin."""
+    level = os.environ.get("LOG_LEVEL", "info")
+    if level not in LOG_LEVELS:
+        sys.exit(f"LOG_LEVEL is {level!r}: set it to one of {', '.join(LOG_LEVELS)}")
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(level))
     try:
         web.run_app(app, host=options.host, port=options.port, print=None, access_log=None)
     except OSError as error:

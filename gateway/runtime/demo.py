@@ -38,7 +38,7 @@ async def run_demo(port: int, data_dir: Path | None, consul: str | None) -> str 
             await stack.enter_async_context(Gateway(settings))
         except StartFailed as failed:
             return f"{failed}\nquaymaster demo --port N uses other ports."
-        processes = await stack.enter_async_context(Processes())
+        processes = await stack.enter_async_context(Processes({"LOG_LEVEL": "warning", **os.environ}))
         console = Console()
         console.print("Starting the chat system …")
         children = [await processes.start(spec) for spec in system.plan(port, agent, data_dir, made)]

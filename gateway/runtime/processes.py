@@ -48,7 +48,9 @@ class Processes:
     What dies before is reported in the log and not started again: in a demo one wants to see a death.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+        """`environment` is what all of them get, beneath their own; this process's if not given."""
+        self._environment = dict(os.environ if environment is None else environment)
         self.children: list[Child] = []
         self._stopping = False
         self._tasks = Tasks(lambda name, error: log.error("task_died", task=name, exc_info=error))
@@ -76,7 +78,7 @@ class Processes:
     async def start(self, spec: Spec) -> Child:
         """Starts one. Ctrl-C reaches only this process, which then stops its children in order."""
         process = await asyncio.create_subprocess_exec(
-            *spec.argv, env={**os.environ, **spec.env}, start_new_session=True
+            *spec.argv, env={**self._environment, **spec.env}, start_new_session=True
         )
         child = Child(spec, process)
         self.children.append(child)
