@@ -6,7 +6,7 @@ Rules of this file: every read has a deadline, and no more than the limit is eve
 import asyncio
 from collections.abc import AsyncIterator
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from gateway.errors import GatewayError, Reason, gateway_error
 from gateway.runtime.http_server import continue_100
@@ -44,8 +44,12 @@ class ClientBody:
         return None
 
     async def begin(self) -> None:
-        """Lets a client go on that waits to be told so. Call it after everything that could refuse."""
-        if self._request.body_exists and self._request.headers.get("Expect"):
+        """Lets a client go on that waits to be told so. Call it after everything that could refuse.
+
+        A client of HTTP/1.0 would take it for its answer (RFC 9110, 10.1.1).
+        """
+        waits = self._request.headers.get("Expect") and self._request.version >= HttpVersion11
+        if waits and self._request.body_exists:
             await continue_100(self._request)
 
     @property

@@ -4,6 +4,7 @@ The balancer chooses, sends and retries; here a request is made ready for it, an
 written as it arrives. An answer that is cut short upstream is cut short here too.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -22,6 +23,9 @@ from gateway.runtime.http_server import PlainResponse, cut_off
 from gateway.settings import RouteSettings, Settings
 
 MAX_POLICIES = 4096
+
+CLIENT_STALLED_S = 60.0
+"""A client that takes nothing of its answer for so long loses it: it keeps an instance busy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,19 +99,31 @@ def is_trusted(peer: str, networks: Sequence[Network]) -> bool:
 
 
 async def _pass_on(exchange: Exchange, answer: Answer) -> web.StreamResponse:
-    headers = CIMultiDict((_text(name), _text(value)) for name, value in for_client(answer.headers))
-    headers.extend(exchange.answer_headers())
-    response = PlainResponse(status=answer.status, reason=_text(answer.reason) or None, headers=headers)
+    response = PlainResponse(
+        status=answer.status, reason=_text(answer.reason) or None, headers=_head(exchange, answer)
+    )
     await response.prepare(exchange.request)
     try:
         async for chunk in answer.body:
-            await response.write(chunk)
+            async with asyncio.timeout(CLIENT_STALLED_S):
+                await response.write(chunk)
+        async with asyncio.timeout(CLIENT_STALLED_S):
+            await response.write_eof()
     except UpstreamBroke as broke:
         exchange.reason = broke.outcome.label
         cut_off(exchange.request)
-        return response
-    await response.write_eof()
+    except TimeoutError:
+        exchange.reason = "client_stalled"
+        cut_off(exchange.request)
     return response
+
+
+def _head(exchange: Exchange, answer: Answer) -> CIMultiDict[str]:
+    """The instance's headers and ours. What both set is true of this answer as the gateway says it."""
+    ours = exchange.answer_headers()
+    replaced = {name.lower() for name in ours} - {"vary"}
+    theirs = [(_text(name), _text(value)) for name, value in for_client(answer.headers)]
+    return CIMultiDict([*(pair for pair in theirs if pair[0].lower() not in replaced), *ours.items()])
 
 
 def _text(raw: bytes) -> str:

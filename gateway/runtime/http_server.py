@@ -5,6 +5,8 @@ aiohttp changes it. `web.Application` and its middlewares are not used: dispatch
 """
 
 import asyncio
+import socket
+import struct
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -17,6 +19,9 @@ KEEPALIVE_S = 75.0
 
 LINGERING_S = 2.0
 """How long the rest of a refused body is read before the connection is closed."""
+
+RESET_AT_CLOSE = struct.pack("ii", 1, 0)
+"""`struct linger`: on, zero seconds."""
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 Refuse = Callable[[str], web.StreamResponse]
@@ -91,9 +96,16 @@ class HttpServer(web.Server):
 
 
 def cut_off(request: web.BaseRequest) -> None:
-    """Ends the connection so that what was sent of an answer can't look complete."""
-    if request.transport is not None:
-        request.transport.abort()
+    """Ends the connection so that what was sent of an answer can't look complete.
+
+    By a reset: an answer to HTTP/1.0 without a length ends where its connection ends.
+    """
+    if request.transport is None:
+        return
+    connection = request.transport.get_extra_info("socket")
+    if connection is not None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_CLOSE)
+    request.transport.abort()
 
 
 async def continue_100(request: web.BaseRequest) -> None:
