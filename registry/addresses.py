@@ -7,6 +7,7 @@ is held against the policy. Resolving names is not done here: the caller brings 
 """
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
@@ -81,6 +82,8 @@ class AddressPolicy:
     """Where instances may live; empty means anywhere but the special places."""
     loopback: bool = False
     """Whether the registry itself is on this machine, so that loopback means the same to both."""
+    registry: tuple[str, int] | None = None
+    """Where the registry's own API listens, as the settings say it: no instance may be there."""
 
     def refusal(self, address: Address) -> str | None:
         """Why an instance may not live there, `None` when it may.
@@ -101,6 +104,14 @@ class AddressPolicy:
             return f"{address} is a special address: name it in allowed_networks if it is meant"
         return None
 
+    def is_registry(self, address: Address, port: int, resolved: Mapping[str, Sequence[str]]) -> bool:
+        """Whether calls to that place would reach the registry's API, with whatever a client sends."""
+        if self.registry is None or port != self.registry[1]:
+            return False
+        host = self.registry[0]
+        here = self.loopback and address.is_loopback  # all of 127.0.0.0/8 is this machine
+        return here or str(address) in (host, *resolved.get(host, ()))
+
 
 def _lies_in(inner: Network, outer: Network) -> bool:
     if isinstance(inner, IPv4Network):
@@ -108,7 +119,9 @@ def _lies_in(inner: Network, outer: Network) -> bool:
     return isinstance(outer, IPv6Network) and inner.subnet_of(outer)
 
 
-def address_policy(allowed_networks: tuple[str, ...], *, loopback: bool) -> AddressPolicy:
+def address_policy(
+    allowed_networks: tuple[str, ...], *, loopback: bool, registry: tuple[str, int] | None = None
+) -> AddressPolicy:
     """The policy of the settings. Raises `ValueError` that names the entry that is no network."""
     networks: list[Network] = []
     for text in allowed_networks:
@@ -116,7 +129,7 @@ def address_policy(allowed_networks: tuple[str, ...], *, loopback: bool) -> Addr
             networks.append(ip_network(text))
         except ValueError as error:
             raise ValueError(f"allowed_networks: {error}; write 10.0.0.0/8 or fd00::/8") from None
-    return AddressPolicy(tuple(networks), loopback)
+    return AddressPolicy(tuple(networks), loopback, registry)
 
 
 def is_loopback_host(host: str) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-from registry.addresses import AddressPolicy, HostName, read_host, read_literal
+from registry.addresses import Address, AddressPolicy, HostName, read_host, read_literal
 from registry.model import Health, Instance, InstanceId, Quarantined, Seen, ServiceName
 
 MAX_ID = 255
@@ -41,12 +41,12 @@ class _Unfit(Exception):
         self.detail = detail
 
 
-def names_to_resolve(candidates: Iterable[Candidate]) -> frozenset[str]:
-    """The DNS names among the hosts, for the caller to resolve before `admit`."""
+def names_to_resolve(candidates: Iterable[Candidate], policy: AddressPolicy) -> frozenset[str]:
+    """The DNS names among the hosts, and the registry's own, for the caller to resolve before `admit`."""
     found = set()
-    for candidate in candidates:
+    for raw in (*(candidate.host for candidate in candidates), *(policy.registry or ())[:1]):
         try:
-            host = read_host(_text(candidate.host))
+            host = read_host(_text(raw))
         except (ValueError, _Unfit):
             continue
         if isinstance(host, HostName):
@@ -85,14 +85,16 @@ def _instance(
         raise _Unfit("bad_port", f"port {port!r:.32} is not in 1 to 65535")
     if not _plain(candidate.id, MAX_ID) or not candidate.id:
         raise _Unfit("bad_id", f"the id must be 1 to {MAX_ID} printable characters")
-    host, ip = _place(candidate.host, resolved, policy)
+    host, address = _place(candidate.host, resolved, policy)
+    if policy.is_registry(address, port, resolved):
+        raise _Unfit("not_allowed", f"{address} port {port} is the registry itself")
     meta = _meta(candidate.meta)
     return Instance(
         id=InstanceId(str(candidate.id)),
         service=service,
         host=host,
         port=port,
-        ip=ip,
+        ip=str(address),
         health=candidate.health,
         weight=candidate.weight,
         tags=_tags(candidate.tags),
@@ -101,8 +103,8 @@ def _instance(
     )
 
 
-def _place(raw: object, resolved: Mapping[str, Sequence[str]], policy: AddressPolicy) -> tuple[str, str]:
-    """The host as it goes into URLs, and the checked literal that calls connect to."""
+def _place(raw: object, resolved: Mapping[str, Sequence[str]], policy: AddressPolicy) -> tuple[str, Address]:
+    """The host as it goes into URLs, and the checked address that calls connect to."""
     try:
         host = read_host(_text(raw))
     except ValueError as error:
@@ -110,7 +112,7 @@ def _place(raw: object, resolved: Mapping[str, Sequence[str]], policy: AddressPo
     if not isinstance(host, HostName):
         if why := policy.refusal(host):
             raise _Unfit("not_allowed", why)
-        return str(host), str(host)
+        return str(host), host
     literals = resolved.get(host.name, ())
     if not literals:
         raise _Unfit("unresolvable", f"{host.name} does not resolve")
@@ -122,7 +124,7 @@ def _place(raw: object, resolved: Mapping[str, Sequence[str]], policy: AddressPo
             why = str(error)
             continue
         if (why := policy.refusal(address)) is None:
-            return host.name, str(address)
+            return host.name, address
     raise _Unfit("not_allowed", f"{host.name}: {why}")
 
 

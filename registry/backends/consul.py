@@ -49,6 +49,8 @@ from registry.names import is_registrable_id, is_service_name
 DEFAULT_PORT = 8500
 FORGOTTEN = ("does not have associated TTL", "Unknown check", "Unknown service", "No service registered")
 """What Consul's versions say, with 500 or 404, of an instance they don't know."""
+ITSELF = frozenset({ServiceName("consul")})
+"""Consul lists its servers as a service; nobody is to be sent to them."""
 CONNECT_S = 2.0
 CALL_S = 5.0
 """The deadline of calls that do not block."""
@@ -180,7 +182,7 @@ class ConsulWatch:
         if not entries:
             return answered, Gone()
         candidates = [_candidate(entry) for entry in entries]
-        resolved = await self._resolver.resolve(names_to_resolve(candidates))
+        resolved = await self._resolver.resolve(names_to_resolve(candidates, self._policy))
         return answered, admit(service, candidates, resolved, self._policy)
 
     async def _read_names(self, index: int | None) -> tuple[int, frozenset[ServiceName]]:
@@ -189,7 +191,7 @@ class ConsulWatch:
             answered, services = int(answer[0]), answer[1]
         if not isinstance(services, dict):
             raise BadAnswer("the catalogue is no object")
-        return answered, frozenset(filter(is_service_name, services))
+        return answered, frozenset(filter(is_service_name, services)) - ITSELF
 
 
 def _candidate(entry: object) -> Candidate:
@@ -331,7 +333,7 @@ async def open_at(settings: BackendSettings, *, loopback: bool) -> AsyncGenerato
         raise RegistryError("registry.token: holds a character that no token has; is there a line end?")
     try:
         url = URL.build(scheme=settings.scheme, host=host, port=port)
-        policy = address_policy(settings.allowed_networks, loopback=loopback)
+        policy = address_policy(settings.allowed_networks, loopback=loopback, registry=(host, port))
         tls = await asyncio.to_thread(tls_context, settings) if settings.scheme == "https" else None
     except (ValueError, OSError) as error:
         raise RegistryError(f"registry: {error}") from error

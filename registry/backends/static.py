@@ -88,7 +88,7 @@ class FixedFirst:
         candidates = self._fixed.get(service)
         if not candidates:
             return Gone()
-        resolved = await self._resolver.resolve(names_to_resolve(candidates))
+        resolved = await self._resolver.resolve(names_to_resolve(candidates, self._policy))
         return admit(service, candidates, resolved, self._policy)
 
     async def watch_names(self) -> AsyncGenerator[frozenset[ServiceName] | Failed, None]:

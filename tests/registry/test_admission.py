@@ -80,13 +80,28 @@ def test_a_good_one_is_taken_over_whole() -> None:
 
 def test_names_are_judged_by_what_they_resolve_to() -> None:
     candidate = Candidate("a", "auth.internal", 80)
-    assert names_to_resolve([candidate, GOOD, Candidate("b", 7, 80)]) == {"auth.internal"}
+    assert names_to_resolve([candidate, GOOD, Candidate("b", 7, 80)], LOCAL) == {"auth.internal"}
     instance = only(judge(candidate, resolved={"auth.internal": ["10.0.0.9"]}))
     assert (instance.host, instance.ip) == ("auth.internal", "10.0.0.9")
     assert reason(judge(candidate, resolved={"auth.internal": ["169.254.169.254"]})) == "not_allowed"
     assert reason(judge(candidate, resolved={"auth.internal": ["::ffff:169.254.169.254"]})) == "not_allowed"
     mixed = judge(candidate, resolved={"auth.internal": ["169.254.169.254", "fe80::1%eth0", "10.0.0.9"]})
     assert only(mixed).ip == "10.0.0.9"
+
+
+def test_the_registry_itself_is_no_instance() -> None:
+    local = address_policy((), loopback=True, registry=("127.0.0.1", 8500))
+    remote = address_policy((), loopback=False, registry=("consul.internal", 8500))
+    assert names_to_resolve([], local) == frozenset()
+    assert names_to_resolve([], remote) == {"consul.internal"}
+    resolved = {"consul.internal": ["10.0.0.5"], "sly.internal": ["10.0.0.5"]}
+    for policy, host in (
+        (local, "127.0.0.1"), (local, "127.9.9.9"), (local, "::1"), (local, "::ffff:127.0.0.1"),
+        (remote, "10.0.0.5"), (remote, "consul.internal"), (remote, "sly.internal"),
+    ):  # fmt: skip
+        assert reason(admit(WEB, [Candidate("x", host, 8500)], resolved, policy)) == "not_allowed"
+        assert admit(WEB, [Candidate("x", host, 8501)], resolved, policy).instances
+    assert admit(WEB, [Candidate("x", "10.0.0.6", 8500)], resolved, remote).instances
 
 
 def test_an_ipv4_address_in_an_ipv6_coat_is_stored_as_what_it_means() -> None:

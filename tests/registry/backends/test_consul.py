@@ -95,6 +95,7 @@ async def test_one_bad_instance_among_good_ones_is_left_out_alone(
     await put_service(consul, service, "mapped", Port=80, Address="::ffff:169.254.169.254")
     await put_service(consul, service, "named", Port=80, Address="localhost")
     await put_service(consul, service, "elsewhere", Port=80, Address="a.invalid")
+    await put_service(consul, service, "registry", Port=consul.port)
     await put_service(consul, service, "script", Port=80, Meta={"scheme": "javascript"})
     update = await first_update(consul.address, service)
     assert isinstance(update, Seen)
@@ -107,6 +108,7 @@ async def test_one_bad_instance_among_good_ones_is_left_out_alone(
         "hexadecimal": "bad_address",
         "mapped": "not_allowed",
         "elsewhere": "unresolvable",
+        "registry": "not_allowed",
         "script": "bad_meta",
     }
 
@@ -326,7 +328,7 @@ async def test_names_that_the_token_may_not_see_are_no_empty_catalogue() -> None
         denied = await anext(names)
         assert isinstance(denied, Failed)
         assert denied.reason == "denied"
-        agent.answers = says({"web": [], "../kv": [], "": []})
+        agent.answers = says({"web": [], "consul": [], "../kv": [], "": []})
         assert await anext(names) == frozenset({WEB})
         agent.answers = says([1])
         broken = await anext(names)
