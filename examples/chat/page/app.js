@@ -61,7 +61,7 @@ function showWays() {
     asking: "Asking the gateway for a handler…",
     connecting: `Connecting to ${handlerId}…`,
     connected: `Connected to ${handlerId}`,
-    waiting: `${why ?? "No connection"}. Next try in ${Math.ceil((retryInMs ?? 0) / 1000)} s.`,
+    waiting: `${(why ?? "No connection").replace(/\.$/, "")}. Next try in ${Math.ceil((retryInMs ?? 0) / 1000)} s.`,
     offline: "This computer is offline.",
   };
   if (byId("link-text").textContent !== texts[name]) byId("link-text").textContent = texts[name];
