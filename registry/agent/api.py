@@ -9,7 +9,6 @@ from random import Random
 from typing import Any
 
 import orjson
-import structlog
 from aiohttp import web
 
 from registry.agent import answers
@@ -36,8 +35,6 @@ from registry.agent.waiting import TooManyWaiting, Waiting
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 BODY_TIMEOUT_S = 10.0
-
-log = structlog.get_logger()
 
 
 class Api:

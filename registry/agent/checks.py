@@ -23,6 +23,9 @@ from registry.agent.definitions import CRITICAL, PASSING, WARNING, CheckDefiniti
 Observe = Callable[[str, str, str], None]
 """(check id, status, output)"""
 
+OUR_OWN_FAULT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
+"""Errors that say something of this process or machine, and nothing of the service."""
+
 FIRST_LOOK_S = 1.0
 """The first look comes within a random part of this (or of a shorter interval): not all at once."""
 
@@ -102,11 +105,12 @@ class Prober:
         while True:
             async with self._slots:
                 verdict = await self._look(check)
-            if threshold.passes(verdict.status):
+            if verdict is not None and threshold.passes(verdict.status):
                 self._observe(check.id, verdict.status, verdict.output)
             await asyncio.sleep(interval_s)
 
-    async def _look(self, check: CheckDefinition) -> Verdict:
+    async def _look(self, check: CheckDefinition) -> Verdict | None:
+        """`None` when it could not be found out."""
         asked = f'Get "{_without_password(check.target)}": ' if check.kind == "http" else ""
         try:
             async with asyncio.timeout(check.timeout_s):
@@ -114,6 +118,9 @@ class Prober:
         except TimeoutError:
             return Verdict(CRITICAL, f"{asked}context deadline exceeded after {check.timeout_s:g}s")
         except (OSError, aiohttp.ClientError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno in OUR_OWN_FAULT:
+                log.warning("check_not_made", check=check.id, error=str(error))
+                return None
             return Verdict(CRITICAL, asked + _explain(check, error))
         except Exception as error:  # noqa: BLE001  one check that finds a bug must not stop the others
             log.error("check_failed", check=check.id, error=repr(error))

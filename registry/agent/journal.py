@@ -84,12 +84,16 @@ class Journal:
         Calls are committed in the order they were made. A caller that is cancelled stops waiting, but
         its changes are written all the same: the catalogue has them already.
         """
-        writing = self._run(self._write, changes)
-        writing.add_done_callback(_report_failure)
         try:
-            await asyncio.shield(writing)
+            await asyncio.shield(self.submit(changes))
         except (OSError, sqlite3.Error) as error:
             raise JournalError(f"{self.path}: not written: {error}") from error
+
+    def submit(self, changes: Sequence[Change]) -> "asyncio.Future[None]":
+        """As `write`, for who can't wait: a failure is logged."""
+        writing = self._run(self._write, changes)
+        writing.add_done_callback(_report_failure)
+        return writing
 
     async def close(self) -> None:
         """Waits for what is still to be written, then closes the file."""

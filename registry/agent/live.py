@@ -10,7 +10,7 @@ import structlog
 from registry.agent.catalog import Catalog
 from registry.agent.checks import Prober
 from registry.agent.definitions import CheckDefinition, RegisterBody
-from registry.agent.journal import Journal, JournalError
+from registry.agent.journal import Journal
 from registry.agent.records import Change, DropCheck, DropService, PutCheck, Refused
 from registry.agent.waiting import Waiting
 
@@ -91,9 +91,9 @@ class LiveCatalog:
                 async with asyncio.timeout(left_s):
                     await self._sooner.wait()
             except TimeoutError:
-                await self._fall_due()
+                self._fall_due()
 
-    async def _fall_due(self) -> None:
+    def _fall_due(self) -> None:
         now = self._clock()
         if (late_s := now - self._planned) > STALLED_S:
             # The heartbeats of that time lie unread in the sockets: their senders are not dead.
@@ -103,24 +103,27 @@ class LiveCatalog:
         for change in changes:
             if isinstance(change, DropService):
                 log.warning("critical_service_deregistered", id=change.id)
-        try:
-            await self._settle(changes)
-        except JournalError as error:
-            # Nobody asked, so nobody can be told. It comes back after a restart, and is critical then.
-            log.error("deregistration_not_saved", error=str(error))
+        self._follow(changes)
+        if changes and self._journal is not None:
+            # Not awaited: a disk that hangs must not keep the other TTLs from ending. A service whose
+            # removal is not saved comes back after a restart, and falls due again.
+            self._journal.submit(changes)
 
     async def _settle(self, changes: Sequence[Change] | Refused) -> Refused | None:
         if isinstance(changes, Refused):
             return changes
+        self._follow(changes)
+        if changes and self._journal is not None:
+            await self._journal.write(changes)
+        return None
+
+    def _follow(self, changes: Sequence[Change]) -> None:
         for change in changes:
             if isinstance(change, PutCheck):
                 self._prober.watch(change.check)
             elif isinstance(change, DropCheck):
                 self._prober.forget(change.id)
         self._tell()
-        if changes and self._journal is not None:
-            await self._journal.write(changes)
-        return None
 
     def _tell(self) -> None:
         self._waiting.notify()

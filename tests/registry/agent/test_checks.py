@@ -1,4 +1,6 @@
 import asyncio
+import os
+import resource
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,6 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from structlog.testing import capture_logs
 
 from registry.agent.checks import Prober, Threshold
 from registry.agent.definitions import CheckDefinition
@@ -236,6 +239,26 @@ async def test_other_kinds_are_not_looked_at() -> None:
     async with probing(seen) as prober:
         prober.watch(CheckDefinition("t", "t", "ttl", ttl_s=1))
         assert repr(prober) == "<Prober: 0 checks>"
+
+
+async def test_a_lack_of_sockets_here_is_no_news_of_a_service(target: Target) -> None:
+    seen: Seen = {}
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with capture_logs() as logs:
+        async with probing(seen) as prober:
+            lowest_free = os.dup(0)
+            os.close(lowest_free)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, allowed[1]))
+            try:
+                prober.watch(http("http", target.base + "/status/200"))
+                prober.watch(tcp("tcp", target.base.removeprefix("http://")))
+                await until(lambda: {"http", "tcp"} <= {entry.get("check") for entry in logs})
+                assert seen == {}
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, allowed)
+            await until(lambda: len(seen) == 2)
+    assert {status for status, _ in seen.values()} == {"passing"}
+    assert {entry["event"] for entry in logs} == {"check_not_made"}
 
 
 async def test_a_bug_in_one_look_stops_no_check() -> None:

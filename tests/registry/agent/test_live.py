@@ -1,5 +1,6 @@
 import asyncio
 import math
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -84,6 +85,22 @@ async def test_a_service_critical_for_too_long_goes_from_the_journal_too(tmp_pat
     journal = await Journal.open(str(tmp_path))
     await journal.close()
     assert journal.saved.services == ()
+
+
+async def test_a_disk_that_hangs_keeps_no_ttl_from_ending(tmp_path: Path) -> None:
+    journal = await Journal.open(str(tmp_path))
+    disk_is_ready = threading.Event()
+    async with opened(journal) as agent:
+        await agent.live.register(RegisterBody(WEB, (ttl(status="critical", deregister_after_s=0.02),)))
+        await agent.live.add_check(CheckDefinition("later", "later", "ttl", ttl_s=0.15, status="passing"))
+        journal._thread.submit(disk_is_ready.wait, 10)
+        agent.clock.now += 0.1
+        await until(lambda: agent.live.catalog.services() == [])
+        agent.clock.now += 0.1
+        await until(lambda: agent.status("later") == "critical")
+        assert not disk_is_ready.is_set()
+        disk_is_ready.set()
+    await journal.close()
 
 
 async def test_a_process_that_could_not_run_does_not_blame_the_services() -> None:
