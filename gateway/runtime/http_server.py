@@ -5,12 +5,13 @@ aiohttp changes it. `web.Application` and its middlewares are not used: dispatch
 """
 
 import asyncio
+import re
 import socket
 import struct
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
 from aiohttp.http_exceptions import BadHttpMethod, HttpProcessingError, LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
@@ -23,6 +24,10 @@ LINGERING_S = 2.0
 RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 """`struct linger`: on, zero seconds."""
 
+_METHOD_QUOTED = re.compile(r"b['\"][!-\[\]-~]{1,32} ")
+"""aiohttp's text quotes what it could not read. Only a word before a space was meant as a method: a TLS
+hello and other bytes were not."""
+
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 Refuse = Callable[[str], web.StreamResponse]
 """A reason of gateway.errors -> the answer to bytes that are no request."""
@@ -32,6 +37,10 @@ class PlainResponse(web.StreamResponse):
     """An answer whose head goes out as it was given: no `Server`, no `Content-Type` made up."""
 
     async def _prepare_headers(self) -> None:
+        request = self._req
+        if request is not None and request.version not in (HttpVersion10, HttpVersion11):
+            # aiohttp's status line repeats the version it was asked in, spoken here or not.
+            request._cache["version"] = HttpVersion11
         typed = hdrs.CONTENT_TYPE in self.headers
         await super()._prepare_headers()
         self.headers.pop(hdrs.SERVER, None)
@@ -71,7 +80,7 @@ def _reason(status: int, error: BaseException | None) -> str:
         return "internal_error"
     if isinstance(error, LineTooLong):
         return "headers_too_large"
-    if isinstance(error, BadHttpMethod):
+    if isinstance(error, BadHttpMethod) and _METHOD_QUOTED.search(error.message):
         return "bad_method"
     return "bad_request" if isinstance(error, HttpProcessingError) or status == 400 else "internal_error"
 
