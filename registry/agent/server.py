@@ -106,19 +106,39 @@ class EmbeddedAgent:
         await self._stack.aclose()
 
     async def _open(self, stack: AsyncExitStack) -> None:
-        limits = self._limits
-        journal, saved = None, Saved()
+        journal = None
         if self._data_dir is not None:
             journal = await Journal.open(self._data_dir)
             stack.push_async_callback(journal.close)
-            saved = journal.saved
-        catalog = Catalog(
-            first_index=1 + saved.life * INDEXES_PER_LIFE,
-            max_services=limits.services,
-            max_checks=limits.checks,
-            min_deregister_s=limits.min_deregister_s,
+        saved = journal.saved if journal else Saved()
+        catalog = self._catalog(saved)
+        self._waiting = Waiting(catalog.index_of, self._limits.waiting)
+        live = await self._open_live(catalog, self._waiting, journal, stack)
+        api = Api(
+            live,
+            self._waiting,
+            self._node(catalog.index),
+            loopback=is_loopback_host(self._host),
+            body_max=self._limits.body_bytes,
+            rng=self._rng,
         )
-        waiting = self._waiting = Waiting(catalog.index_of, limits.waiting)
+        await self._listen(api, stack)
+        stack.callback(self._waiting.close)  # first of all, so that nobody is waited for
+        log.info("agent_listens", address=self.address, data_dir=self._data_dir, restored=len(saved.services))
+        if not is_loopback_host(self._host):
+            log.warning("agent_open_to_network", address=self.address, reason="it has no access control")
+
+    def _catalog(self, saved: Saved) -> Catalog:
+        return Catalog(
+            first_index=1 + saved.life * INDEXES_PER_LIFE,
+            max_services=self._limits.services,
+            max_checks=self._limits.checks,
+            min_deregister_s=self._limits.min_deregister_s,
+        )
+
+    async def _open_live(
+        self, catalog: Catalog, waiting: Waiting, journal: Journal | None, stack: AsyncExitStack
+    ) -> LiveCatalog:
         group = asyncio.TaskGroup()
         await group.__aenter__()
         # Not the error of the body, which a group would wrap in a group.
@@ -126,27 +146,15 @@ class EmbeddedAgent:
         prober = Prober(
             group,
             lambda *seen: live.observe(*seen),
-            min_interval_s=limits.min_interval_s,
-            at_once=limits.probes,
+            min_interval_s=self._limits.min_interval_s,
+            at_once=self._limits.probes,
             rng=self._rng,
         )
         live = LiveCatalog(catalog, prober, waiting, journal, self._clock)
         await stack.enter_async_context(prober)
         live.restore()
         stack.callback(group.create_task(live.keep_time(), name="agent time").cancel)
-        api = Api(
-            live,
-            waiting,
-            self._node(catalog.index),
-            loopback=is_loopback_host(self._host),
-            body_max=limits.body_bytes,
-            rng=self._rng,
-        )
-        await self._listen(api, stack)
-        stack.callback(waiting.close)  # first of all, so that nobody is waited for
-        log.info("agent_listens", address=self.address, data_dir=self._data_dir, restored=len(saved.services))
-        if not is_loopback_host(self._host):
-            log.warning("agent_open_to_network", address=self.address, reason="it has no access control")
+        return live
 
     async def _listen(self, api: Api, stack: AsyncExitStack) -> None:
         runner = web.AppRunner(
