@@ -1,0 +1,112 @@
+import io
+from dataclasses import replace
+
+import orjson
+import pytest
+from aiohttp.test_utils import make_mocked_request
+
+from gateway.identity import User
+from gateway.runtime.access_log import MAX_WAITING, AccessLog
+from gateway.runtime.exchange import Exchange
+from gateway.target import Target
+from tests.gateway.runtime.gateways import exchange_for
+
+CANARY = "a-token-nobody-may-log"
+
+
+def exchange(path: str = "/matching") -> Exchange:
+    request = make_mocked_request("GET", f"/matching?token={CANARY}", headers={"token": CANARY})
+    return exchange_for(
+        request,
+        target=Target(path, f"?token={CANARY}", "chat.example"),
+        route="/matching",
+        user=User("ada", None, 0.0),
+        service="matching",
+        instance="matching-1",
+        attempts=2,
+    )
+
+
+async def test_a_line_of_json_says_what_was_asked_who_served_it_and_how_it_went() -> None:
+    stream = io.BytesIO()
+    log = AccessLog(stream)
+    log.write(exchange(), 200, 0.01234)
+    log.flush()
+    line = orjson.loads(stream.getvalue())
+    assert line.pop("timestamp").endswith("Z")
+    assert line == {
+        "level": "info",
+        "event": "request",
+        "request_id": "request-1",
+        "method": "GET",
+        "path": "/matching",
+        "route": "/matching",
+        "status": 200,
+        "reason": None,
+        "duration_ms": 12.34,
+        "client": "127.0.0.1",
+        "user": "ada",
+        "service": "matching",
+        "instance": "matching-1",
+        "attempts": 2,
+    }
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+async def test_no_line_holds_a_token(as_json: bool) -> None:
+    stream = io.BytesIO()
+    log = AccessLog(stream, as_json=as_json)
+    log.write(exchange(), 200, 0.001)
+    log.flush()
+    assert b"/matching" in stream.getvalue()
+    assert CANARY.encode() not in stream.getvalue()
+
+
+async def test_people_get_one_short_line() -> None:
+    stream = io.BytesIO()
+    log = AccessLog(stream, as_json=False)
+    log.write(replace(exchange(), reason="no_capacity"), 503, 0.0021)
+    log.flush()
+    assert stream.getvalue()[12:] == b" GET /matching 503 (no_capacity) 2.1 ms -> matching-1 in 2 tries\n"
+
+
+async def test_a_request_is_one_line_whatever_its_path_holds() -> None:
+    stream = io.BytesIO()
+    log = AccessLog(stream)
+    log.write(exchange("/a\nb\x1b[31m"), 400, 0.0)
+    log.flush()
+    (line,) = stream.getvalue().splitlines()
+    assert orjson.loads(line)["path"] == "/a\nb\x1b[31m"
+    assert b"\x1b" not in line
+
+
+async def test_a_log_that_cannot_be_written_fails_no_request_and_is_counted() -> None:
+    class ClosedPipe(io.BytesIO):
+        def write(self, _data: object) -> int:
+            raise BrokenPipeError
+
+    log = AccessLog(ClosedPipe())
+    log.write(exchange(), 200, 0.0)
+    log.write(exchange(), 200, 0.0)
+    log.flush()
+    assert log.dropped == 2
+
+
+async def test_lines_that_nobody_takes_are_bounded() -> None:
+    log = AccessLog(io.BytesIO(), flush_after_s=3600)
+    long = exchange("/" + "x" * 8000)
+    for _ in range(MAX_WAITING // 8000 + 10):
+        log.write(long, 200, 0.0)
+    assert log.dropped > 0
+    dropped = log.dropped
+    log.flush()
+    log.write(long, 200, 0.0)
+    assert log.dropped == dropped, "after a flush there is room again"
+    log.flush()
+
+
+async def test_a_log_without_a_stream_writes_nowhere_and_drops_nothing() -> None:
+    log = AccessLog(None)
+    log.write(exchange(), 200, 0.0)
+    log.flush()
+    assert log.dropped == 0
