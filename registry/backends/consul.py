@@ -28,7 +28,7 @@ from registry.backends.base import Backend, BackendSettings, Registration, Watch
 from registry.backends.shared.polling import Poller
 from registry.backends.shared.resolver import Resolver
 from registry.backends.shared.session import open_session, read_text, tls_context
-from registry.backends.static import FixedFirst, read_fixed
+from registry.backends.static import FixedFirst, read_fixed, speak_every_s
 from registry.blocking import deadline_s
 from registry.checks import CheckFacts, health_of, weigh
 from registry.model import (
@@ -349,4 +349,7 @@ async def open_at(settings: BackendSettings, *, loopback: bool) -> AsyncGenerato
         ]
         poller = Poller(Random())
         watch: Watch = ConsulWatch(watching, poller, resolver, policy, settings.wait_s)
-        yield Backend(FixedFirst(fixed, resolver, watch) if fixed else watch, ConsulRegistrar(controlling))
+        yield Backend(
+            FixedFirst(fixed, resolver, watch, every_s=speak_every_s(settings)) if fixed else watch,
+            ConsulRegistrar(controlling),
+        )

@@ -60,11 +60,13 @@ class FixedFirst:
         resolver: Resolver,
         behind: Watch | None = None,
         *,
+        every_s: float = RESOLVE_EVERY_S,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._fixed = fixed
         self._resolver = resolver
         self._behind = behind
+        self._every_s = every_s
         self._sleep = sleep
         self._policy = address_policy((), loopback=True)
 
@@ -82,7 +84,7 @@ class FixedFirst:
             update = await self._read(service)
             yield update
             unresolved = isinstance(update, Seen) and update.quarantined
-            await self._sleep(RESOLVE_AGAIN_S if unresolved else RESOLVE_EVERY_S)
+            await self._sleep(min(RESOLVE_AGAIN_S, self._every_s) if unresolved else self._every_s)
 
     async def _read(self, service: ServiceName) -> Seen | Gone:
         candidates = self._fixed.get(service)
@@ -96,10 +98,15 @@ class FixedFirst:
         if self._behind is None:
             while True:
                 yield fixed
-                await self._sleep(RESOLVE_EVERY_S)
+                await self._sleep(self._every_s)
         async with aclosing(self._behind.watch_names()) as behind:
             async for names in behind:
                 yield names if isinstance(names, Failed) else names | fixed
+
+
+def speak_every_s(settings: BackendSettings) -> float:
+    """No stream may be silent for longer than a blocking query: whoever follows it takes it for broken."""
+    return min(RESOLVE_EVERY_S, settings.wait_s)
 
 
 @asynccontextmanager
@@ -107,4 +114,4 @@ async def open_backend(settings: BackendSettings) -> AsyncGenerator[Backend, Non
     """The services of `settings.static` and no others; nothing can be registered."""
     fixed = read_fixed(settings.static)
     async with Resolver() as resolver:
-        yield Backend(FixedFirst(fixed, resolver), registrar=None)
+        yield Backend(FixedFirst(fixed, resolver, every_s=speak_every_s(settings)), registrar=None)

@@ -84,3 +84,8 @@ async def test_names_are_resolved_again_and_sooner_while_one_does_not_resolve() 
         {"old.internal": "10.0.0.3", "new.internal": "10.0.0.2"},
     ]
     assert slept == [static.RESOLVE_AGAIN_S, static.RESOLVE_EVERY_S]
+
+
+def test_fixed_addresses_are_told_again_before_a_short_wait_would_call_them_silent() -> None:
+    assert static.speak_every_s(BackendSettings()) == static.RESOLVE_EVERY_S
+    assert static.speak_every_s(BackendSettings(wait_s=5)) == 5
