@@ -24,7 +24,7 @@ LINGERING_S = 2.0
 RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 """`struct linger`: on, zero seconds."""
 
-_METHOD_QUOTED = re.compile(r"b['\"][!-\[\]-~]{1,32} ")
+_METHOD_QUOTED = re.compile(r"b['\"][!-\[\]-~]+ ")
 """aiohttp's text quotes what it could not read. Only a word before a space was meant as a method: a TLS
 hello and other bytes were not."""
 

@@ -1,0 +1,162 @@
+"""Reading a client's body: to its limit, with a deadline, and never more than once."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import web
+
+from gateway.errors import GatewayError
+from gateway.runtime import client_body
+from gateway.runtime.client_body import REPLAY_BYTES, ClientBody
+from gateway.runtime.http_server import WholeResponse
+from tests.gateway.runtime.gateways import Wire, request, serving, wire
+
+LIMIT = 1000
+
+
+@asynccontextmanager
+async def reading(*, streamed: bool = False, limit: int = LIMIT) -> AsyncIterator[Wire]:
+    """A client of a server that reads bodies and says what it made of them."""
+
+    async def handler(raw: web.BaseRequest) -> web.StreamResponse:
+        body = ClientBody(raw, limit)
+        if (refused := body.refusal()) is not None:
+            return WholeResponse(text=f"not read: {refused.reason}")
+        await body.begin()
+        if not streamed:
+            whole = await body.whole()
+            said = whole.reason if isinstance(whole, GatewayError) else f"{len(whole)} bytes"
+            return WholeResponse(text=f"{'small' if body.is_small else 'large'}: {said}")
+        taken = 0
+        try:
+            async for piece in body:
+                taken += len(piece)
+        except Exception as error:  # noqa: BLE001 - what is raised is what is asked about
+            reported = body.error()
+            return WholeResponse(
+                text=f"{type(error).__name__}, {reported.reason if reported else 'no fault of the client'}"
+            )
+        return WholeResponse(text=f"{taken} bytes")
+
+    async with serving(handler) as port, wire(port) as client:
+        yield client
+
+
+async def said(client: Wire) -> str:
+    return (await client.answer()).body.decode()
+
+
+CHUNKED = request("POST", "/", "Transfer-Encoding: chunked")
+
+
+def announcing(length: int, *headers: str) -> bytes:
+    return request("POST", "/", f"Content-Length: {length}", *headers)
+
+
+@pytest.mark.parametrize("length", [1, LIMIT])
+async def test_a_body_within_the_limit_is_read_whole(length: int) -> None:
+    async with reading() as client:
+        await client.say(announcing(length), b"x" * length)
+        assert await said(client) == f"small: {length} bytes"
+
+
+async def test_a_request_without_a_body_has_an_empty_one() -> None:
+    async with reading() as client:
+        await client.say(request("GET", "/"))
+        assert await said(client) == "small: 0 bytes"
+
+
+async def test_a_longer_one_is_refused_by_its_announcement() -> None:
+    async with reading() as client:
+        await client.say(announcing(LIMIT + 1))
+        assert await said(client) == "not read: body_too_large"
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+async def test_a_chunked_one_is_refused_when_the_limit_is_passed(streamed: bool) -> None:
+    async with reading(streamed=streamed) as client:
+        await client.say(CHUNKED, b"3e8\r\n" + b"x" * 1000 + b"\r\n")
+        await client.say(b"1\r\nx\r\n")
+        expected = "BodyTooLarge, body_too_large" if streamed else "large: body_too_large"
+        assert await said(client) == expected
+
+
+@pytest.mark.parametrize(
+    ("head", "small"),
+    [
+        (announcing(REPLAY_BYTES), True),
+        (announcing(REPLAY_BYTES + 1), False),
+        (CHUNKED, False),
+        (request("GET", "/"), True),
+    ],
+)
+async def test_only_a_short_announced_body_is_kept_for_another_try(head: bytes, small: bool) -> None:
+    told = asyncio.Event()
+    found = []
+
+    async def handler(raw: web.BaseRequest) -> web.StreamResponse:
+        found.append(ClientBody(raw, 10 * REPLAY_BYTES).is_small)
+        told.set()
+        return WholeResponse()
+
+    async with serving(handler) as port, wire(port) as client:
+        await client.say(head)
+        await told.wait()
+    assert found == [small]
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+async def test_a_client_that_stops_in_the_middle_is_given_up(
+    streamed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_body, "IDLE_S", 0.05)
+    async with reading(streamed=streamed) as client:
+        await client.say(announcing(10), b"half")
+        expected = "BodyStalled, request_timeout" if streamed else "small: request_timeout"
+        assert await said(client) == expected
+
+
+async def test_a_client_that_is_slow_but_goes_on_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_body, "IDLE_S", 1.0)
+    async with reading() as client:
+        await client.say(announcing(10))
+        for _ in range(10):
+            await client.say(b"x")
+            await asyncio.sleep(0.12)
+        assert await said(client) == "small: 10 bytes"
+
+
+@pytest.mark.parametrize("garbage", [b"zz\r\n", b"-1\r\n", b"1\r\nxx\r\n", b"ffffffffffffffffff\r\n"])
+async def test_chunks_that_are_none_are_a_bad_request(garbage: bytes) -> None:
+    async with reading() as client:
+        await client.say(CHUNKED)
+        await client.say(b"1\r\nx\r\n", garbage)
+        assert await said(client) in ("large: bad_request", "bad_request")
+
+
+@pytest.mark.parametrize(
+    ("head", "reply"),
+    [
+        (announcing(2, "Expect: 100-continue"), "HTTP/1.1 100 Continue"),
+        (announcing(2, "Expect: 100-Continue"), "HTTP/1.1 100 Continue"),
+        (announcing(2), "HTTP/1.1 200 OK"),
+        (announcing(2, "Expect: more"), "HTTP/1.1 200 OK"),
+        (announcing(LIMIT + 1, "Expect: 100-continue"), "HTTP/1.1 200 OK"),
+        (request("GET", "/", "Expect: 100-continue"), "HTTP/1.1 200 OK"),
+        (announcing(2, "Expect: 100-continue").replace(b"HTTP/1.1", b"HTTP/1.0"), "HTTP/1.0 200 OK"),
+    ],
+)
+async def test_only_a_client_that_waits_and_may_go_on_is_told_so(head: bytes, reply: str) -> None:
+    async with reading() as client:
+        await client.say(head)
+        if "100" not in reply and b"Content-Length" in head:
+            await client.say(b"ok")
+        assert (await client.reader.readline()).decode().strip() == reply
+
+
+async def test_an_expectation_we_do_not_know_is_refused() -> None:
+    async with reading() as client:
+        await client.say(announcing(2, "Expect: 100-continue, more"))
+        assert await said(client) == "not read: bad_expectation"
