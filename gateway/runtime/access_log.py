@@ -1,10 +1,12 @@
 """One line per request, when it has ended: for machines as JSON, for people as text.
 
 Rules of this file: no query (tokens stand in there), no header values, control characters escaped.
-Lines are gathered and written together, so that a slow pipe is met a few times a second at most.
+Lines are gathered and written together a few times a second, and never by waiting for whoever reads them.
 """
 
 import asyncio
+import os
+import select
 from collections.abc import Callable
 from typing import BinaryIO
 
@@ -27,36 +29,55 @@ class AccessLog:
         self._stream = stream
         self._format: Callable[[Exchange, int, float], bytes] = _json_line if as_json else _text_line
         self._flush_after_s = flush_after_s
-        self._lines: list[bytes] = []
-        self._size = 0
+        self._waiting = bytearray()
         self._timer: asyncio.TimerHandle | None = None
         self.dropped = 0
 
     def write(self, exchange: Exchange, status: int, seconds: float) -> None:
         if self._stream is None:
             return
-        if self._size > MAX_WAITING:
+        if len(self._waiting) > MAX_WAITING:
             self.dropped += 1
             return
-        line = self._format(exchange, status, seconds)
-        self._lines.append(line)
-        self._size += len(line)
+        self._waiting += self._format(exchange, status, seconds)
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self._flush_after_s, self.flush)
+            self._start_timer()
 
-    def flush(self) -> None:
-        """Writes what waits. A log that can't be written must not fail requests: the lines are counted."""
+    def flush(self, patience_s: float = 0.0) -> None:
+        """Writes what the stream takes, waiting for it at most `patience_s` at a time; the rest stays.
+
+        A log that can't be written must not fail requests nor keep them waiting: its lines are counted.
+        """
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        lines, self._lines, self._size = self._lines, [], 0
-        if self._stream is None or not lines:
+        if self._stream is None or not self._waiting:
             return
         try:
-            self._stream.write(b"".join(lines))
-            self._stream.flush()
+            self._write_to(self._stream, patience_s)
         except (OSError, ValueError):
-            self.dropped += len(lines)
+            self.dropped += self._waiting.count(b"\n")
+            self._waiting.clear()
+        if self._waiting:
+            self._start_timer()
+
+    def _write_to(self, stream: BinaryIO, patience_s: float) -> None:
+        """A pipe that nobody reads is full after 64 KiB, and writing to it waits without an end. What
+        poll says is writable takes PIPE_BUF bytes without waiting."""
+        try:
+            descriptor = stream.fileno()
+        except OSError:  # not a file
+            stream.write(self._waiting)
+            self._waiting.clear()
+            return
+        poll = select.poll()
+        poll.register(descriptor, select.POLLOUT)
+        while self._waiting and poll.poll(patience_s * 1000):
+            taken = os.write(descriptor, self._waiting[: select.PIPE_BUF])
+            del self._waiting[:taken]
+
+    def _start_timer(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(self._flush_after_s, self.flush)
 
 
 def _json_line(exchange: Exchange, status: int, seconds: float) -> bytes:

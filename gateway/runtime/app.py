@@ -42,6 +42,8 @@ from registry.runtime.watcher import Watcher
 log = structlog.get_logger()
 
 EVERYWHERE = {"0.0.0.0", "::", ""}
+LAST_WORDS_S = 1.0
+"""How long the end waits for whoever reads the access log."""
 WATCHDOG_SLACK_S = 10.0
 """Beyond the longest silence a blocking query may keep, before its watch counts as broken."""
 
@@ -156,7 +158,7 @@ class Gateway:
         logging = self._settings.logging
         wanted = logging.level in ("debug", "info")
         access_log = AccessLog(sys.stdout.buffer if wanted else None, as_json=logging.format == "json")
-        self._stack.callback(access_log.flush)
+        self._stack.callback(access_log.flush, LAST_WORDS_S)
         return access_log
 
     async def _listen(self, dispatcher: Dispatcher) -> None:

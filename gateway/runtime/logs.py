@@ -33,7 +33,14 @@ def configure_logging(level: str, log_format: str) -> None:
         )
     else:
         structlog.configure(
-            processors=[*common, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())],
+            processors=[
+                *common,
+                structlog.dev.ConsoleRenderer(
+                    colors=sys.stderr.isatty(),
+                    # The default shows local variables too, and tokens stand in them.
+                    exception_formatter=structlog.dev.plain_traceback,
+                ),
+            ],
             wrapper_class=structlog.make_filtering_bound_logger(number),
             logger_factory=structlog.PrintLoggerFactory(sys.stderr),
             cache_logger_on_first_use=True,

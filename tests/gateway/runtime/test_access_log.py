@@ -1,5 +1,9 @@
+import asyncio
 import io
+import os
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import BinaryIO
 
 import orjson
 import pytest
@@ -90,6 +94,56 @@ async def test_a_log_that_cannot_be_written_fails_no_request_and_is_counted() ->
     log.write(exchange(), 200, 0.0)
     log.flush()
     assert log.dropped == 2
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[BinaryIO, BinaryIO]]:
+    """A pipe to write to, and its other end: whatever collects a process's output."""
+    read, write = os.pipe()
+    with open(read, "rb", buffering=0) as collector, open(write, "wb", buffering=0) as stream:
+        yield stream, collector
+
+
+@pytest.mark.timeout(10)
+async def test_a_pipe_that_nobody_reads_keeps_no_request_waiting(pipe: tuple[BinaryIO, BinaryIO]) -> None:
+    stream, collector = pipe
+    log = AccessLog(stream, flush_after_s=3600)
+    long = exchange("/" + "x" * 8000)
+    for _ in range(100):
+        log.write(long, 200, 0.0)
+        log.flush()
+    assert log.dropped == 0
+    for _ in range(MAX_WAITING // 8000):
+        log.write(long, 200, 0.0)
+    log.flush()
+    assert log.dropped > 0, "what waits is bounded"
+
+    taken = b""
+    while len(taken) < MAX_WAITING:
+        taken += collector.read(65_536)
+        log.flush()
+    assert all(orjson.loads(line)["path"] == long.target.path for line in taken.splitlines()[:100])
+    dropped = log.dropped
+    log.write(exchange(), 200, 0.0)
+    assert log.dropped == dropped, "once it is read again there is room again"
+
+
+async def test_what_waits_is_written_by_itself(pipe: tuple[BinaryIO, BinaryIO]) -> None:
+    stream, collector = pipe
+    log = AccessLog(stream, flush_after_s=0.01)
+    log.write(exchange(), 200, 0.0)
+    line = await asyncio.to_thread(collector.read, 65_536)
+    assert orjson.loads(line)["path"] == "/matching"
+
+
+async def test_a_collector_that_has_gone_is_counted(pipe: tuple[BinaryIO, BinaryIO]) -> None:
+    stream, collector = pipe
+    collector.close()
+    log = AccessLog(stream)
+    for _ in range(3):
+        log.write(exchange(), 200, 0.0)
+    log.flush()
+    assert log.dropped == 3
 
 
 async def test_lines_that_nobody_takes_are_bounded() -> None:

@@ -13,8 +13,10 @@ configure_logging({level!r}, {form!r})
 log = structlog.get_logger()
 log.info("said", service="auth", where={{"a": 1}})
 log.warning("warned")
-try:
+def fails(token):
     raise ValueError("inside")
+try:
+    fails("can" + "ary")
 except ValueError:
     log.exception("failed")
 logging.getLogger("aiohttp.server").error("GET /?token=canary")
@@ -40,6 +42,13 @@ def test_json_is_one_object_a_line() -> None:
 def test_a_level_silences_what_is_below_it() -> None:
     events = [json.loads(line) for line in spoken("warning", "json") if line.startswith("{")]
     assert [event["event"] for event in events] == ["warned", "failed"]
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_a_traceback_shows_where_it_failed_and_no_value_that_stood_there(form: str) -> None:
+    text = "\n".join(spoken("info", form))
+    assert "ValueError: inside" in text
+    assert "canary" not in text
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
