@@ -197,9 +197,9 @@ async def post_json(port: int, target: str, body: object, *headers: str) -> RawA
 
 
 async def in_flight(port: int) -> int:
-    """Calls in flight and live hand-outs, over all instances of `auth`."""
-    detailed = (await ask(port, "GET", "/health/detailed")).json()
-    return sum(instance["active"] for instance in detailed["services"]["auth"]["instances"])
+    """Calls in flight and live hand-outs, over all instances."""
+    services = (await ask(port, "GET", "/health/detailed")).json()["services"].values()
+    return sum(instance["active"] for service in services for instance in service["instances"])
 
 
 async def until_idle(port: int, within_s: float = WITHIN_S) -> None:
