@@ -15,7 +15,7 @@ import pytest
 from gateway.runtime.app import Gateway
 from tests.balancer.origins import Origin, counts_requests, origin
 from tests.gateway.runtime.consuls import deregister, register_in
-from tests.gateway.runtime.gateways import ROUTES, ask, eventually, ready, settings_of
+from tests.gateway.runtime.gateways import ROUTES, ask, eventually, ready, settings_of, until_idle
 from tests.gateway.runtime.load import WORKERS, Load
 from tests.servers import ROOT, ConsulAgent, consul_agent, free_ports, wait_for_port
 
@@ -75,6 +75,10 @@ async def three_of(
                 await deregister(consul, f"{service}-{port}")
 
 
+def executed_by_each(folder: Path) -> list[int]:
+    return [len(file.read_text().splitlines()) for file in folder.iterdir()]
+
+
 def executed(folder: Path) -> Counter[str]:
     return Counter(line for file in folder.iterdir() for line in file.read_text().splitlines())
 
@@ -91,7 +95,7 @@ async def test_no_get_fails_when_one_of_three_instances_is_killed(
             processes[0].send_signal(signal.SIGKILL)
             await load.more(400)
         assert load.failed == {}
-        assert all(file.stat().st_size for file in tmp_path.iterdir()), "each of them had worked"
+        assert min(executed_by_each(tmp_path)) > 0
         await until_idle(port)
 
 
