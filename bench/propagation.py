@@ -12,13 +12,12 @@ from collections.abc import Awaitable
 from contextlib import AsyncExitStack
 from time import perf_counter
 
-from registry.runtime.watcher import Watcher
-
 from bench.report import Options, Report, Row, row
 from registry.backends import load_backend
 from registry.backends.base import BackendSettings, Registrar, Registration
 from registry.blocking import QUERIES_PER_S
 from registry.model import InstanceId, ServiceName, ServiceSnapshot
+from registry.runtime.watcher import Watcher
 from tests.servers import ConsulAgent, consul_agent
 
 GOAL_P99_MS = 50.0

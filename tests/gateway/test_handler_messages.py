@@ -83,7 +83,9 @@ def test_a_hello_without_a_needed_field_is_refused(field: str) -> None:
     assert [error["type"] for error in raised.value.errors()] == ["missing"]
 
 
-@pytest.mark.parametrize("change", [{"seq": -1}, {"seq": "1"}, {"connections": 10**7 + 1}, {"leaving": "yes"}])
+@pytest.mark.parametrize(
+    "change", [{"seq": -1}, {"seq": "1"}, {"connections": 10**7 + 1}, {"leaving": "yes"}]
+)
 def test_a_report_with_a_field_out_of_bounds_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         ReportMessage.model_validate_json(_json(REPORT | change))
