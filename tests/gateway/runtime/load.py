@@ -7,6 +7,8 @@ from typing import Self
 import aiohttp
 
 WORKERS = 4
+PAUSE_S = 0.005
+"""Between two requests of a worker: the machine has other work too."""
 
 
 class Load:
@@ -62,3 +64,4 @@ class Load:
             except (aiohttp.ClientError, TimeoutError) as error:
                 self.statuses[request_id] = type(error).__name__
             self._told.set()
+            await asyncio.sleep(PAUSE_S)

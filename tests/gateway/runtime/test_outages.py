@@ -26,6 +26,7 @@ def behind(consul: ConsulAgent, service: str) -> dict[str, Any]:
         "registry": {"backend": "consul", "address": consul.address, "register_as": None},
         "services": {service: {}},
         "routes": [{**ROUTES[0], "service": service}],
+        "limits": {"per_address": None},
     }
 
 
