@@ -29,6 +29,9 @@ INDEXES_PER_LIFE = 1_000_000_000
 sees the index grow. (A waiter with an index above the agent's would sleep through every change.)"""
 
 SHUTDOWN_S = 1.0
+BACKLOG = 1024
+"""Connections not yet accepted. A gateway and all services come at once after a restart; the usual 128
+would turn some away, and they come back only after a second."""
 
 log = structlog.get_logger()
 
@@ -166,7 +169,7 @@ class EmbeddedAgent:
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         try:
-            await web.TCPSite(runner, self._host, self._port).start()
+            await web.TCPSite(runner, self._host, self._port, backlog=BACKLOG).start()
         except OSError as error:
             raise CannotListen(_explain(self.address, error)) from error
         self._port = runner.addresses[0][1]
