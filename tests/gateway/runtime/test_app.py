@@ -1,0 +1,213 @@
+"""The wiring: a gateway that starts whole or not at all, and leaves nothing behind."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1
+from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as elliptic
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key as rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from gateway.runtime.app import Gateway, StartFailed, build_verifier, software_version
+from handlers.runtime.clock import unix_now
+from tests.balancer.origins import Connection, counts_requests, never_answers, origin, until
+from tests.gateway.runtime.consuls import registered
+from tests.gateway.runtime.gateways import ask, eventually, gateway, ready, request, settings_of, wire
+from tests.servers import ConsulAgent, free_ports
+
+
+async def listens(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except ConnectionRefusedError:
+        return False
+    writer.close()
+    return True
+
+
+@asynccontextmanager
+async def taken_port() -> AsyncIterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as somebody:
+        yield somebody.getsockname()[1]
+
+
+async def start_failure(**sections: Any) -> str:
+    with pytest.raises(StartFailed) as raised:
+        async with Gateway(settings_of(**sections)):
+            pass
+    return str(raised.value)
+
+
+# Start
+
+
+async def test_it_listens_where_it_says_and_not_afterwards() -> None:
+    async with gateway() as running:
+        port = running.port
+        assert port > 0
+        assert await listens(port)
+    assert not await listens(port)
+
+
+async def test_a_port_in_use_is_named_with_the_way_out() -> None:
+    async with taken_port() as port:
+        said = await start_failure(listen={"port": port})
+        assert said == f"listen.port: 127.0.0.1:{port} is in use; stop what listens there or set another port"
+
+
+async def test_an_address_of_somebody_else_is_named() -> None:
+    assert (await start_failure(listen={"host": "203.0.113.7"})).startswith("listen.host: ")
+
+
+async def test_what_had_started_before_a_failure_is_stopped_again() -> None:
+    """The embedded agent listens first; when the gateway's port is taken, it must go too."""
+    (agent,) = free_ports(1)
+    registry = {"backend": "embedded", "address": f"127.0.0.1:{agent}"}
+    async with taken_port() as port:
+        await start_failure(listen={"port": port}, registry=registry)
+    assert not await listens(agent)
+
+
+async def test_an_agents_port_in_use_is_named() -> None:
+    async with taken_port() as port:
+        said = await start_failure(registry={"backend": "embedded", "address": f"127.0.0.1:{port}"})
+        assert str(port) in said
+
+
+async def test_a_key_file_that_can_not_be_read_is_named(tmp_path: Path) -> None:
+    missing = tmp_path / "none.pem"
+    identity = {"algorithms": ["RS256"], "secret": None, "public_key_file": str(missing)}
+    assert (await start_failure(identity=identity)).startswith("identity.public_key_file: ")
+    missing.write_text("not a key")
+    assert (await start_failure(identity=identity)).startswith("identity.public_key_file: ")
+
+
+@pytest.mark.parametrize("algorithm", ["RS256", "ES256", "EdDSA"])
+@pytest.mark.parametrize("as_file", [True, False])
+def test_tokens_are_checked_with_a_public_key(algorithm: str, as_file: bool, tmp_path: Path) -> None:
+    keys = {
+        "RS256": lambda: rsa(65537, 2048),
+        "ES256": lambda: elliptic(SECP256R1()),
+        "EdDSA": Ed25519PrivateKey.generate,
+    }
+    private: Any = keys[algorithm]()
+    pem = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    file = tmp_path / "key.pem"
+    file.write_text(pem)
+    key = {"public_key_file": str(file)} if as_file else {"public_key": pem}
+    verifier = build_verifier(settings_of(identity={"algorithms": [algorithm], "secret": None, **key}))
+    assert verifier is not None
+    now = unix_now()
+    good = jwt.encode({"sub": "ada", "exp": now + 60}, private, algorithm)
+    assert getattr(verifier.verify(good, now), "id", None) == "ada"
+
+
+def test_without_a_key_nobody_is_checked() -> None:
+    routes = [{"path": "/*", "service": "auth", "access": "public"}]
+    assert build_verifier(settings_of(identity={"secret": None}, routes=routes)) is None
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert software_version() in ("source", "0.1.0")
+
+
+async def test_two_gateways_in_one_process_do_not_know_of_each_other() -> None:
+    async with origin(counts_requests) as there, gateway(there.instance) as one, gateway() as other:
+        assert (await ask(one.port, "GET", "/open/x")).status == 200
+        assert (await ask(other.port, "GET", "/open/x")).status == 502
+        metrics = (await ask(other.port, "GET", "/metrics")).body.decode()
+        assert 'code="200",method="GET",route="/open/*"' not in metrics
+
+
+async def test_without_a_pool_there_are_no_endpoints_for_it() -> None:
+    async with gateway(handlers=None) as running:
+        for path in ("/get_websocket_handler", "/handlers/locate"):
+            assert (await ask(running.port, "GET", path)).status == 404
+
+
+async def test_nothing_of_later_is_announced() -> None:
+    async with gateway() as running:
+        for path in ("/dashboard", "/admin", "/docs", "/openapi.json"):
+            assert (await ask(running.port, "GET", path)).status == 404
+
+
+# In the registry
+
+
+def registering(consul: ConsulAgent, name: str) -> dict[str, Any]:
+    return {
+        "registry": {"backend": "consul", "address": consul.address, "register_as": name},
+        "services": {"auth": {}},
+    }
+
+
+async def test_it_registers_itself_and_is_gone_at_its_end(consul: ConsulAgent) -> None:
+    async with Gateway(settings_of(**registering(consul, "front-door"))) as running:
+
+        async def is_registered() -> bool:
+            return await registered(consul, "front-door") == [f"front-door-127.0.0.1-{running.port}"]
+
+        await eventually(is_registered)
+    assert await registered(consul, "front-door") == []
+
+
+async def test_draining_takes_it_out_of_the_registry_first(consul: ConsulAgent) -> None:
+    settings = settings_of(**registering(consul, "front-door-drained"))
+    async with Gateway(settings) as running:
+        await ready(running.port)
+        await running.drain()
+        assert await registered(consul, "front-door-drained") == []
+        assert (await ask(running.port, "GET", "/ping")).status == 200
+
+
+async def test_it_gives_the_address_it_is_told_to(consul: ConsulAgent) -> None:
+    sections = registering(consul, "front-door-elsewhere")
+    sections["registry"]["advertise_address"] = "gateway.example"
+    async with Gateway(settings_of(**sections)) as running:
+        assert await registered(consul, "front-door-elsewhere") == [
+            f"front-door-elsewhere-gateway.example-{running.port}"
+        ]
+
+
+# End
+
+
+async def answers_late(connection: Connection) -> None:
+    await connection.request()
+    await connection.origin.go.wait()
+    await connection.say(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate")
+
+
+async def test_what_is_in_flight_at_the_end_is_finished() -> None:
+    async with origin(answers_late) as there, AsyncExitStack() as life:
+        running = await life.enter_async_context(gateway(there.instance))
+        async with wire(running.port) as client, wire(running.port) as idle, asyncio.TaskGroup() as group:
+            await idle.say(request("GET", "/ping"))
+            await idle.answer()
+            await client.say(request("GET", "/open/x"))
+            await until(lambda: there.requests)
+            ending = group.create_task(life.aclose())
+            assert await idle.rest() == b"", "nothing keeps a connection that asks nothing"
+            assert not ending.done()
+            there.go.set()
+            assert (await client.answer()).body == b"late"
+
+
+async def test_what_takes_longer_than_it_may_is_cut_off() -> None:
+    async with origin(never_answers) as there, AsyncExitStack() as life:
+        impatient = gateway(there.instance, listen={"shutdown_timeout_s": 0.2})
+        running = await life.enter_async_context(impatient)
+        async with wire(running.port) as client:
+            await client.say(request("GET", "/open/x"))
+            await until(lambda: there.requests)
+            async with asyncio.timeout(5):
+                await life.aclose()
+            assert await client.rest() == b""
+        await until(lambda: there.open_connections == 0)
