@@ -30,6 +30,10 @@ Overrides = Annotated[
 ]
 
 
+HIGHEST_DEMO_PORT = 65_485
+"""The highest of the demo's other ports, the embedded agent's, is 50 above."""
+
+
 @app.command()
 def serve(config: Config = None, overrides: Overrides = None) -> None:
     """Run the gateway until SIGTERM or Ctrl-C."""
@@ -121,7 +125,9 @@ def register(
 
 @app.command()
 def demo(
-    port: Annotated[int, typer.Option(min=1, max=65504, help="The gateway's; the others follow it.")] = 8000,
+    port: Annotated[
+        int, typer.Option(min=1, max=HIGHEST_DEMO_PORT, help="The gateway's; the others follow it.")
+    ] = 8000,
     data_dir: Annotated[
         Path | None, typer.Option(help="Keeps users and registrations; else a temporary folder.")
     ] = None,

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from gateway.cli import app
+from gateway.cli import HIGHEST_DEMO_PORT, app
+from gateway.runtime.demo import AGENT_PORT_OFFSET
 from tests.balancer.origins import Behaviour, answers, origin
 from tests.gateway import programs
 from tests.gateway.runtime.consuls import registered
@@ -275,3 +276,13 @@ async def test_a_program_that_can_not_be_started_is_one_line() -> None:
     ran = await programs.run("register", "--name", "x", "--port", "9001", "--", "/no/such/program")
     assert (ran.code, ran.err.count("\n")) == (1, 1)
     assert ran.err.startswith("/no/such/program: can't be started")
+
+
+# demo
+
+
+def test_a_demo_whose_other_ports_do_not_exist_is_a_usage_error() -> None:
+    assert HIGHEST_DEMO_PORT + AGENT_PORT_OFFSET == 65_535
+    ran = speaks("demo", "--port", str(HIGHEST_DEMO_PORT + 1))
+    assert ran.code == 2
+    assert str(HIGHEST_DEMO_PORT) in ran.err
