@@ -43,7 +43,13 @@ def serve(config: Config = None, overrides: Overrides = None) -> None:
 @app.command()
 def check(file: Annotated[Path, typer.Argument(help="The YAML file to check.")]) -> None:
     """Validate a settings file and list every problem. Exit status 0 or 1."""
+    from gateway.runtime.app import StartFailed, build_verifier
+
     settings = _load(file, None)
+    try:
+        build_verifier(settings)
+    except StartFailed as failed:
+        _fail(f"{file}: 1 problem\n{failed}")
     routes, services = len(settings.routes), len(settings.services)
     typer.echo(f"{file}: good ({services} services, {routes} routes)")
 

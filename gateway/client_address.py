@@ -7,9 +7,14 @@ never choose whom limits count or who is internal.
 
 import hmac
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+from gateway.target import split_host
+
+RELAY_SIGNS = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")
+"""Headers that say: this peer speaks for somebody else."""
 
 MAX_HOPS = 32
 """More than any chain of proxies has; a longer header is not read."""
@@ -30,6 +35,8 @@ class Client:
     """`http` or `https`: how the client spoke to the first hop that is trusted."""
     relayed: bool = False
     """A proxy that is not trusted says it speaks for somebody else: nobody knows for whom."""
+    peer_trusted: bool = field(default=False, compare=False)
+    """The peer is one of the trusted proxies: what it says of the client is believed."""
 
 
 def find_client(
@@ -38,26 +45,32 @@ def find_client(
     forwarded_proto: Sequence[str],
     trusted: Sequence[Network],
     scheme: str = "http",
+    *,
+    relay_signs: bool = False,
 ) -> Client:
-    """The client of a request from `peer` with these values of `X-Forwarded-For` and `-Proto`."""
+    """The client of a request from `peer` with these values of `X-Forwarded-For` and `-Proto`.
+
+    `relay_signs` says whether any other of `RELAY_SIGNS` was there.
+    """
+    relayed = relay_signs or bool(forwarded_for)
     here = parse_address(peer)
     if here is None:
-        return Client("unknown", scheme, relayed=bool(forwarded_for))
+        return Client("unknown", scheme, relayed=relayed)
     if not _in(here, trusted):
-        return Client(str(here), scheme, relayed=bool(forwarded_for))
+        return Client(str(here), scheme, relayed=relayed)
     hops = [hop.strip() for value in forwarded_for for hop in value.split(",")]
     spoken = _scheme(forwarded_proto) or scheme
     if len(hops) > MAX_HOPS:
-        return Client(str(here), spoken, relayed=True)
+        return Client(str(here), spoken, relayed=True, peer_trusted=True)
     client = here
     for hop in reversed(hops):
         address = parse_address(_without_port(hop)) if len(hop) <= MAX_HOP else None
         if address is None:
-            return Client(str(here), spoken, relayed=True)
+            return Client(str(here), spoken, relayed=True, peer_trusted=True)
         client = address
         if not _in(client, trusted):
             break
-    return Client(str(client), spoken)
+    return Client(str(client), spoken, peer_trusted=True)
 
 
 @lru_cache(maxsize=4096)
@@ -82,15 +95,25 @@ def is_internal(client: Client, networks: Sequence[Network]) -> bool:
     return address is not None and not client.relayed and _in(address, networks)
 
 
-def is_another_site(origin: str | None, fetch_site: str | None, host: str) -> bool:
-    """Whether a browser sent this on behalf of a page from elsewhere.
+def may_speak_for_a_page(client: Client, host: str, origin: str | None, fetch_site: str | None) -> bool:
+    """Whether a browser may have sent this on behalf of a page that is not ours.
 
-    A browser on this machine calls from loopback whatever page it shows, and sends simple POSTs
-    without asking. So an address alone is no proof where a page of another site is behind it.
+    A browser on this machine calls from loopback whatever page it shows, and sends simple POSTs without
+    asking, so there an address alone is no proof. `Origin` and `Sec-Fetch-Site` tell of another site. A
+    name that its owner has pointed at loopback (DNS rebinding) makes both look like our own, so on
+    loopback `host` must be `localhost` or an address: those can't be pointed anywhere.
     """
     if fetch_site in ("cross-site", "same-site"):
         return True
-    return origin is not None and origin.partition("://")[2].lower() != host
+    if origin is not None and origin.partition("://")[2].lower() != host:
+        return True
+    address = parse_address(client.address)
+    return address is not None and address.is_loopback and bool(host) and not _means_this_machine(host)
+
+
+def _means_this_machine(host: str) -> bool:
+    found = split_host(host)
+    return found is not None and (found[0] == "localhost" or parse_address(found[0]) is not None)
 
 
 def internal_key_matches(given: str | None, key: str) -> bool:

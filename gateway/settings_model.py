@@ -39,9 +39,6 @@ from registry.backends import BACKENDS
 from registry.backends.base import BackendSettings
 from registry.model import ServiceName
 
-STORE_NAMES = frozenset(STORES) & frozenset(LIMITERS)
-"""A store keeps seats and counts requests: it is one only where both tables know it."""
-
 LOOPBACK = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
 HMAC = frozenset({"HS256"})
 
@@ -122,9 +119,14 @@ class RegistrySettings(Section):
 
 
 class StoreSettings(Section):
-    backend: Annotated[str, OneOf(STORE_NAMES, "store")] = "memory"
+    backend: Annotated[str, OneOf(STORES, "store")] = "memory"
     url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
     """Where a shared store is."""
+
+    @property
+    def limiter(self) -> str:
+        """What counts requests: the limiter of the store's name, else each gateway for itself."""
+        return self.backend if self.backend in LIMITERS else "memory"
 
 
 class IdentitySettings(Section):

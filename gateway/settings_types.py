@@ -29,9 +29,7 @@ from pydantic_core import CoreSchema
 from pydantic_core.core_schema import no_info_after_validator_function
 
 from gateway.target import split_host
-
-SERVICE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-"""Checked before a name is used for anything: a crafted one could leave its place in a URL."""
+from registry.names import is_service_name
 
 MIN_SECRET_BYTES = 32
 """HS256 makes 32-byte signatures; a shorter key is easier to guess than a signature (RFC 7518, 3.2)."""
@@ -96,6 +94,14 @@ def _matching(pattern: re.Pattern[str], message: str) -> Callable[[str], str]:
         return text
 
     return check
+
+
+def _service_name(text: str) -> str:
+    if not is_service_name(text):
+        raise ValueError(
+            "must be 1 to 128 letters, digits, dots, hyphens or underscores, a letter or digit first"
+        )
+    return text
 
 
 def _empty_is_unset(value: object) -> object:
@@ -184,12 +190,7 @@ Port = Annotated[int, BeforeValidator(_no_bool), Field(ge=0, le=65_535)]
 
 Name = Annotated[
     str,
-    AfterValidator(
-        _matching(
-            SERVICE_NAME,
-            "must be 1 to 128 letters, digits, dots, hyphens or underscores, a letter or digit first",
-        )
-    ),
+    AfterValidator(_service_name),
 ]
 Header = Annotated[
     str,

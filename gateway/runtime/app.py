@@ -114,7 +114,7 @@ class Gateway:
             forwarder=Forwarder(settings, balancer),
             verifier=build_verifier(settings),
             limiter=await stack.enter_async_context(
-                load_limiter(settings.store.backend)(settings.store.url.get_secret_value())
+                load_limiter(settings.store.limiter)(settings.store.url.get_secret_value())
             ),
             metrics=metrics,
             access_log=self._open_access_log(),

@@ -14,6 +14,9 @@ from gateway.runtime.http_server import continue_100
 IDLE_S = 10.0
 """A client that sends nothing of its body for so long gets 408."""
 
+WHOLE_S = 30.0
+"""A body that is read whole must be there by then, however steadily it drips."""
+
 REPLAY_BYTES = 64 * 1024
 """Bodies up to this size are kept for the call's time, so that the call can be tried again."""
 
@@ -63,7 +66,10 @@ class ClientBody:
         if not self._request.body_exists:
             return b""
         try:
-            return b"".join([piece async for piece in self])
+            async with asyncio.timeout(WHOLE_S):
+                return b"".join([piece async for piece in self])
+        except TimeoutError:
+            return gateway_error(Reason.REQUEST_TIMEOUT)
         except BodyTooLarge:
             return gateway_error(Reason.BODY_TOO_LARGE)
         except BodyStalled:

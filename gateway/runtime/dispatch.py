@@ -13,7 +13,13 @@ from typing import Literal
 import structlog
 from aiohttp import web
 
-from gateway.client_address import find_client, internal_key_matches, is_another_site, is_internal
+from gateway.client_address import (
+    RELAY_SIGNS,
+    find_client,
+    internal_key_matches,
+    is_internal,
+    may_speak_for_a_page,
+)
 from gateway.cors import answer_headers, is_preflight, preflight_headers
 from gateway.errors import GatewayError, Reason, from_bad_target, gateway_error, usable_request_id
 from gateway.identity import Rejected, Verifier, credentials, uid_problem
@@ -28,7 +34,7 @@ from gateway.runtime.http_server import WholeResponse
 from gateway.runtime.metrics import Metrics
 from gateway.runtime.reply import Reply, error_reply, send
 from gateway.settings import RouteSettings, Settings
-from gateway.target import BadTarget, read_target
+from gateway.target import CARRIED, BadTarget, read_target
 from handlers.runtime.clock import unix_now
 
 log = structlog.get_logger()
@@ -99,6 +105,7 @@ class Dispatcher:
                 request.headers.getall("X-Forwarded-For", ()),
                 request.headers.getall("X-Forwarded-Proto", ()),
                 self._settings.listen.trusted_proxies,
+                relay_signs=any(name in request.headers for name in RELAY_SIGNS),
             ),
             started_at=self._clock(),
         )
@@ -138,7 +145,7 @@ class Dispatcher:
             return Reply(204, b"", preflight_headers(cors, origin, asked, wanted))
         exchange.headers += answer_headers(cors, origin)
         if target.asks_for_the_server:
-            return Reply(204, b"", (("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),))
+            return Reply(204, b"", (("Allow", ", ".join(CARRIED)),))
         endpoint = self._endpoints.get(target.path)
         if endpoint is not None:
             return await self._local(exchange, endpoint)
@@ -197,8 +204,12 @@ class Dispatcher:
     def _is_internal(self, exchange: Exchange) -> bool:
         if internal_key_matches(exchange.header("X-Internal-Key"), self._internal_key):
             return True
-        headers, host = exchange.request.headers, exchange.target.host
-        if is_another_site(headers.get("Origin"), headers.get("Sec-Fetch-Site"), host):
+        host, origin, site = (
+            exchange.target.host,
+            exchange.header("Origin"),
+            exchange.header("Sec-Fetch-Site"),
+        )
+        if may_speak_for_a_page(exchange.client, host, origin, site):
             return False
         return is_internal(exchange.client, self._settings.internal.networks)
 

@@ -5,7 +5,6 @@ Filled by dispatch.py in the order of the checks; read by endpoints, the access 
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from multidict import CIMultiDict
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
 Pairs = tuple[tuple[str, str], ...]
 NO_ROUTE = "none"
-NO_PARAMS = MappingProxyType[str, str]({})
 NOWHERE = Target("/", "", "")
 
 

@@ -5,7 +5,7 @@ written as it arrives. An answer that is cut short upstream is cut short here to
 """
 
 import asyncio
-from collections.abc import Sequence
+import secrets
 from dataclasses import dataclass, field
 
 from aiohttp import web
@@ -14,8 +14,7 @@ from multidict import CIMultiDict
 from balancer.headers import ForwardFacts, for_client, for_upstream
 from balancer.model import Answer, CallPolicy, Failed, OutboundRequest, Refused, UpstreamBroke
 from balancer.runtime.call import Balancer
-from gateway.client_address import Network, parse_address
-from gateway.errors import GatewayError, from_failed, from_refused
+from gateway.errors import GatewayError, Reason, from_failed, from_refused, gateway_error
 from gateway.routes import Match
 from gateway.runtime.client_body import ClientBody
 from gateway.runtime.exchange import Exchange
@@ -23,6 +22,10 @@ from gateway.runtime.http_server import PlainResponse, cut_off
 from gateway.settings import RouteSettings, Settings
 
 MAX_POLICIES = 4096
+
+HOP = "X-Quaymaster-Hop"
+"""One per gateway a request has come through. Without it, an instance that is registered with the address
+of a gateway would have one request go round until the sockets run out."""
 
 CLIENT_STALLED_S = 60.0
 """A client that takes nothing of its answer for so long loses it: it keeps an instance busy."""
@@ -40,6 +43,8 @@ class _Prepared:
 class Forwarder:
     settings: Settings
     balancer: Balancer
+    mark: str = field(default_factory=lambda: secrets.token_hex(8))
+    """Names this gateway in `HOP`."""
     _prepared: dict[tuple[str, str], _Prepared] = field(default_factory=dict)
 
     async def forward(self, exchange: Exchange, match: Match) -> web.StreamResponse | GatewayError:
@@ -50,6 +55,8 @@ class Forwarder:
         body = ClientBody(request, self.settings.body_limit(route))
         if (refused := body.refusal()) is not None:
             return refused
+        if self.mark in request.headers.getall(HOP, ()):
+            return gateway_error(Reason.LOOP_DETECTED)
         await body.begin()
         content: bytes | ClientBody | GatewayError = await body.whole() if body.is_small else body
         if isinstance(content, GatewayError):
@@ -57,7 +64,10 @@ class Forwarder:
         outbound = OutboundRequest(
             method=request.method,
             target=match.upstream_target(exchange.target.query),
-            headers=for_upstream(list(request.raw_headers), self._facts(exchange, route, prepared)),
+            headers=[
+                *for_upstream(list(request.raw_headers), self._facts(exchange, route, prepared)),
+                (HOP.encode(), self.mark.encode()),
+            ],
             body=content,
             idempotency_key="Idempotency-Key" in request.headers,
         )
@@ -86,16 +96,11 @@ class Forwarder:
             peer=exchange.peer,
             scheme="http",
             request_id=exchange.request_id,
-            peer_trusted=is_trusted(exchange.peer, self.settings.listen.trusted_proxies),
+            peer_trusted=exchange.client.peer_trusted,
             user_id=exchange.user.id if exchange.user else None,
             set_headers=prepared.set_headers,
             pass_host=route.pass_host,
         )
-
-
-def is_trusted(peer: str, networks: Sequence[Network]) -> bool:
-    address = parse_address(peer)
-    return address is not None and any(address in network for network in networks)
 
 
 async def _pass_on(exchange: Exchange, answer: Answer) -> web.StreamResponse:

@@ -19,12 +19,12 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from balancer.outcome import Outcome
+from gateway.target import CARRIED
 from handlers.model import HandlerState
 from registry.model import Instance, ServiceName, ServiceSnapshot
 from registry.stats import WatchStats
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
@@ -94,7 +94,7 @@ class Metrics:
         info.labels(version).set(1)
 
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
-        self._requests.labels(route, method if method in METHODS else "other", str(status)).inc()
+        self._requests.labels(route, method if method in CARRIED else "other", str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 
     def refused(self, reason: str) -> None:

@@ -11,9 +11,9 @@ from gateway.client_address import (
     Client,
     find_client,
     internal_key_matches,
-    is_another_site,
     is_internal,
     limit_key,
+    may_speak_for_a_page,
     parse_address,
 )
 
@@ -168,4 +168,30 @@ def test_what_a_client_writes_itself_changes_nothing(written: list[str], address
 def test_a_page_of_another_site_is_told_from_our_own(
     origin: str | None, fetch_site: str | None, elsewhere: bool
 ) -> None:
-    assert is_another_site(origin, fetch_site, "127.0.0.1:8000") is elsewhere
+    here = Client("127.0.0.1", "http")
+    assert may_speak_for_a_page(here, "127.0.0.1:8000", origin, fetch_site) is elsewhere
+
+
+@pytest.mark.parametrize(
+    ("address", "host", "may"),
+    [
+        ("127.0.0.1", "localhost:8000", False),
+        ("127.0.0.1", "127.0.0.1:8000", False),
+        ("::1", "[::1]:8000", False),
+        ("127.0.0.1", "", False),
+        ("127.0.0.1", "evil.example:8000", True),
+        ("::1", "evil.example", True),
+        ("127.0.0.1", "localhost.evil.example", True),
+        ("10.0.0.5", "gateway-1:8000", False),
+    ],
+)
+def test_a_name_pointed_at_this_machine_makes_no_page_our_own(address: str, host: str, may: bool) -> None:
+    """DNS rebinding: origin and host agree, and both are the attacker's."""
+    assert may_speak_for_a_page(Client(address, "http"), host, f"http://{host}", "same-origin") is may
+
+
+def test_any_sign_of_a_relay_makes_an_untrusted_peer_speak_for_somebody_else() -> None:
+    assert find_client("127.0.0.1", (), (), TRUSTED, relay_signs=True).relayed
+    assert not find_client("127.0.0.1", (), (), TRUSTED).relayed
+    behind = find_client("10.0.0.1", ("203.0.113.9",), (), TRUSTED, relay_signs=True)
+    assert (behind.address, behind.relayed, behind.peer_trusted) == ("203.0.113.9", False, True)

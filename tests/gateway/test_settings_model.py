@@ -7,7 +7,6 @@ from pydantic import ValidationError
 
 from gateway.limiters import LIMITERS
 from gateway.settings_model import (
-    STORE_NAMES,
     CorsSettings,
     HandlersSettings,
     IdentitySettings,
@@ -73,9 +72,16 @@ def test_what_a_section_refuses(section: type[Section], values: dict[str, Any], 
 def test_names_come_from_the_tables() -> None:
     for name in BACKENDS:
         assert RegistrySettings.model_validate({"backend": name}).backend == name
-    assert set(STORES) & set(LIMITERS) == STORE_NAMES
-    for name in STORE_NAMES:
+    for name in STORES:
         assert StoreSettings(backend=name).backend == name
+
+
+def test_a_store_that_counts_no_requests_leaves_that_to_each_gateway(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a seat store is one file and one line, as DESIGN 7 promises."""
+    for name in STORES:
+        assert StoreSettings(backend=name).limiter == (name if name in LIMITERS else "memory")
+    monkeypatch.setitem(STORES, "seats-only", "handlers.stores.seats_only")
+    assert StoreSettings(backend="seats-only").limiter == "memory"
 
 
 def test_a_registry_over_tls() -> None:

@@ -76,6 +76,7 @@ export class Link {
       }
       this.failures += 1;
       this.why = error.message;
+      if (error.status === 503) this.failed.clear(); // better one that failed a while ago than none at all
       const least = (error.retryAfterS ?? 0) * 1000;
       return least + this.jitter();
     }

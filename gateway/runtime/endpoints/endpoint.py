@@ -29,10 +29,13 @@ class Endpoint:
     quiet: bool = False
     """Asked all the time by machines: logged only when something is wrong."""
 
+    head: bool = True
+    """Whether HEAD is answered where GET is. Not where GET hands something out that nobody would see."""
+
     @property
     def allowed(self) -> tuple[str, ...]:
-        """What may be sent, and what `Allow` says: HEAD is answered where GET is."""
-        return (*self.methods, "HEAD") if "GET" in self.methods else self.methods
+        """What may be sent, and what `Allow` says."""
+        return (*self.methods, "HEAD") if self.head and "GET" in self.methods else self.methods
 
 
 async def read_message(exchange: Exchange, model: type[M]) -> M | GatewayError:

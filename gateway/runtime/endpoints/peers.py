@@ -8,8 +8,7 @@ from gateway.errors import GatewayError, Reason, from_refused, gateway_error
 from gateway.runtime.endpoints.endpoint import Endpoint, query_value
 from gateway.runtime.exchange import Exchange
 from gateway.runtime.reply import Reply, json_reply
-from gateway.settings_types import SERVICE_NAME
-from registry.model import ServiceName
+from registry.names import is_service_name
 from registry.runtime.watcher import Watcher
 
 
@@ -20,7 +19,7 @@ class PeerEndpoint:
     handout_ttl_s: float
 
     def endpoints(self) -> list[Endpoint]:
-        return [Endpoint("/get_service_instance", ("GET",), "internal", self.answer)]
+        return [Endpoint("/get_service_instance", ("GET",), "internal", self.answer, head=False)]
 
     async def answer(self, exchange: Exchange) -> Reply | GatewayError:
         """`{"instance": {"url": …}}`. The instance counts as busier for `handout_ttl_s` seconds."""
@@ -30,14 +29,13 @@ class PeerEndpoint:
                 Reason.MISSING_PARAMETER, message="service_name is missing: ask ?service_name=NAME."
             )
         # Before anything else: a crafted name could leave its place in the registry's URL.
-        if not SERVICE_NAME.fullmatch(name):
+        if not is_service_name(name):
             return gateway_error(
                 Reason.BAD_PARAMETER,
                 message="service_name must be 1 to 128 letters, digits, dots, hyphens or underscores.",
             )
-        service = ServiceName(name)
         exchange.service = name
-        snapshot = await self.watcher.ask(service)
+        snapshot = await self.watcher.ask(name)
         chosen = self.balancer.hand_out(snapshot, self.handout_ttl_s)
         if isinstance(chosen, Refused):
             return from_refused(chosen, named_by_client=True)

@@ -34,7 +34,7 @@ class SeatEndpoints:
 
     def endpoints(self) -> list[Endpoint]:
         return [
-            Endpoint("/get_websocket_handler", ("GET",), "user", self.allocate, limited=True),
+            Endpoint("/get_websocket_handler", ("GET",), "user", self.allocate, limited=True, head=False),
             Endpoint("/handlers/register", ("POST",), "internal", self.register),
             Endpoint("/handlers/report", ("POST",), "internal", self.report, quiet=True),
             Endpoint("/handlers/admit", ("POST",), "internal", self.admit),

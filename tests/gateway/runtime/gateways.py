@@ -176,7 +176,7 @@ async def wire(port: int) -> AsyncIterator[Wire]:
         writer.close()
 
 
-def request(method: str, target: str, *headers: str, body: bytes = b"", host: str = "chat.example") -> bytes:
+def request(method: str, target: str, *headers: str, body: bytes = b"", host: str = "localhost") -> bytes:
     """The bytes of a request; `headers` are whole lines."""
     lines = [f"{method} {target} HTTP/1.1", f"Host: {host}", *headers]
     if body:

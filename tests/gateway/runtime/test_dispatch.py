@@ -266,7 +266,7 @@ async def test_an_internal_route_is_for_the_inside() -> None:
         (["Origin: null"], 403),
         (["Sec-Fetch-Site: cross-site"], 403),
         (["Sec-Fetch-Site: same-site"], 403),
-        (["Sec-Fetch-Site: same-origin", "Origin: http://chat.example"], 200),
+        (["Sec-Fetch-Site: same-origin", "Origin: http://localhost"], 200),
         (["Sec-Fetch-Site: none"], 200),
         (["Origin: https://evil.example", f"X-Internal-Key: {KEY}"], 200),
     ],

@@ -73,6 +73,15 @@ async def test_the_answer_begins_with_the_two_fields_of_the_chat_gateway() -> No
         assert await held(port) == {"WSH1": 1}
 
 
+@pytest.mark.parametrize("last", ["HTTP/1.0", "HTTP/1.1\r\nConnection: close"])
+async def test_a_seat_stands_also_when_its_connection_ends_with_the_answer(last: str) -> None:
+    async with pool(HELLO) as port, wire(port) as client:
+        await client.say(f"GET /get_websocket_handler {last}\r\nHost: a\r\ntoken: {token()}\r\n\r\n")
+        assert (await client.answer()).status == 200
+        assert await client.rest() == b""
+        assert await held(port) == {"WSH1": 1}
+
+
 async def test_a_bearer_token_does_as_well() -> None:
     async with pool(HELLO) as port:
         answer = await ask(port, "GET", "/get_websocket_handler", f"Authorization: Bearer {token()}")
@@ -179,11 +188,11 @@ async def test_a_client_may_rule_out_handlers() -> None:
         assert {each["handler_id"] for each in chosen} == {"WSH2"}
 
 
-@pytest.mark.parametrize("method", ["POST", "DELETE"])
+@pytest.mark.parametrize("method", ["POST", "DELETE", "HEAD"])
 async def test_a_seat_is_asked_for_with_get(method: str) -> None:
     async with pool(HELLO) as port:
         answer = await ask(port, method, "/get_websocket_handler", f"token: {token()}", body=b"{}")
-        assert (answer.status, answer.one("Allow")) == (405, "GET, HEAD")
+        assert (answer.status, answer.one("Allow")) == (405, "GET")
 
 
 async def test_seats_count_against_the_callers_limit() -> None:
