@@ -3,8 +3,8 @@
 One code path for both: the gateway asks "a Consul address", a service registers at one, and whether a
 real Consul or this agent listens there makes no difference. It is one node on purpose; more than one
 machine means real Consul. Where it differs from Consul 1.8.7, it is on purpose: HTTP checks follow no
-redirect, `filter` and the like are refused, web pages are refused, and after a restart a check starts
-with its `Status`.
+redirect, `filter` and the like are refused, so are web pages and text that is no UTF-8, and after a
+restart a check starts with its `Status`.
 
     server.py       EmbeddedAgent: opens and wires the rest
     api.py          the endpoints                       guard.py     which requests are refused

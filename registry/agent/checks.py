@@ -106,7 +106,7 @@ class Prober:
             async with self._slots:
                 verdict = await self._look(check)
             if verdict is not None and threshold.passes(verdict.status):
-                self._observe(check.id, verdict.status, verdict.output)
+                self._observe(check.id, verdict.status, _utf8(verdict.output))
             await asyncio.sleep(interval_s)
 
     async def _look(self, check: CheckDefinition) -> Verdict | None:
@@ -164,6 +164,12 @@ class Prober:
 
     def __repr__(self) -> str:
         return f"<Prober: {len(self._tasks)} checks>"
+
+
+def _utf8(text: str) -> str:
+    """With "?" for bytes that were no text: aiohttp keeps those of a reason as half characters, and an
+    output with one of them could not be sent to anybody."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _status_of(code: int) -> str:

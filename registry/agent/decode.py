@@ -2,13 +2,20 @@
 
 Keys match whatever their case (py-consul writes `name`, others `Name`), `null` is the same as absent,
 and an unknown key is an error rather than a setting silently lost. Pure.
+
+What passes here is written into everybody's answers. So text that is no UTF-8 and numbers beyond 64
+bits are refused: orjson could not write them, and one registration would stop the reading of all.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import orjson
+
 from registry.agent.durations import BadDuration, read_duration
+
+INT64 = range(-(1 << 63), 1 << 63)
+"""Go's `int`."""
 
 Reader = Callable[[str, Any], Any]
 """(key, value that is not null) -> what it means; raises `BadBody`."""
@@ -23,8 +30,8 @@ def parse_object(body: bytes) -> dict[str, Any]:
     if not body.strip():
         raise BadBody("Request decode failed: EOF")
     try:
-        value = json.loads(body)
-    except (ValueError, RecursionError) as error:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
         raise BadBody(f"Request decode failed: {error}") from None
     if value is None:
         return {}
@@ -55,9 +62,9 @@ def boolean(key: str, value: Any) -> bool:
 
 
 def whole(key: str, value: Any) -> int:
-    if isinstance(value, bool):
+    if isinstance(value, bool) or not isinstance(value, int) or value not in INT64:
         raise _mismatch(key, value, "int")
-    return int(_typed(key, value, int, "int"))
+    return value
 
 
 def duration(_key: str, value: Any) -> float:

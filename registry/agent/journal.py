@@ -29,6 +29,9 @@ SCHEMA_VERSION = 1
 LOCK_WAIT_S = 2.0
 """A predecessor that is just stopping may still hold the file."""
 
+UNWRITABLE = (TypeError, ValueError)
+"""What orjson and SQLite raise for a definition they can't write: half a character, an odd number."""
+
 _SCHEMA = f"""
 CREATE TABLE service (id TEXT PRIMARY KEY, definition BLOB NOT NULL);
 CREATE TABLE health_check (id TEXT PRIMARY KEY, definition BLOB NOT NULL);
@@ -86,7 +89,7 @@ class Journal:
         """
         try:
             await asyncio.shield(self.submit(changes))
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, sqlite3.Error, *UNWRITABLE) as error:
             raise JournalError(f"{self.path}: not written: {error}") from error
 
     def submit(self, changes: Sequence[Change]) -> "asyncio.Future[None]":

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -64,6 +65,60 @@ async def test_a_body_that_does_not_come_is_given_up(monkeypatch: pytest.MonkeyP
             assert b" 408 " in await reader.readline()
         writer.close()
         await writer.wait_closed()
+
+
+READS = (
+    "agent/services", "agent/checks", "agent/self", "catalog/services", "catalog/service/auth",
+    "health/service/auth", "health/checks/auth", "health/state/any", "health/node/quaymaster",
+)  # fmt: skip
+NO_TEXT = "\ud800"
+"""Half a character: JSON can write it, and UTF-8 can't."""
+TTL = {"TTL": "10s"}
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("agent/service/register", {"Name": NO_TEXT}),
+        ("agent/service/register", {"Name": "auth", "ID": NO_TEXT}),
+        ("agent/service/register", {"Name": "auth", "Address": NO_TEXT}),
+        ("agent/service/register", {"Name": "auth", "Tags": ["ok", NO_TEXT]}),
+        ("agent/service/register", {"Name": "auth", "Meta": {"k": NO_TEXT}}),
+        ("agent/service/register", {"Name": "auth", "Meta": {NO_TEXT: "v"}}),
+        ("agent/service/register", {"Name": "auth", NO_TEXT: 1}),
+        ("agent/service/register", {"Name": "auth", "Port": 2**70}),
+        ("agent/service/register", {"Name": "auth", "Port": 2**64 - 1}),
+        ("agent/service/register", {"Name": "auth", "TaggedAddresses": {"lan": {"Port": -(2**70)}}}),
+        ("agent/service/register", {"Name": "auth", "TaggedAddresses": {NO_TEXT: {"Port": 1}}}),
+        ("agent/service/register", {"Name": "auth", "Check": {**TTL, "Notes": NO_TEXT}}),
+        ("agent/service/register", {"Name": "auth", "Check": {**TTL, "OutputMaxSize": 2**70}}),
+        ("agent/check/register", {"Name": NO_TEXT, **TTL}),
+        ("agent/check/register", {"Name": "c", "ID": NO_TEXT, **TTL}),
+        ("agent/check/register", {"Name": "c", "Notes": NO_TEXT, **TTL}),
+        ("agent/check/update/service:good", {"Status": "passing", "Output": NO_TEXT}),
+    ],
+)
+async def test_what_no_answer_could_hold_is_refused_and_stops_nobody(
+    curl: Curl, path: str, body: dict[str, Any]
+) -> None:
+    await curl.put("agent/service/register", {"Name": "good", "Check": TTL})
+    answer = await curl("PUT", path, body)
+    assert answer.status == 400
+    assert answer.text.startswith("Request decode failed: ")
+    for read in READS:
+        await curl.get(read)
+    assert list(await curl.get("agent/services")) == ["good"]
+
+
+@pytest.mark.parametrize("odd", ["%EA", "%ED%A0%80"])
+async def test_odd_bytes_in_a_path_or_query_stop_nobody(curl: Curl, odd: str) -> None:
+    await curl.put("agent/service/register", {"Name": "auth", "Check": TTL})
+    await curl.put(f"agent/check/pass/service:auth?note=pr{odd}t")
+    await curl.put(f"agent/service/maintenance/auth?enable=true&reason=pr{odd}t")
+    assert (await curl("PUT", f"agent/check/pass/pr{odd}t")).status == 500
+    assert (await curl("GET", f"nowhere/pr{odd}t")).status == 404
+    for read in (*READS, f"health/service/pr{odd}t"):
+        await curl.get(read)
 
 
 async def test_full_is_said_and_who_is_there_is_still_served(curl: Curl) -> None:

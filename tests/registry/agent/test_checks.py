@@ -261,6 +261,30 @@ async def test_a_lack_of_sockets_here_is_no_news_of_a_service(target: Target) ->
     assert {entry["event"] for entry in logs} == {"check_not_made"}
 
 
+@pytest.mark.parametrize(
+    ("head", "status", "said"),
+    [
+        (b"HTTP/1.1 200 pr\xeat\r\n", "passing", "200 pr?t Output: "),
+        (b"HTTP/1.1 pr\xeat\r\n", "critical", ""),
+        (b"pr\xeat\r\n", "critical", ""),
+        (b"HTTP/1.1 200 OK\r\npr\xeat: \xea\r\n", "critical", ""),
+    ],
+    ids=["reason", "status line", "no http", "header"],
+)
+async def test_an_answer_that_is_no_utf8_gives_an_output_that_is(head: bytes, status: str, said: str) -> None:
+    async def answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(head + b"Content-Length: 0\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(answers, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        seen = await verdicts(http("c", f"http://{host}:{port}/"))
+    assert seen["c"][0] == status
+    assert said in seen["c"][1]
+    assert seen["c"][1].encode().decode() == seen["c"][1]
+
+
 async def test_a_bug_in_one_look_stops_no_check() -> None:
     seen = await verdicts(http("c", "http://127.0.0.1:1/", body=None))  # not what the type says
     assert seen["c"] == ("critical", 'Get "http://127.0.0.1:1/": the agent failed to look: AttributeError')

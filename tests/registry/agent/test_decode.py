@@ -92,6 +92,26 @@ def test_a_body_that_is_no_object(body: bytes, named: str) -> None:
         parse_object(body)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [rb'{"a": "\ud800"}', rb'{"a": "\udc00"}', rb'{"\ud800": 1}', rb'{"a": ["\ud800x"]}', b'{"a": "\xff"}'],
+)
+def test_text_that_no_answer_could_hold_is_a_bad_body(body: bytes) -> None:
+    with pytest.raises(BadBody, match=r"^Request decode failed: .+"):
+        parse_object(body)
+
+
+@pytest.mark.parametrize("number", [2**63, 2**64, 2**70, -(2**63) - 1])
+def test_a_number_beyond_64_bits_is_refused_and_the_field_named(number: int) -> None:
+    with pytest.raises(BadBody, match=r"cannot unmarshal number into Go struct field \.Port of type int"):
+        read_fields(parse_object(b'{"Port": %d}' % number), FIELDS)
+
+
+@pytest.mark.parametrize("number", [2**63 - 1, -(2**63)])
+def test_a_number_of_64_bits_is_read(number: int) -> None:
+    assert read_fields(parse_object(b'{"Port": %d}' % number), FIELDS) == {"Port": number}
+
+
 def test_deep_nesting_is_a_bad_body_and_no_crash() -> None:
     with pytest.raises(BadBody):
         parse_object(b"[" * 100_000)

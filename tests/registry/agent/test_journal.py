@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from registry.agent.definitions import CheckDefinition, ServiceDefinition
 from registry.agent.journal import FILE, Journal, JournalError, _pack, unpack
-from registry.agent.records import DropCheck, DropService, PutCheck, PutService
+from registry.agent.records import Change, DropCheck, DropService, PutCheck, PutService
 
 WEB = ServiceDefinition("web-1", "web", 80, tags=("a",), meta={"k": "v"}, tagged_addresses={"lan": ("x", 1)})
 CHECK = CheckDefinition(
@@ -42,13 +42,34 @@ async def test_only_the_owner_may_read_it(tmp_path: Path) -> None:
 async def test_a_write_is_all_or_nothing(tmp_path: Path) -> None:
     journal = await Journal.open(str(tmp_path))
     broken = PutService(ServiceDefinition("web-2", "web", meta={"k": object()}))  # type: ignore[dict-item] # to break it
-    with pytest.raises(TypeError):
+    with pytest.raises(JournalError, match="not written: "):
         await journal.write([PutService(WEB), broken])
     await journal.write([PutCheck(CHECK)])
     await journal.close()
     journal = await Journal.open(str(tmp_path))
     await journal.close()
     assert (journal.saved.services, journal.saved.checks) == ((), (CHECK,))
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        PutService(ServiceDefinition("web-2", "web", tags=("\ud800",))),
+        PutService(ServiceDefinition("\ud800", "web")),
+        PutService(ServiceDefinition("web-2", "web", port=2**70)),
+        DropCheck("\ud800"),
+    ],
+    ids=["text", "id", "number", "dropped id"],
+)
+async def test_what_it_cannot_write_is_said_as_its_own_error(tmp_path: Path, odd: Change) -> None:
+    journal = await Journal.open(str(tmp_path))
+    with pytest.raises(JournalError, match="not written: "):
+        await journal.write([odd])
+    await journal.write([PutService(WEB)])
+    await journal.close()
+    journal = await Journal.open(str(tmp_path))
+    await journal.close()
+    assert journal.saved.services == (WEB,)
 
 
 async def test_the_loop_runs_while_the_disk_is_slow(tmp_path: Path) -> None:
