@@ -128,6 +128,22 @@ async def test_a_client_that_is_slow_but_goes_on_is_not(monkeypatch: pytest.Monk
         assert await said(client) == "small: 10 bytes"
 
 
+async def test_a_client_that_goes_on_for_ever_is_given_up_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A byte now and then is never idle: a body of 64 KiB could last a week."""
+    monkeypatch.setattr(client_body, "WHOLE_S", 0.2)
+
+    async def drip(client: Wire) -> None:
+        for _ in range(1000):
+            await client.say(b"x")
+            await asyncio.sleep(0.01)
+
+    async with reading() as client, asyncio.TaskGroup() as group:
+        await client.say(announcing(1000))
+        dripping = group.create_task(drip(client))
+        assert await said(client) == "small: request_timeout"
+        dripping.cancel()
+
+
 @pytest.mark.parametrize("garbage", [b"zz\r\n", b"-1\r\n", b"1\r\nxx\r\n", b"ffffffffffffffffff\r\n"])
 async def test_chunks_that_are_none_are_a_bad_request(garbage: bytes) -> None:
     async with reading() as client:

@@ -278,6 +278,32 @@ async def test_a_page_of_another_site_in_a_browser_on_this_machine_is_not_intern
         assert (await ask(running.port, "GET", "/health/detailed", *headers)).status == status
 
 
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1", 200),
+        ("[::1]:8000", 200),
+        ("localhost:8000", 200),
+        ("evil.example", 403),
+        ("localhost.evil.example", 403),
+        ("127.0.0.1.evil.example", 403),
+    ],
+)
+async def test_a_name_that_was_pointed_at_this_machine_is_no_way_in(host: str, status: int) -> None:
+    async with gateway() as running, wire(running.port) as client:
+        same_origin = (f"Origin: http://{host}", "Sec-Fetch-Site: same-origin")
+        await client.say(request("GET", "/health/detailed", *same_origin, host=host))
+        assert (await client.answer()).status == status
+
+
+@pytest.mark.parametrize(
+    "sign", ["Via: 1.1 somebody", "Forwarded: for=203.0.113.7", "X-Real-IP: 203.0.113.7"]
+)
+async def test_what_a_proxy_passes_on_is_not_internal(sign: str) -> None:
+    async with gateway() as running:
+        assert (await ask(running.port, "GET", "/health/detailed", sign)).status == 403
+
+
 # Not too often
 
 

@@ -22,6 +22,14 @@ while True:
 """
 
 
+TAKES_ONE_VISITOR = """
+import socket, sys
+server = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+connection, _ = server.accept()
+connection.close()
+"""
+
+
 async def test_a_program_is_registered_while_it_runs_and_its_exit_status_is_passed_on(
     consul: ConsulAgent,
 ) -> None:
@@ -51,17 +59,64 @@ async def test_a_program_is_registered_while_it_runs_and_its_exit_status_is_pass
 
 
 @pytest.mark.parametrize(
+    ("consul", "scheme", "address"),
+    [
+        ("127.0.0.1:8500", "http", "127.0.0.1:8500"),
+        ("consul", "http", "consul"),
+        ("http://127.0.0.1:8500", "http", "127.0.0.1:8500"),
+        ("https://consul.internal:8501/", "https", "consul.internal:8501"),
+        ("HTTPS://[::1]:8501", "https", "[::1]:8501"),
+    ],
+)
+def test_the_agent_is_named_with_or_without_a_scheme(consul: str, scheme: str, address: str) -> None:
+    assert agent_settings(consul, "t") == BackendSettings(address=address, scheme=scheme, token="t")
+
+
+async def test_consuls_own_form_of_its_address_reaches_it(consul: ConsulAgent) -> None:
+    (port,) = free_ports(1)
+    facts = RegisterFacts(
+        command=(sys.executable, "-c", LISTENS_UNTIL_ASKED, str(port)),
+        name="with-a-scheme",
+        port=port,
+        id="with-a-scheme-1",
+        address="127.0.0.1",
+        consul=f"http://{consul.address}",
+        propagation_s=0,
+    )
+
+    async def is_registered() -> bool:
+        return await registered(consul, "with-a-scheme") == ["with-a-scheme-1"]
+
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(run_program(facts))
+        await eventually(is_registered)
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"stop")
+        await writer.drain()
+        writer.close()
+    assert running.result() == 7
+
+
+@pytest.mark.parametrize(
     ("facts", "said"),
     [
         (RegisterFacts(("true",), name="../kv", port=1), "--name '../kv': use letters"),
         (RegisterFacts(("true",), name="web", port=1, id="a/b"), "--id 'a/b'"),
         (RegisterFacts(("true",), name="web", port=1, consul="127.0.0.1:x"), "--consul 127.0.0.1:x: "),
         (
+            RegisterFacts(("true",), name="web", port=1, consul="unix:///run/consul.sock"),
+            "--consul unix:///run/consul.sock: write host:port, http://host:port or https://host:port",
+        ),
+        (
+            RegisterFacts(("true",), name="web", port=1, consul="http://127.0.0.1:8500/path"),
+            "--consul http://127.0.0.1:8500/path: ",
+        ),
+        (
             RegisterFacts(("/no/such/program",), name="web", port=1, consul="127.0.0.1:9"),
             "/no/such/program: can't be started: No such file",
         ),
     ],
-    ids=["name", "id", "consul", "command"],
+    ids=["name", "id", "consul", "scheme", "path", "command"],
 )
 async def test_what_can_never_work_is_said_in_one_line(facts: RegisterFacts, said: str) -> None:
     outcome = await run_program(facts)

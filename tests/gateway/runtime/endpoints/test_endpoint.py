@@ -110,8 +110,15 @@ async def nothing(exchange: Exchange) -> Reply | GatewayError:
 
 
 @pytest.mark.parametrize(
-    ("methods", "allowed"),
-    [(("GET",), ("GET", "HEAD")), (("POST",), ("POST",)), (("GET", "POST"), ("GET", "POST", "HEAD"))],
+    ("methods", "head", "allowed"),
+    [
+        (("GET",), True, ("GET", "HEAD")),
+        (("GET",), False, ("GET",)),
+        (("POST",), True, ("POST",)),
+        (("GET", "POST"), True, ("GET", "POST", "HEAD")),
+    ],
 )
-def test_head_is_allowed_where_get_is(methods: tuple[str, ...], allowed: tuple[str, ...]) -> None:
-    assert Endpoint("/x", methods, "public", nothing).allowed == allowed
+def test_head_is_allowed_where_get_is_and_hands_nothing_out(
+    methods: tuple[str, ...], head: bool, allowed: tuple[str, ...]
+) -> None:
+    assert Endpoint("/x", methods, "public", nothing, head=head).allowed == allowed
