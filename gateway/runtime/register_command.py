@@ -26,6 +26,7 @@ class RegisterFacts:
     meta: Mapping[str, str] = field(default_factory=dict)
     weight: int = 1
     consul: str = "127.0.0.1:8500"
+    """`host:port`, also with `http://` or `https://` before it, as Consul's own tools write it."""
     token: str = field(default="", repr=False)
     propagation_s: float = 1.0
 
@@ -37,6 +38,9 @@ async def run_program(facts: RegisterFacts) -> int | str:
         return f"--name {facts.name!r}: use letters, digits, dots, hyphens and underscores"
     if not is_registrable_id(instance):
         return f"--id {instance!r}: can't be an instance's id"
+    settings = agent_settings(facts.consul, facts.token)
+    if settings is None:
+        return f"--consul {facts.consul}: write host:port, http://host:port or https://host:port"
     registration = Registration(
         id=InstanceId(instance),
         service=ServiceName(facts.name),
@@ -48,7 +52,6 @@ async def run_program(facts: RegisterFacts) -> int | str:
         check_http=facts.check_http,
         weight=facts.weight,
     )
-    settings = BackendSettings(address=facts.consul, token=facts.token)
     try:
         async with load_backend("consul")(settings) as backend:
             assert backend.registrar is not None
@@ -59,3 +62,13 @@ async def run_program(facts: RegisterFacts) -> int | str:
         return f"--consul {facts.consul}: {error}"
     except OSError as error:
         return f"{facts.command[0]}: can't be started: {error.strerror or error}"
+
+
+def agent_settings(consul: str, token: str) -> BackendSettings | None:
+    """The agent of `RegisterFacts.consul`; `None` for a scheme that Consul's HTTP API does not speak."""
+    scheme, named, address = consul.partition("://")
+    if not named:
+        return BackendSettings(address=consul, token=token)
+    if scheme.lower() not in ("http", "https"):
+        return None
+    return BackendSettings(address=address.removesuffix("/"), scheme=scheme.lower(), token=token)

@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from gateway.runtime.register_command import RegisterFacts, run_program
+from gateway.runtime.register_command import RegisterFacts, agent_settings, run_program
+from registry.backends.base import BackendSettings
 from tests.gateway.runtime.consuls import registered
 from tests.gateway.runtime.gateways import eventually
 from tests.servers import ConsulAgent, free_ports
@@ -22,16 +23,9 @@ while True:
 """
 
 
-TAKES_ONE_VISITOR = """
-import socket, sys
-server = socket.create_server(("127.0.0.1", int(sys.argv[1])))
-connection, _ = server.accept()
-connection.close()
-"""
-
-
+@pytest.mark.parametrize("scheme", ["", "http://"])
 async def test_a_program_is_registered_while_it_runs_and_its_exit_status_is_passed_on(
-    consul: ConsulAgent,
+    consul: ConsulAgent, scheme: str
 ) -> None:
     (port,) = free_ports(1)
     facts = RegisterFacts(
@@ -40,7 +34,7 @@ async def test_a_program_is_registered_while_it_runs_and_its_exit_status_is_pass
         port=port,
         id="any-program-1",
         address="127.0.0.1",
-        consul=consul.address,
+        consul=scheme + consul.address,
         propagation_s=0,
     )
 
@@ -70,31 +64,6 @@ async def test_a_program_is_registered_while_it_runs_and_its_exit_status_is_pass
 )
 def test_the_agent_is_named_with_or_without_a_scheme(consul: str, scheme: str, address: str) -> None:
     assert agent_settings(consul, "t") == BackendSettings(address=address, scheme=scheme, token="t")
-
-
-async def test_consuls_own_form_of_its_address_reaches_it(consul: ConsulAgent) -> None:
-    (port,) = free_ports(1)
-    facts = RegisterFacts(
-        command=(sys.executable, "-c", LISTENS_UNTIL_ASKED, str(port)),
-        name="with-a-scheme",
-        port=port,
-        id="with-a-scheme-1",
-        address="127.0.0.1",
-        consul=f"http://{consul.address}",
-        propagation_s=0,
-    )
-
-    async def is_registered() -> bool:
-        return await registered(consul, "with-a-scheme") == ["with-a-scheme-1"]
-
-    async with asyncio.TaskGroup() as group:
-        running = group.create_task(run_program(facts))
-        await eventually(is_registered)
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(b"stop")
-        await writer.drain()
-        writer.close()
-    assert running.result() == 7
 
 
 @pytest.mark.parametrize(
