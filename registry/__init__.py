@@ -8,6 +8,7 @@ Map of the package:
     addresses.py  where an instance may live
     admission.py  registrations -> the instances that are believed, the others with a reason
     blocking.py   the rules of Consul's blocking queries
+    exhaustion.py which errors are this machine's own
     backoff.py    how long to wait after a failure
     merge.py      (snapshot, what the registry said) -> snapshot; bad news is distrusted
     stats.py      a snapshot, counted for metrics

@@ -18,6 +18,7 @@ from balancer.headers import fault_of_answer, fault_of_request, values_of
 from balancer.model import Headers, OutboundRequest, Timeouts, UpstreamBroke
 from balancer.outcome import Kind, Outcome, Phase, Side
 from balancer.runtime.progress import Progress, Upload
+from registry.exhaustion import is_out_of_resources
 from registry.model import Instance
 
 KEEPALIVE_S = 4.0
@@ -27,8 +28,6 @@ READ_BUFFER = 1 << 16
 """Bytes of an answer held per call, twice over, while the client reads slowly."""
 FAULTS = (aiohttp.ClientError, aiohttp.http.HttpProcessingError, OSError, ValueError)
 """What aiohttp is known to raise. `TimeoutError` is an `OSError`; anything else is a fault of our own."""
-OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
-"""What this machine lacks says nothing about the instance."""
 _TARGET = re.compile("/[^\x00-\x20\x7f\ud800-\udfff]*")
 
 
@@ -236,7 +235,7 @@ def outcome_of(error: Exception, progress: Progress) -> Outcome:
             return Outcome(phase, progress.late_side, Kind.TIMEOUT, sent)
         case aiohttp.ClientSSLError() | aiohttp.ClientResponseError() | aiohttp.http.HttpProcessingError():
             kind = Kind.GARBAGE
-        case OSError() if number in OUT_OF_RESOURCES:
+        case OSError() if is_out_of_resources(error):
             side, kind = Side.GATEWAY, Kind.REFUSED
         case OSError() if number == errno.ETIMEDOUT:
             kind = Kind.TIMEOUT

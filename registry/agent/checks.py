@@ -19,12 +19,10 @@ import yarl
 
 from registry.addresses import split_address
 from registry.agent.definitions import CRITICAL, PASSING, WARNING, CheckDefinition
+from registry.exhaustion import is_out_of_resources
 
 Observe = Callable[[str, str, str], None]
 """(check id, status, output)"""
-
-OUR_OWN_FAULT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
-"""Errors that say something of this process or machine, and nothing of the service."""
 
 FIRST_LOOK_S = 1.0
 """The first look comes within a random part of this (or of a shorter interval): not all at once."""
@@ -118,7 +116,7 @@ class Prober:
         except TimeoutError:
             return Verdict(CRITICAL, f"{asked}context deadline exceeded after {check.timeout_s:g}s")
         except (OSError, aiohttp.ClientError, ValueError) as error:
-            if isinstance(error, OSError) and error.errno in OUR_OWN_FAULT:
+            if is_out_of_resources(error):
                 log.warning("check_not_made", check=check.id, error=str(error))
                 return None
             return Verdict(CRITICAL, asked + _explain(check, error))

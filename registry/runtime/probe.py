@@ -1,16 +1,13 @@
 """Does a suspect still accept connections?"""
 
 import asyncio
-import errno
 from collections.abc import Iterable
 
+from registry.exhaustion import is_out_of_resources
 from registry.model import Instance
 
 TIMEOUT_S = 0.5
 AT_ONCE = 64
-
-_OUR_OWN_FAULT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
-"""Errors that say something of this process or machine, and nothing of the instance."""
 
 
 async def refusing(instances: Iterable[Instance], timeout_s: float = TIMEOUT_S) -> list[Instance]:
@@ -34,6 +31,6 @@ async def accepts_connections(host: str, port: int, timeout_s: float = TIMEOUT_S
     except TimeoutError:
         return False
     except OSError as error:
-        return error.errno in _OUR_OWN_FAULT
+        return is_out_of_resources(error)
     writer.transport.abort()
     return True
