@@ -3,7 +3,7 @@
 Map of the package:
 
     model.py      Instance, Health, ServiceSnapshot: the words everybody else uses
-    names.py      which text may be the name of a service
+    names.py      which text may be the name of a service, and an instance's id
     checks.py     a service's check states -> one Health
     addresses.py  where an instance may live
     admission.py  registrations -> the instances that are believed, the others with a reason

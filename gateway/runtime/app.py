@@ -4,6 +4,7 @@ import asyncio
 import errno
 import random
 import secrets
+import socket
 import sys
 from contextlib import AsyncExitStack
 from importlib.metadata import PackageNotFoundError, version
@@ -35,7 +36,8 @@ from handlers.stores import load_store
 from handlers.ticket import TicketSecrets
 from registry.backends import load_backend
 from registry.backends.base import Backend, Registration
-from registry.model import InstanceId, RegistryError, ServiceName
+from registry.model import RegistryError, ServiceName
+from registry.names import instance_id
 from registry.runtime.registration import Registered
 from registry.runtime.watcher import Watcher
 
@@ -182,7 +184,7 @@ class Gateway:
             return
         address = registry.advertise_address or ("" if listen.host in EVERYWHERE else listen.host)
         registration = Registration(
-            id=InstanceId(f"{registry.register_as}-{address or 'node'}-{self.port}"),
+            id=instance_id(registry.register_as, address or socket.gethostname(), self.port),
             service=ServiceName(registry.register_as),
             port=self.port,
             address=address,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from registry.backends import load_backend
 from registry.backends.base import BackendSettings, Registration
 from registry.model import InstanceId, RegistryError, ServiceName
-from registry.names import is_registrable_id, is_service_name
+from registry.names import instance_id, is_registrable_id, is_service_name
 from registry.runtime.registration import run_registered
 
 
@@ -33,7 +33,7 @@ class RegisterFacts:
 
 async def run_program(facts: RegisterFacts) -> int | str:
     """The program's exit status, or why it was not started."""
-    instance = facts.id or f"{facts.name}-{facts.address or socket.gethostname()}-{facts.port}"
+    instance = facts.id or instance_id(facts.name, facts.address or socket.gethostname(), facts.port)
     if not is_service_name(facts.name):
         return f"--name {facts.name!r}: use letters, digits, dots, hyphens and underscores"
     if not is_registrable_id(instance):

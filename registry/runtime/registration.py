@@ -6,7 +6,6 @@
 """
 
 import asyncio
-import re
 import signal
 import socket
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
@@ -19,7 +18,7 @@ from aiohttp import web
 from registry.backends import load_backend
 from registry.backends.base import BackendSettings, Registration
 from registry.model import InstanceId, ServiceName
-from registry.names import is_registrable_id, is_service_name
+from registry.names import instance_id, is_registrable_id, is_service_name
 from registry.runtime.program import run_registered
 from registry.runtime.registered import Registered
 from registry.runtime.tasks import Tasks
@@ -55,7 +54,7 @@ def register(
     The agent feeds on a TTL (`ttl_s`), or asks `check_http` when that is given. An agent that is down
     is tried again in the background. Raises `ValueError` for a name, id or port that can't be used.
     """
-    instance = id or _own_id(name, port)
+    instance = id or instance_id(name, address or socket.gethostname(), port)
     if not is_service_name(name):
         raise ValueError(f"name: {name!r} is no service name (letters, digits, '.', '_' and '-')")
     if not is_registrable_id(instance):
@@ -76,12 +75,6 @@ def register(
     membership = _Membership(BackendSettings(address=consul, token=token), registration, propagation_s)
     app.cleanup_ctx.append(membership.lifetime)
     app.on_shutdown.append(membership.withdraw)
-
-
-def _own_id(name: str, port: int) -> str:
-    """Different on every machine and port, and the same after a restart."""
-    host = re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname())
-    return f"{name}-{host}-{port}"
 
 
 class _Membership:

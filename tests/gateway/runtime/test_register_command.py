@@ -66,6 +66,21 @@ def test_the_agent_is_named_with_or_without_a_scheme(consul: str, scheme: str, a
     assert agent_settings(consul, "t") == BackendSettings(address=address, scheme=scheme, token="t")
 
 
+async def test_a_program_is_registered_whatever_its_machine_is_called(
+    consul: ConsulAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: "jo's laptop")
+    (port,) = free_ports(1)
+    facts = RegisterFacts(
+        command=(sys.executable, "-c", "raise SystemExit(3)"),
+        name="odd-host",
+        port=port,
+        consul=consul.address,
+        propagation_s=0,
+    )
+    assert await run_program(facts) == 3
+
+
 @pytest.mark.parametrize(
     ("facts", "said"),
     [
