@@ -26,9 +26,9 @@ from examples.chat.service import (
     refuse,
     refuse_fields,
     serve,
-    unix_now,
 )
 from examples.chat.tokens import Claims, Kind, Rejected
+from registry.runtime.clock import unix_now
 
 WRONG_LOGIN = "wrong email or password"
 """One text for both, as the time is one for both: nobody learns who has an account."""

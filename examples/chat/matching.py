@@ -27,10 +27,10 @@ from examples.chat.service import (
     refuse,
     refuse_fields,
     serve,
-    unix_now,
 )
 from examples.chat.tokens import Kind, Rejected
 from examples.chat.waiting_room import RoomSettings, Unknown, Waiting
+from registry.runtime.clock import unix_now
 
 ASK_AGAIN_S = 2
 """What a waiting client is advised: seven tries within `RoomSettings.wait_s`."""

@@ -10,7 +10,6 @@ import os
 import sqlite3
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -30,10 +29,6 @@ log = structlog.get_logger()
 LARGEST_BODY = 16 * 1024
 LOG_LEVELS = ("debug", "info", "warning", "error")
 Clock = Callable[[], float]
-
-
-def unix_now() -> float:
-    return datetime.now(UTC).timestamp()
 
 
 def answer(body: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> web.Response:

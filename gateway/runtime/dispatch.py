@@ -35,7 +35,7 @@ from gateway.runtime.metrics import Metrics
 from gateway.runtime.reply import Reply, error_reply, send
 from gateway.settings import RouteSettings, Settings
 from gateway.target import CARRIED, BadTarget, read_target
-from handlers.runtime.clock import unix_now
+from registry.runtime.clock import unix_now
 
 log = structlog.get_logger()
 

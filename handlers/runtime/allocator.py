@@ -34,10 +34,10 @@ from handlers.model import (
     Uid,
 )
 from handlers.roster import FULL, Closed
-from handlers.runtime.clock import unix_now
 from handlers.stores.base import Store, StoreUnreachable
 from handlers.ticket import TicketClaims, TicketSecrets, audience, sign
 from registry.model import ServiceSnapshot, Status
+from registry.runtime.clock import unix_now
 
 log = structlog.get_logger()
 

@@ -33,12 +33,12 @@ from handlers.admission import AdmissionLedger
 from handlers.closing import CloseCode, Refusal, TurnedAway
 from handlers.model import HandlerId, Hello, Jti, Uid
 from handlers.outbox import Outbox
-from handlers.runtime.clock import unix_now
 from handlers.runtime.door import Door
 from handlers.runtime.gateway_client import GatewayClient
 from handlers.runtime.gateway_link import GatewayLink
 from handlers.runtime.redaction import tickets_unlogged
 from handlers.ticket import Purpose
+from registry.runtime.clock import unix_now
 from registry.runtime.registration import register
 from registry.runtime.tasks import Tasks
 

@@ -7,8 +7,8 @@ from uuid import uuid4
 from aiohttp import web
 
 from handlers.model import HandlerId, Jti, Uid
-from handlers.runtime.clock import unix_now
 from handlers.ticket import TicketClaims, TicketSecrets, sign
+from registry.runtime.clock import unix_now
 
 RECONNECT = {"first_ms": [0, 1000], "base_ms": 1000, "cap_ms": 30_000, "jitter": "full"}
 

@@ -19,8 +19,8 @@ from gateway.runtime.app import Gateway
 from gateway.runtime.exchange import Exchange
 from gateway.runtime.http_server import Handler, HttpServer, WholeResponse
 from gateway.settings import Settings, load_settings
-from handlers.runtime.clock import unix_now
 from registry.model import Instance
+from registry.runtime.clock import unix_now
 
 SECRET = "a secret of the gateway's tests, long enough"
 KEY = "an internal key of the tests"

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key a
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from gateway.runtime.app import Gateway, StartFailed, build_verifier, software_version
-from handlers.runtime.clock import unix_now
+from registry.runtime.clock import unix_now
 from tests.balancer.origins import Connection, counts_requests, never_answers, origin, until
 from tests.gateway.runtime.consuls import registered
 from tests.gateway.runtime.gateways import ask, eventually, gateway, ready, request, settings_of, wire

@@ -1,4 +1,5 @@
-"""Unix time, for what leaves this process in a ticket. Durations are measured with `time.monotonic`."""
+"""Unix time, for what leaves this process: in a token, a ticket or a file. Durations are measured with
+`time.monotonic`."""
 
 import time
 

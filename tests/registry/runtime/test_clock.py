@@ -1,6 +1,6 @@
 from datetime import UTC, datetime
 
-from handlers.runtime.clock import unix_now
+from registry.runtime.clock import unix_now
 
 
 def test_it_tells_unix_seconds() -> None:
