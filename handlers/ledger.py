@@ -63,10 +63,14 @@ class SeatLedger:
         if (repeated := self._repeated(request)) is not None:
             repeated.shared = True
             return self._seat(repeated)
-        self._make_way(request.uid)
+        replaced = self._replaced(request.uid, now)
+        if isinstance(replaced, SeatRefused):
+            return replaced
         chosen = self._order.first(request.exclude, request.last)
         if chosen is None:
             return self._refusal(request.exclude, now)
+        if replaced is not None:
+            self._cancel(replaced)
         self._sequence += 1
         handler = self._handlers[chosen]
         handler.allocated = self._sequence
@@ -292,11 +296,20 @@ class SeatLedger:
                 return seat
         return None
 
-    def _make_way(self, uid: Uid) -> None:
-        """At the user's limit, the oldest unconfirmed seat is replaced: nobody can hoard."""
+    def _replaced(self, uid: Uid, now: float) -> SeatRecord | SeatRefused | None:
+        """Which seat a new one of that user takes the place of. `None` below the user's limit.
+
+        Never one that is held: a handler lets its ticket in without asking anybody, or has just been
+        told that it may, so its place can't be promised to somebody else.
+        """
         user = self._seats.user(uid)
-        if user is not None and len(user.unconfirmed) >= self._pool.seats_per_user:
-            self._cancel(min(user.unconfirmed.values(), key=lambda seat: seat.sequence))
+        if user is None or len(user.unconfirmed) < self._pool.seats_per_user:
+            return None
+        standby = [seat for seat in user.unconfirmed.values() if seat.state is SeatState.STANDBY]
+        if standby:
+            return min(standby, key=lambda seat: seat.sequence)
+        hold_ends = min(seat.held_until for seat in user.unconfirmed.values())
+        return SeatRefused(SeatRefusal.RATE_LIMITED, hold_ends - now)
 
     def _cancel(self, seat: SeatRecord) -> None:
         self._seats.apply(seat, SeatEvent.CANCEL)

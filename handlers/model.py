@@ -170,6 +170,7 @@ class PoolSettings:
     ticket_s: float = 60.0
     dead_after_s: float = 3.0
     seats_per_user: int = 5
+    """Unused seats of one user. Beyond that, one whose hold has ended is replaced; none that is held."""
 
     @property
     def hold_s(self) -> float:

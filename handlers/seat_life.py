@@ -31,7 +31,7 @@ class SeatEvent(StrEnum):
     HOLD_ENDS = "hold_ends"
     TICKET_ENDS = "ticket_ends"
     CANCEL = "cancel"
-    """The client never got the ticket, or got a newer one instead."""
+    """The client never got the ticket; or it is in STANDBY, and the client got a newer one instead."""
     ADMIT = "admit"
     """The handler asked for a late ticket and there was room."""
     LOSE = "lose"

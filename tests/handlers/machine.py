@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from handlers.admission import AdmissionLedger, Entry
-from handlers.closing import TurnedAway
+from handlers.closing import Refusal, TurnedAway
 from handlers.model import (
     HandlerId,
     Hello,
@@ -57,7 +57,7 @@ class Process:
     seq: int = 0
     counted_from: int = 0
     """It let somebody in on a ticket that the store did not vouch for, because no gateway answered or
-    because the client used a ticket that had been taken back: the store knows from this report on."""
+    because the ticket of an aborted request was used all the same: the store knows from this report on."""
 
     def __post_init__(self) -> None:
         self.gate = AdmissionLedger(CAPACITY[self.id])
@@ -79,6 +79,9 @@ class Process:
 class Ticket:
     text: str
     seat: Seat
+    sure: bool
+    """The store knew of everybody at that handler when it promised this place, and nobody came since
+    whom it did not vouch for: within its guarantee this ticket must find its place."""
     taken_back: bool = False
 
 
@@ -192,25 +195,45 @@ class SeatMachine(RuleBasedStateMachine):
     def client_asks(
         self, uid: str, client: str | None, last: HandlerId | None, exclude: frozenset[HandlerId]
     ) -> None:
+        self._ask_for_seat(Uid(uid), client, last, exclude)
+
+    @rule(uid=st.sampled_from("uvwx"), shows_at_once=st.booleans())
+    def hoarder_comes(self, uid: str, shows_at_once: bool) -> None:
+        """One user takes all seats there are to get, and shows every ticket."""
+        mine = []
+        for _ in range(2 * POOL.seats_per_user):
+            if (ticket := self._ask_for_seat(Uid(uid))) is not None:
+                mine.append(ticket)
+                if shows_at_once:
+                    self._show(ticket)
+        for ticket in mine:
+            self._show(ticket)
+
+    def _ask_for_seat(
+        self,
+        uid: Uid,
+        client: str | None = None,
+        last: HandlerId | None = None,
+        exclude: frozenset[HandlerId] = frozenset(),
+    ) -> Ticket | None:
+        """The ticket, if the answer is a new one."""
         self.names += 1
-        request = SeatRequest(Uid(uid), Jti(f"t{self.names}"), client, last, exclude)
+        request = SeatRequest(uid, Jti(f"t{self.names}"), client, last, exclude)
         answer = self.subject.alloc(request)
         if (repeated := self.oracle.repeated(request)) is not None:
             self.oracle.seats[repeated].shared = True
             assert isinstance(answer, Seat)
             assert answer.jti == repeated
-            return
-        replaced = self.oracle.make_way(request.uid)
-        self._take_back(replaced)
+            return None
         wanted = self.oracle.choice(request)  # I2, I3 and I8: exactly this one, or exactly this no
         if isinstance(answer, SeatRefused):
             assert answer.reason is wanted
             assert 0 < answer.retry_after_s < POOL.hold_s + 1
-            return
+            return None
         assert answer.handler == wanted
         self.oracle.reserve(request, answer.handler)
-        self._issue(answer)
         self._check_capacity(answer.handler)
+        return self._issue(answer)
 
     @precondition(lambda self: self.tickets)
     @rule(which=st.integers(0, 200))
@@ -230,7 +253,10 @@ class SeatMachine(RuleBasedStateMachine):
     def client_connects(self, back: int, reachable: bool, door: str | None) -> None:
         """With a new ticket or an old one, used or not, at its own door or another."""
         ticket = self.tickets[-1 - back % len(self.tickets)]
-        process = self.processes.get(HandlerId(door) if door else ticket.seat.handler)
+        self._show(ticket, HandlerId(door) if door else None, reachable=reachable)
+
+    def _show(self, ticket: Ticket, door: HandlerId | None = None, *, reachable: bool = True) -> None:
+        process = self.processes.get(door or ticket.seat.handler)
         if process is None:
             return
         now = UNIX + self.now + SKEW_S[process.id]
@@ -243,13 +269,15 @@ class SeatMachine(RuleBasedStateMachine):
         if entry is Entry.ASK:
             room = self._ask(process, claims.jti) if reachable else None
             if room is None:
-                process.counted_from = process.seq + 1
+                self._unvouched(process)
             if process.gate.answered(claims.jti, room=room) is not None:
                 return
         elif entry is Entry.ADMITTED:
             if ticket.taken_back:
-                process.counted_from = process.seq + 1
+                self._unvouched(process)
         else:
+            if ticket.sure and self.now < ticket.seat.guaranteed_until:
+                assert entry.reason is not Refusal.FULL  # a promised place is there
             return
         self.admissions[claims.jti] += 1
         process.sockets.add(claims.jti)
@@ -359,7 +387,7 @@ class SeatMachine(RuleBasedStateMachine):
         self.subject.sync(self.index, known)
         self.oracle.sync(self.index, listed)
 
-    def _issue(self, seat: Seat) -> None:
+    def _issue(self, seat: Seat) -> Ticket:
         claims = TicketClaims(
             issuer=SECRETS.issuer,
             handler=seat.handler,
@@ -372,16 +400,25 @@ class SeatMachine(RuleBasedStateMachine):
             session_id=seat.jti,
         )
         text = sign(claims, SECRETS.key_for(seat.handler, seat.epoch))
-        self.tickets.append(Ticket(text, seat))
+        ticket = Ticket(text, seat, sure=self._counted(seat.handler) is not None)
+        self.tickets.append(ticket)
+        return ticket
 
-    def _take_back(self, jti: Jti | None) -> None:
-        """The store has cancelled this seat; its client may have used the ticket, or may do so yet."""
+    def _take_back(self, jti: Jti) -> None:
+        """Its request was aborted; the client may have used the ticket all the same, or may do so yet."""
         for ticket in self.tickets:
             if ticket.seat.jti == jti:
                 ticket.taken_back = True
                 process = self.processes.get(ticket.seat.handler)
                 if process is not None and jti in process.sockets:
-                    process.counted_from = process.seq + 1
+                    self._unvouched(process)
+
+    def _unvouched(self, process: Process) -> None:
+        """Somebody sits there of whom the store will learn with the next report."""
+        process.counted_from = process.seq + 1
+        for ticket in self.tickets:
+            if ticket.seat.handler == process.id:
+                ticket.sure = False
 
     def _ask(self, process: Process, jti: Jti) -> bool:
         room = self.subject.admit_late(process.id, process.epoch, jti)
@@ -390,8 +427,13 @@ class SeatMachine(RuleBasedStateMachine):
 
     def _check_capacity(self, name: HandlerId) -> None:
         """I1: what is there and what is promised there fits, at the moment of the promise."""
+        if (process := self._counted(name)) is not None:
+            assert len(process.sockets | self.oracle.held(name)) <= CAPACITY[name]
+
+    def _counted(self, name: HandlerId) -> Process | None:
+        """The process, if the store has heard of everybody that it didn't vouch for."""
         process = self.processes.get(name)
         handler = self.oracle.handlers[name]
         if process is None or handler.epoch != process.epoch or handler.seq < process.counted_from:
-            return
-        assert len(process.sockets | self.oracle.held(name)) <= CAPACITY[name]
+            return None
+        return process

@@ -100,15 +100,16 @@ class Oracle:
                 return jti
         return None
 
-    def make_way(self, uid: Uid) -> Jti | None:
-        """The oldest seat of a user at the limit is replaced; its name, if there is one."""
-        unconfirmed = self.unconfirmed(uid)
-        if len(unconfirmed) < self.pool.seats_per_user:
-            return None
-        del self.seats[unconfirmed[0]]
-        return unconfirmed[0]
+    def at_limit(self, uid: Uid) -> bool:
+        return len(self.unconfirmed(uid)) >= self.pool.seats_per_user
+
+    def no_longer_held(self, uid: Uid) -> list[Jti]:
+        """What a new seat of that user may replace, oldest first."""
+        return [jti for jti in self.unconfirmed(uid) if self.seats[jti].held_until <= self.now]
 
     def choice(self, request: SeatRequest) -> HandlerId | SeatRefusal:
+        if self.at_limit(request.uid) and not self.no_longer_held(request.uid):
+            return SeatRefusal.RATE_LIMITED
         room = self.with_room(request.exclude)
         if not room:
             return SeatRefusal.NO_CAPACITY if self.open(request.exclude) else SeatRefusal.NO_HANDLERS
@@ -119,6 +120,8 @@ class Oracle:
         return best.id
 
     def reserve(self, request: SeatRequest, handler: HandlerId) -> None:
+        if self.at_limit(request.uid):
+            del self.seats[self.no_longer_held(request.uid)[0]]
         self.sequence += 1
         chosen = self.handlers[handler]
         chosen.allocated = self.sequence

@@ -168,12 +168,34 @@ def test_a_used_ticket_is_no_seat_for_a_repeated_request() -> None:
 
 
 def test_nobody_hoards_seats() -> None:
+    """A seat that is held is not replaced: its handler lets its ticket in, and no store could stop that."""
     made = ledger(100)
-    for number in range(8):
-        seat(made, f"t{number}", uid="ann")
-    assert made.states(0.0)[0].held == ROOMY.seats_per_user
-    assert not made.cancel(Jti("t2"), 0.0)
-    assert made.cancel(Jti("t3"), 0.0)
+    for number in range(5):
+        seat(made, f"t{number}", number / 4, uid="ann")
+    assert ask(made, "more", 2.0, uid="ann") == SeatRefused(SeatRefusal.RATE_LIMITED, 13.0)
+    assert made.states(2.0)[0].held == ROOMY.seats_per_user
+    assert seat(made, "bob's", 2.0).handler == WSH1
+
+
+def test_at_the_limit_the_oldest_seat_that_is_no_longer_held_is_replaced() -> None:
+    made = ledger(2, 100)
+    for number in range(5):
+        seat(made, f"t{number}", uid="ann", exclude=frozenset({WSH1}))
+    assert made.admit_late(WSH2, 1, Jti("t0"), 2.0)  # in use from now on, and held for longer
+    made.report(report(1, 0), 14.9)
+    assert isinstance(ask(made, "early", 14.9, uid="ann"), SeatRefused)
+    made.report(report(2, 0), 15.0)
+    assert isinstance(ask(made, "nowhere", 15.0, uid="ann", exclude=frozenset({WSH1, WSH2})), SeatRefused)
+    seat(made, "new", 15.0, uid="ann")
+    assert [made.cancel(Jti(jti), 15.0) for jti in ("t0", "t1", "t2")] == [True, False, True]
+
+
+def test_a_hoarder_does_not_void_the_seat_of_another() -> None:
+    """I1: no more tickets are given out than have a place, whoever asks for them."""
+    made = ledger(6)
+    seat(made, "y")
+    answers = [ask(made, f"x{number}", uid="x") for number in range(12)]
+    assert sum(isinstance(answer, Seat) for answer in answers) == 5
 
 
 def test_the_last_handler_decides_a_tie_only() -> None:

@@ -127,6 +127,23 @@ async def test_a_seat_runs_out_without_anybody_sweeping(store: Store, clock: Clo
     assert (await seat(store, "c")).handler == WSH1
 
 
+async def test_a_user_at_the_limit_waits_for_the_end_of_a_hold(name: str, clock: Clock) -> None:
+    pool = PoolSettings(capacity=9, seats_per_user=2)
+    async with load_store(name)(pool, URLS[name], clock=clock) as store:
+        await store.hello(replace(hello(), capacity=9))
+        for jti in "ab":
+            await seat(store, jti, uid=Uid("ann"))
+        refused = await store.alloc(request("c", uid=Uid("ann")))
+        assert isinstance(refused, SeatRefused)
+        assert refused.reason is SeatRefusal.RATE_LIMITED
+        assert refused.retry_after_s == pytest.approx(15.0)
+        clock.now += 15.0
+        await store.report(Report(WSH1, 1, 1, 0))
+        await seat(store, "d", uid=Uid("ann"))
+        assert not await store.cancel(Jti("a"))
+        assert await store.cancel(Jti("b"))
+
+
 async def test_sweeping_says_what_it_freed(store: Store, clock: Clock) -> None:
     await store.hello(hello())
     await seat(store, "a")
