@@ -63,12 +63,12 @@ class SeatLedger:
         if (repeated := self._repeated(request)) is not None:
             repeated.shared = True
             return self._seat(repeated)
-        replaced = self._replaced(request.uid, now)
-        if isinstance(replaced, SeatRefused):
-            return replaced
         chosen = self._order.first(request.exclude, request.last)
         if chosen is None:
             return self._refusal(request.exclude, now)
+        replaced = self._replaced(request.uid, now)
+        if isinstance(replaced, SeatRefused):
+            return replaced
         if replaced is not None:
             self._cancel(replaced)
         self._sequence += 1

@@ -108,11 +108,11 @@ class Oracle:
         return [jti for jti in self.unconfirmed(uid) if self.seats[jti].held_until <= self.now]
 
     def choice(self, request: SeatRequest) -> HandlerId | SeatRefusal:
-        if self.at_limit(request.uid) and not self.no_longer_held(request.uid):
-            return SeatRefusal.RATE_LIMITED
         room = self.with_room(request.exclude)
         if not room:
             return SeatRefusal.NO_CAPACITY if self.open(request.exclude) else SeatRefusal.NO_HANDLERS
+        if self.at_limit(request.uid) and not self.no_longer_held(request.uid):
+            return SeatRefusal.RATE_LIMITED
         best = min(room, key=lambda h: (self.load(h) / h.weight, h.allocated, h.id))
         hinted = [h for h in room if h.id == request.last]
         if hinted and self.load(hinted[0]) / hinted[0].weight == self.load(best) / best.weight:

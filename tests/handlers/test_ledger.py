@@ -175,6 +175,8 @@ def test_nobody_hoards_seats() -> None:
     assert ask(made, "more", 2.0, uid="ann") == SeatRefused(SeatRefusal.RATE_LIMITED, 13.0)
     assert made.states(2.0)[0].held == ROOMY.seats_per_user
     assert seat(made, "bob's", 2.0).handler == WSH1
+    nowhere = ask(made, "nowhere", 2.0, uid="ann", exclude=frozenset({WSH1}))
+    assert nowhere == SeatRefused(SeatRefusal.NO_HANDLERS, 3.0)  # what is wrong with all comes first
 
 
 def test_at_the_limit_the_oldest_seat_that_is_no_longer_held_is_replaced() -> None:
