@@ -146,11 +146,22 @@ async def test_no_handler_and_no_room_are_two_answers() -> None:
 async def test_a_handler_that_is_silent_for_too_long_is_not_handed_out() -> None:
     async with pool(HELLO, dead_after_s=0.2) as port:
 
-        async def is_refused() -> bool:
-            return (await seat(port)).status == 503
+        async def is_silent() -> bool:
+            (handler,) = (await ask(port, "GET", "/health/detailed")).json()["handlers"]
+            return bool(handler["why_not"] == "silent")
 
-        await eventually(is_refused)
-        assert (await seat(port)).json()["error"] == "no_handlers"
+        await eventually(is_silent)
+        refused = await seat(port)
+        assert (refused.status, refused.json()["error"]) == (503, "no_handlers")
+
+
+async def test_a_user_who_holds_as_many_seats_as_one_may_waits() -> None:
+    async with pool(HELLO, seats_per_user=2) as port:
+        assert [(await seat(port)).status for _ in range(2)] == [200, 200]
+        refused = await seat(port)
+        assert (refused.status, refused.json()["error"]) == (429, "rate_limited")
+        assert int(refused.one("Retry-After")) >= 1
+        assert (await seat(port, uid="bob")).status == 200
 
 
 async def test_a_handler_that_is_only_registered_works_by_reservations_alone() -> None:
