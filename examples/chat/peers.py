@@ -20,6 +20,7 @@ import structlog
 
 from examples.chat.brief import BriefCache
 from examples.chat.frames import Delivered, Reason, Undelivered
+from registry.backends.shared.session import read_text
 
 log = structlog.get_logger()
 
@@ -186,7 +187,7 @@ class Peers:
             async with self._session.request(
                 method, url, params=params, json=json, allow_redirects=False
             ) as answer:
-                body = orjson.loads(await answer.content.read(LARGEST_ANSWER))
+                body = orjson.loads(await read_text(answer, LARGEST_ANSWER))
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
             return _NoAnswer(sent=False)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError):

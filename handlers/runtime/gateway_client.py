@@ -15,8 +15,10 @@ import orjson
 
 from handlers.model import Epoch, HandlerId, Hello, Jti, Report, ReportRefusal
 from handlers.ticket import ALGORITHM
+from registry.backends.shared.session import read_text
 
 MAX_ANSWER = 65_536
+"""Bytes."""
 REFUSALS = {(404, ReportRefusal.UNKNOWN_HANDLER), (409, ReportRefusal.STALE_EPOCH)}
 
 
@@ -141,12 +143,12 @@ class GatewayClient:
                 allow_redirects=False,
             ) as answer:
                 status = answer.status
-                told = orjson.loads(await answer.content.read(MAX_ANSWER))
+                told = orjson.loads(await read_text(answer, MAX_ANSWER))
         except TimeoutError:
             return self._next("slow")
         except (aiohttp.ClientError, OSError):
             return self._next("unreachable")
-        except orjson.JSONDecodeError:
+        except ValueError:  # no JSON, or too much of it
             return self._next("bad_answer")
         if not isinstance(told, dict):
             return self._next("bad_answer")

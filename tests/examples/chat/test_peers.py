@@ -6,9 +6,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from examples.chat.frames import Delivered, Reason, Undelivered
-from examples.chat.peers import NotHere, Peers, Place
+from examples.chat.peers import LARGEST_ANSWER, NotHere, Peers, Place
 from tests.examples.chat.clients import KEY, Clock
 from tests.examples.chat.gateways import FakeGateway, FakeMatching
+from tests.handlers.runtime.gateways import in_two_pieces
 from tests.servers import free_ports
 
 FRAME = {"type": "message", "from": "ann", "text": "hi", "id": "m1", "handler": "WSH1"}
@@ -158,6 +159,27 @@ async def test_what_the_other_handler_says(peers: Peers, status: int, result: ob
     async with serving(app) as url:
         assert await peers.hand_over(Place("WSH2", url), "bob", FRAME) == result
     assert got == [(KEY, {"to": "bob", "frame": FRAME})]
+
+
+async def test_an_answer_may_come_in_pieces() -> None:
+    async def locates(request: web.Request) -> web.StreamResponse:
+        return await in_two_pieces(request, web.json_response({"handler_id": "WSH2", "url": "http://h:1"}))
+
+    app = web.Application()
+    app.router.add_get("/handlers/locate", locates)
+    async with serving(app) as url, Peers([url], KEY) as peers:
+        assert await peers.locate("bob") == Place("WSH2", "http://h:1")
+
+
+async def test_an_endless_answer_is_none(peers: Peers) -> None:
+    async def says_more_than_it_should(_: web.Request) -> web.Response:
+        return web.Response(body=b"{}" + b" " * LARGEST_ANSWER)
+
+    app = web.Application()
+    app.router.add_post("/deliver", says_more_than_it_should)
+    async with serving(app) as url:
+        result = await peers.hand_over(Place("WSH2", url), "bob", FRAME)
+    assert result == Undelivered(Reason.HANDLER_UNREACHABLE)
 
 
 async def test_a_handler_that_is_gone_certainly_got_nothing(peers: Peers) -> None:

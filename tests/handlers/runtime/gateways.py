@@ -25,10 +25,22 @@ async def until(condition: Callable[[], object], timeout_s: float = 5.0) -> None
             await asyncio.sleep(0.005)
 
 
+async def in_two_pieces(request: web.Request, answer: web.Response) -> web.StreamResponse:
+    """Sends `answer` so that its body does not come all at once."""
+    assert isinstance(answer.body, bytes)
+    told = web.StreamResponse(status=answer.status, headers={"Content-Length": str(len(answer.body))})
+    await told.prepare(request)
+    await told.write(answer.body[:5])
+    await asyncio.sleep(0.02)
+    await told.write(answer.body[5:])
+    return told
+
+
 class Gateway:
     """The three calls of handler processes on a real allocator, and a record of what came.
 
-    Faults that can be turned on while it runs: `answers_slowly`, `breaks_off`, `says` (one fixed answer).
+    Faults that can be turned on while it runs: `answers_slowly`, `answers_in_pieces`, `breaks_off`, `says`
+    (one fixed answer).
     """
 
     def __init__(self, allocator: Allocator) -> None:
@@ -37,6 +49,7 @@ class Gateway:
         self.keys: set[str | None] = set()
         self.url = ""
         self.answers_slowly = False
+        self.answers_in_pieces = False
         self.breaks_off = False
         self.says: tuple[int, bytes] | None = None
 
@@ -55,7 +68,8 @@ class Gateway:
             await asyncio.sleep(30)
         if self.says is not None:
             return web.Response(status=self.says[0], body=self.says[1])
-        return await self._answer(request.path, body)
+        answer = await self._answer(request.path, body)
+        return await in_two_pieces(request, answer) if self.answers_in_pieces else answer
 
     async def _answer(self, path: str, body: dict[str, Any]) -> web.Response:
         name = HandlerId(body["handler_id"])

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from handlers.model import HandlerId, Hello, Jti, Report, ReportRefusal
-from handlers.runtime.gateway_client import GatewayClient, Introduced, NoAnswer, Noted
+from handlers.runtime.gateway_client import MAX_ANSWER, GatewayClient, Introduced, NoAnswer, Noted
 from tests.handlers.runtime.gateways import SECRET, Gateway, gateway
 from tests.servers import free_ports
 
@@ -74,6 +74,14 @@ async def test_a_gateway_that_answers_slowly_is_given_up(good: Gateway) -> None:
         assert await client.report(report()) == NoAnswer("slow", good.url)
 
 
+async def test_an_answer_may_come_in_pieces(good: Gateway) -> None:
+    good.answers_in_pieces = True
+    async with GatewayClient([good.url]) as client:
+        assert isinstance(await client.hello(HELLO), Introduced)
+        assert isinstance(await client.report(report()), Noted)
+        assert await client.admit(WSH1, 5, Jti("a")) is True
+
+
 async def test_a_gateway_that_breaks_off_is_unreachable(good: Gateway) -> None:
     good.breaks_off = True
     async with GatewayClient([good.url]) as client:
@@ -85,6 +93,7 @@ async def test_a_gateway_that_breaks_off_is_unreachable(good: Gateway) -> None:
     [
         (200, b"", "bad_answer"),
         (200, b"[]", "bad_answer"),
+        (200, b'{"draining": false}' + b" " * MAX_ANSWER, "bad_answer"),
         (200, b"{}", "bad_answer"),
         (200, b'{"draining": "no", "ticket": {}, "admit": 1}', "bad_answer"),
         (200, b'{"draining": false, "reconnect": 7}', "bad_answer"),
@@ -103,8 +112,7 @@ async def test_an_answer_that_makes_no_sense_is_none(
         no = NoAnswer(reason, good.url)
         assert await client.hello(HELLO) == no
         assert await client.report(report()) == no
-        if b"draining" not in body:
-            assert await client.admit(WSH1, 5, Jti("a")) == no
+        assert await client.admit(WSH1, 5, Jti("a")) == no
 
 
 @pytest.mark.parametrize(
