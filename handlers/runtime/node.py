@@ -41,6 +41,7 @@ from handlers.ticket import Purpose
 from registry.runtime.clock import unix_now
 from registry.runtime.registration import register
 from registry.runtime.tasks import Tasks
+from registry.runtime.trace import trace_of
 
 log = structlog.get_logger()
 
@@ -221,7 +222,7 @@ class HandlerNode:
 
     def _died(self, name: str, error: BaseException) -> None:
         """Without reports the gateway takes us for dead, so we must not look ready either."""
-        log.error("task_died", task=name, exc_info=error)
+        log.error("task_died", task=name, trace=trace_of(error))
         self._link.leaving = True
 
     async def _leave(self, _app: web.Application) -> None:

@@ -11,6 +11,7 @@ import structlog
 from handlers.runtime.allocator import Allocator
 from handlers.stores.base import StoreUnreachable
 from registry.runtime.tasks import Tasks
+from registry.runtime.trace import trace_of
 
 log = structlog.get_logger()
 
@@ -41,4 +42,4 @@ class Sweeper:
                 log.warning("sweep_skipped", reason="store_unreachable")
 
     def _died(self, name: str, error: BaseException) -> None:
-        log.error("task_died", task=name, exc_info=error)
+        log.error("task_died", task=name, trace=trace_of(error))

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import random
 import signal
 import sys
 import time
@@ -22,6 +23,7 @@ from tests.servers import ROOT, ConsulAgent, free_ports
 
 WSH1 = HandlerId("WSH1")
 REPORT = "/handlers/report"
+TICKET = "a ticket that must not be logged"
 
 
 @pytest.fixture
@@ -133,6 +135,31 @@ async def test_stopping_it_asks_its_clients_to_leave_one_after_the_other(good: G
         assert any(body["leaving"] for body in good.of(REPORT))
         assert (await good.allocator.states())[0].why_not == "leaving"
         assert quay.node.sessions == ()
+
+
+class HasABug(random.Random):
+    """Fails with a ticket in its hands."""
+
+    def random(self) -> float:
+        ticket = TICKET
+        raise KeyError(len(ticket))
+
+
+async def test_a_death_is_logged_without_what_it_had_in_hands(
+    good: Gateway, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good.breaks_off = True  # so it waits for a random time, and dies of that
+    logged: list[str] = []
+
+    def died() -> bool:
+        logged.append(capsys.readouterr().out)
+        return "task_died" in "".join(logged)
+
+    async with harbour(good, ready=False, rng=HasABug()) as quay:
+        await until(died)
+        assert not quay.node.ready
+    assert "KeyError" in "".join(logged)
+    assert TICKET not in "".join(logged)
 
 
 async def test_the_last_report_has_nobody_left(good: Gateway) -> None:

@@ -1,6 +1,7 @@
 import asyncio
 import random
 
+import pytest
 from structlog.testing import capture_logs
 
 from handlers.model import HandlerId, Hello, PoolSettings
@@ -23,6 +24,31 @@ class FailsAtFirst(MemoryStore):
         if self.swept == 1:
             raise StoreUnreachable
         return await super().sweep()
+
+
+TICKET = "a ticket that must not be logged"
+
+
+class HasABug(MemoryStore):
+    """A store that fails with a ticket in its hands."""
+
+    async def sweep(self) -> int:
+        ticket = TICKET
+        raise KeyError(len(ticket))
+
+
+async def test_its_death_is_logged_without_what_it_had_in_hands(
+    rng: random.Random, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pool = PoolSettings()
+    allocator = Allocator(HasABug(pool, lambda: 0.0), pool, SECRETS, rng=rng)
+    logged = ""
+    async with asyncio.timeout(5), Sweeper(allocator, period_s=0.005):
+        while "task_died" not in logged:
+            await asyncio.sleep(0.005)
+            logged += capsys.readouterr().out
+    assert "KeyError" in logged
+    assert TICKET not in logged
 
 
 async def test_it_sweeps_on_while_the_store_comes_and_goes(rng: random.Random) -> None:
