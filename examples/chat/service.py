@@ -146,12 +146,28 @@ def serve(app: web.Application, name: str, options: argparse.Namespace) -> None:
     run(app, options)
 
 
+def configure_logging(level: str) -> None:
+    """Makes this process log text for people, from `level` on."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S", utc=False),
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stdout.isatty(),
+                # The default shows local variables too, and passwords stand in them.
+                exception_formatter=structlog.dev.plain_traceback,
+            ),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+    )
+
+
 def run(app: web.Application, options: argparse.Namespace) -> None:
     """Serves until SIGTERM or SIGINT. Ends the program with one line when it can't begin."""
     level = os.environ.get("LOG_LEVEL", "info")
     if level not in LOG_LEVELS:
         sys.exit(f"LOG_LEVEL is {level!r}: set it to one of {', '.join(LOG_LEVELS)}")
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(level))
+    configure_logging(level)
     try:
         web.run_app(app, host=options.host, port=options.port, print=None, access_log=None)
     except OSError as error:

@@ -2,10 +2,12 @@ import argparse
 from typing import NoReturn
 
 import pytest
+import structlog
 from aiohttp import web
 
 from examples.chat.service import (
     arguments,
+    configure_logging,
     database_argument,
     is_internal,
     jwt_secret,
@@ -20,6 +22,11 @@ async def breaks(_: web.Request) -> NoReturn:
     raise RuntimeError("a secret detail")
 
 
+async def has_a_bug(request: web.Request) -> NoReturn:
+    password = request.headers["Password"]
+    raise KeyError(len(password))
+
+
 async def busy(_: web.Request) -> NoReturn:
     raise Busy
 
@@ -32,6 +39,7 @@ async def echo(request: web.Request) -> web.Response:
 def app() -> web.Application:
     app = new_app()
     app.router.add_get("/breaks", breaks)
+    app.router.add_get("/bug", has_a_bug)
     app.router.add_get("/busy", busy)
     app.router.add_post("/echo", echo)
     return app
@@ -50,6 +58,19 @@ async def test_every_error_has_the_one_shape(method: str, path: str, status: int
     async with running(app()) as client, client.request(method, path) as answer:
         assert answer.status == status
         assert await answer.json() == {"status": "error", "message": message}
+
+
+async def test_a_bug_is_logged_without_what_it_had_in_hands(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("info")
+    try:
+        async with running(app()) as client, client.get("/bug", headers={"Password": SECRET}) as answer:
+            assert answer.status == 500
+    finally:
+        structlog.reset_defaults()
+    logged = capsys.readouterr().out
+    assert "request_failed" in logged
+    assert "KeyError" in logged
+    assert SECRET not in logged
 
 
 async def test_an_error_keeps_the_headers_that_help() -> None:
