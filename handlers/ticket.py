@@ -1,9 +1,10 @@
 """The signed ticket a client shows to its handler: a JWT bound to one incarnation of one process.
 
 The key is derived per incarnation, `HMAC-SHA256(cluster secret, "wst|" + handler + "|" + epoch)`. Any
-gateway can derive it, the handler gets only its own: a stolen handler forges tickets for nobody but
-itself, and a restart voids every older ticket. So a memory of used `jti`s in that process alone makes
-a ticket single-use, with no store on the way of a connection.
+gateway can derive it. A stolen one forges tickets for its own handler only, but who has the internal
+key, which all handlers share, can say hello in the name of each and is told its key. A restart voids
+every older ticket, so a memory of used `jti`s in that process alone makes a ticket single-use, with
+no store on the way of a connection.
 
 Signing takes the HMAC directly over a prepared header, which costs a quarter of `jwt.encode`; verification
 is PyJWT's, apart from the times: those are compared here, with the `now` that the caller passes.
