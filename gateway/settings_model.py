@@ -204,6 +204,8 @@ class HandlersSettings(Section):
     """Of a handler that does not say."""
     secret: LongSecret = None
     """Signs tickets; made at start unless the store is shared."""
+    previous_secret: LongSecret = None
+    """The secret before it: its tickets stay good while they last."""
     guaranteed_s: Seconds = 12
     """How long a seat is kept for its client."""
     ticket_s: Seconds = 60
@@ -211,7 +213,14 @@ class HandlersSettings(Section):
     dead_after_s: Seconds = 3
     """A handler that is silent for longer gets no clients."""
     seats_per_user: Count = 5
-    """Seats a user may hold unused; the oldest is replaced."""
+    """Seats a user may hold unused. At the limit the oldest past `guaranteed_s` gives way; else it is 429."""
+
+    @field_validator("previous_secret")
+    @classmethod
+    def _comes_after_another(cls, previous: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if previous and "secret" in info.data and info.data["secret"] in (None, previous):
+            raise ValueError("needs a `secret` that replaces it")
+        return previous
 
     @field_validator("ticket_s")
     @classmethod

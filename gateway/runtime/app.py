@@ -149,7 +149,8 @@ class Gateway:
         )
         # With a store of our own nobody else checks our tickets' keys, so a secret of this start will do.
         secret = pool.secret.get_secret_value() if pool.secret else secrets.token_urlsafe(48)
-        allocator = Allocator(store, pool.pool(), TicketSecrets(secret))
+        previous = pool.previous_secret.get_secret_value() if pool.previous_secret else None
+        allocator = Allocator(store, pool.pool(), TicketSecrets(secret, previous))
         await self._stack.enter_async_context(Sweeper(allocator))
         feed = await self._stack.enter_async_context(HandlerFeed(allocator))
         watcher.subscribe(ServiceName(pool.service), feed.publish)

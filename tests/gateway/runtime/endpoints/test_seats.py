@@ -58,6 +58,17 @@ async def held(port: int) -> dict[str, int]:
     return {handler["id"]: handler["held"] for handler in detailed["handlers"]}
 
 
+async def test_a_handler_learns_the_key_of_tickets_from_before_a_change_of_secret() -> None:
+    old, new = "the secret of the tickets that are out", "the secret of those from now on, as long"
+    async with pool(secret=old) as port:
+        before = (await post_json(port, "/handlers/register", HELLO)).json()
+        assert before["previous"] == []
+    async with pool(secret=new, previous_secret=old) as port:
+        after = (await post_json(port, "/handlers/register", HELLO)).json()
+    assert after["previous"] == [before["ticket"]]
+    assert after["ticket"]["kid"] != before["ticket"]["kid"]
+
+
 # Clients
 
 
