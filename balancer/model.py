@@ -3,9 +3,10 @@
 `Answer`, `Refused` and `Failed` are the three ends of a call; only faults of our own raise.
 """
 
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, AsyncIterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Protocol
 
 from balancer.outcome import Outcome
 from registry.model import Instance, ServiceName
@@ -62,14 +63,26 @@ class OutboundRequest:
     idempotency_key: bool = False
 
 
+class AnswerBody(Protocol):
+    """The body of an answer, read once: by `whole()` when it is all there, else by iterating."""
+
+    def whole(self) -> bytes | None:
+        """All of it, when the instance has sent all of it already; `None` when it must be read in pieces."""
+        ...
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Its pieces as they arrive. Raises `UpstreamBroke` when it is cut short."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The head of an instance's answer; its body streams. `body` raises `UpstreamBroke` if cut short."""
+    """The head of an instance's answer, and its body."""
 
     status: int
     reason: bytes
     headers: Headers
-    body: AsyncIterable[bytes]
+    body: AnswerBody
     instance: Instance
     attempts: int
 

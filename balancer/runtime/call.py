@@ -20,7 +20,7 @@ from balancer.load import LoadLedger
 from balancer.model import Answer, CallPolicy, Failed, OutboundRequest, Refused, Timeouts, UpstreamBroke
 from balancer.outcome import SUCCESS, Kind, Outcome, Phase, Side
 from balancer.retry import LONGEST_WAIT_S, AttemptFacts, Retry, decide
-from balancer.runtime.upstream import AnswerBody, Upstream, UpstreamFailed
+from balancer.runtime.upstream import LeasedBody, Upstream, UpstreamFailed
 from balancer.selection import Chosen, choose, refusal
 from balancer.strategies import Strategy, load_strategy
 from registry.model import Instance, InstanceId, ServiceName, ServiceSnapshot
@@ -248,10 +248,16 @@ class _Try:
 class _CountedBody:
     """The body of an answer; its end is the end of the try."""
 
-    def __init__(self, body: AnswerBody, this: _Try) -> None:
+    def __init__(self, body: LeasedBody, this: _Try) -> None:
         self._body = body
         self._chunks = aiter(body)
         self._try = this
+
+    def whole(self) -> bytes | None:
+        body = self._body.whole()
+        if body is not None:
+            self._try.end(SUCCESS)
+        return body
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self

@@ -15,7 +15,7 @@ import aiohttp
 from yarl import URL
 
 from balancer.headers import fault_of_answer, fault_of_request, values_of
-from balancer.model import Headers, OutboundRequest, Timeouts, UpstreamBroke
+from balancer.model import AnswerBody, Headers, OutboundRequest, Timeouts, UpstreamBroke
 from balancer.outcome import Kind, Outcome, Phase, Side
 from balancer.runtime.progress import Progress, Upload
 from registry.exhaustion import is_out_of_resources
@@ -39,15 +39,13 @@ class UpstreamFailed(Exception):
         self.outcome = outcome
 
 
-class AnswerBody(Protocol):
-    """The body of an answer, read once. Raises `UpstreamBroke` when it is cut short."""
+class LeasedBody(AnswerBody, Protocol):
+    """A body with the connection it comes from."""
 
     @property
     def ended(self) -> bool:
         """The instance has sent all of it, read or not."""
         ...
-
-    def __aiter__(self) -> AsyncIterator[bytes]: ...
 
     def release(self) -> None:
         """Gives the connection back, or closes it when the body has not ended. Call it always."""
@@ -61,7 +59,7 @@ class UpstreamAnswer:
     status: int
     reason: bytes
     headers: Headers
-    body: AnswerBody
+    body: LeasedBody
 
 
 class Upstream(Protocol):
@@ -153,6 +151,9 @@ class _Body:
     @property
     def ended(self) -> bool:
         return self._response.content.is_eof()
+
+    def whole(self) -> bytes | None:
+        return self._response.content.read_nowait() if self.ended else None
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self

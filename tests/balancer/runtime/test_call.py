@@ -503,6 +503,9 @@ class ScriptedBody:
         self.ended = False
         self.releases = 0
 
+    def whole(self) -> bytes | None:
+        return b"" if self.ended else None
+
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
