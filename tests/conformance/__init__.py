@@ -1,0 +1,1 @@
+"""Black-box tests of the gateway over real sockets: public conformance cases, fuzz, named faults, leaks."""
