@@ -56,8 +56,9 @@ lock:  ## compile requirements/ anew from pyproject.toml (needs uv)
 	$(LOCK) pyproject.toml --group dev -o requirements/dev.txt
 	$(LOCK) --group build -o requirements/build.txt
 
-bench: $(VENV)/.dev  ## measurements (they are no tests)
-	$(BIN)/python -m bench
+bench: $(VENV)/.dev servers  ## measurements beside real peers (they are no tests), about 12 minutes
+	@PYTHON=$(PYTHON) sh scripts/peers.sh
+	$(BIN)/python -m bench $(BENCH)
 
 clean:  ## remove what make made
 	rm -rf $(VENV) .servers .mypy_cache .ruff_cache .pytest_cache .hypothesis .demo

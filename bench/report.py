@@ -1,95 +1,122 @@
-"""What a measurement is given and what it leaves: options, figures, and the machine they belong to."""
+"""What a measurement is given and what it leaves: options, figures, goals, and how they were taken.
 
-import json
+Rules of this file: plain values. How they look is in tables.py and chart.py, how they are kept in results.py.
+"""
+
 import math
-import os
-import platform
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
+from typing import Literal
 
-RESULTS = Path(__file__).parent / "results"
+from bench.programs import ROOT
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`rounds` of each case; `seed` of everything that is drawn."""
+    """How long and how often. `seed` is for everything that is drawn."""
 
-    rounds: int = 100
+    rounds: int = 3
+    """Turns of each contestant; the median counts."""
+    seconds: float = 5.0
+    """Of load in one turn."""
+    quick: bool = False
+    """Whether a look will do: fewer changes, smaller bodies of work."""
+    peers: tuple[str, ...] | None = None
+    """Which of the peers take part; `None`: all that are installed."""
     seed: int = 20260901
+    tree: Path = ROOT
+    """Where the gateway's source is."""
+
+
+QUICK = Options(rounds=2, seconds=2.0, quick=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One case. Times are milliseconds."""
+    """One case, and its figures by name; what the names mean is in `tables.COLUMNS`."""
 
     case: str
-    count: int
-    p50_ms: float
-    p99_ms: float
-    max_ms: float
+    figures: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """`value` must be at least, or at most, `bound`. `None`: what it compares with did not take part."""
+
+    text: str
+    value: float | None
+    kind: Literal["at least", "at most"]
+    bound: float
+
+    @property
+    def met(self) -> bool | None:
+        if self.value is None:
+            return None
+        return self.value >= self.bound if self.kind == "at least" else self.value <= self.bound
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`goal_p99_ms` holds for every row; `notes` say how it was measured."""
+    """One measurement's figures. `notes` say how it was measured."""
 
     measurement: str
-    goal_p99_ms: float
+    title: str
     rows: tuple[Row, ...]
-    notes: tuple[str, ...]
+    goals: tuple[Goal, ...] = ()
+    notes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    """One line for each peer or case that could not be measured, with the reason."""
     programs: dict[str, str] = field(default_factory=dict)
     """Versions of the servers that took part."""
+    ours: tuple[str, ...] = ()
+    """The cases that are Quaymaster, which the others are compared with."""
+    compare: str = ""
+    """The figure they are compared by; more of it is better."""
 
     @property
-    def reached(self) -> bool:
-        return all(row.p99_ms <= self.goal_p99_ms for row in self.rows)
+    def missed(self) -> bool:
+        """Whether any goal was missed; one that could not be measured was not."""
+        return any(goal.met is False for goal in self.goals)
+
+    def figure(self, case: str, name: str) -> float | None:
+        """`None` when that case did not take part, or has no such figure."""
+        return next((row.figures.get(name) for row in self.rows if row.case == case), None)
+
+    def ratio(self, ours: str, other: str) -> float | None:
+        """How many times the other's figure ours is."""
+        return ratio(self.figure(ours, self.compare), self.figure(other, self.compare))
+
+    def ratios(self) -> dict[str, dict[str, float]]:
+        """By case of ours, then by the other's."""
+        found: dict[str, dict[str, float]] = {}
+        for ours in self.ours:
+            others = [row.case for row in self.rows if row.case not in self.ours]
+            pairs = [(other, self.ratio(ours, other)) for other in others]
+            found[ours] = {other: round(times, 3) for other, times in pairs if times is not None}
+        return found
 
 
-def row(case: str, seconds: Sequence[float]) -> Row:
-    """Percentiles by nearest rank, so that each is a time that was really measured."""
-    ordered = sorted(seconds)
-
-    def rank_ms(share: float) -> float:
-        return round(ordered[math.ceil(share * len(ordered)) - 1] * 1000, 2)
-
-    return Row(case, len(ordered), rank_ms(0.5), rank_ms(0.99), rank_ms(1.0))
+def ratio(ours: float | None, other: float | None) -> float | None:
+    """`None` when one of them is missing, or there is nothing to divide by."""
+    return ours / other if ours is not None and other else None
 
 
-def machine() -> dict[str, str | int]:
-    """What a reader needs to compare figures; nothing that names this machine."""
-    model = platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        named = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
-        model = named[0].partition(":")[2].strip() if named else model
-    return {
-        "cpu": model,
-        "cores": os.cpu_count() or 0,
-        "load": round(os.getloadavg()[0]),
-        "system": f"{platform.system()} {platform.release().split('-')[0]}",
-        "python": platform.python_version(),
+def percentile(values: Sequence[float], share: float) -> float:
+    """By nearest rank, so that it is a value that was really measured."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+def times_ms(seconds: Sequence[float]) -> dict[str, float]:
+    """Seconds as the figures of a row, in milliseconds."""
+    shares = (("p50_ms", 0.5), ("p99_ms", 0.99), ("max_ms", 1.0))
+    return {"count": len(seconds)} | {
+        name: round(percentile(seconds, share) * 1000, 3) for name, share in shares
     }
 
 
-def table(report: Report) -> str:
-    """The report for a terminal."""
-    width = max(len(row.case) for row in report.rows)
-    lines = [f"{'':{width}}  {'count':>6}  {'p50 ms':>8}  {'p99 ms':>8}  {'max ms':>8}"]
-    lines += [
-        f"{r.case:{width}}  {r.count:6}  {r.p50_ms:8.2f}  {r.p99_ms:8.2f}  {r.max_ms:8.2f}"
-        for r in report.rows
-    ]
-    verdict = "reached" if report.reached else "NOT reached"
-    return "\n".join([report.measurement, *lines, f"goal p99 <= {report.goal_p99_ms:g} ms: {verdict}"])
-
-
-def save(report: Report) -> Path:
-    """Writes the report with the date and the machine to `bench/results/`."""
-    taken = datetime.now(UTC).isoformat(timespec="seconds")
-    whole = {"taken_at": taken, "machine": machine(), **asdict(report), "reached": report.reached}
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{report.measurement}.json"
-    path.write_text(json.dumps(whole, indent=2) + "\n")
-    return path
+def medians(turns: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Each figure's median over the turns."""
+    return {name: median(turn[name] for turn in turns) for name in turns[0]}

@@ -1,0 +1,130 @@
+"""What stands behind the gateways: three instances that answer from memory, on the load core.
+
+nginx when it is there; else our own small instance (bench/instance.py), which is slower, so figures of the
+two can't be compared.
+"""
+
+import http.client
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.machine import LOAD_CORE
+from bench.processes import Launch, Process, running, until
+from bench.programs import NotInstalled, find_program, said_by
+from tests.servers import free_ports
+
+COUNT = 3
+SMALL = "/small"
+"""Answers `SMALL_BODY`."""
+MIB = "/mib"
+"""Answers 1 MiB."""
+SINK = "/sink"
+"""Reads a whole body, whatever its size, and then answers `SMALL_BODY`."""
+SMALL_BODY = (
+    b'{"id": 4711, "name": "quay", "status": "ready", "berths": [1, 2, 3], "note": "95 bytes in all"}'
+)
+MIB_BYTES = 1 << 20
+
+NGINX = """
+daemon off;
+worker_processes 1;
+pid {folder}/instances.pid;
+error_log stderr error;
+events {{ worker_connections 4096; }}
+http {{
+  access_log off;
+  default_type application/json;
+  client_body_temp_path {folder}/body;
+  proxy_temp_path {folder}/proxy;
+  fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi;
+  scgi_temp_path {folder}/scgi;
+  keepalive_requests 1000000000;
+  keepalive_timeout 300s;
+  client_max_body_size 0;
+  client_body_buffer_size 2m;
+  sendfile on;
+  open_file_cache max=16;
+  server {{
+    {listens}
+    location = {small} {{ return 200 '{body}'; }}
+    location = {mib} {{ alias {folder}/mib; }}
+    # The body is read whole before it would be passed on; `return` alone answers before the body has come.
+    location = {sink} {{
+      proxy_pass http://127.0.0.1:{first}{small};
+      proxy_method GET;
+      proxy_pass_request_body off;
+      proxy_set_header Content-Length "";
+    }}
+  }}
+}}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Instances:
+    ports: tuple[int, ...]
+    program: str
+    """Name and version."""
+
+
+def get(port: int, path: str, headers: dict[str, str] | None = None) -> int:
+    """The status of an answer; 0 when there is none."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    try:
+        connection.request("GET", path, headers=headers or {})
+        answer = connection.getresponse()
+        answer.read()
+    except (OSError, http.client.HTTPException):
+        return 0
+    else:
+        return answer.status
+    finally:
+        connection.close()
+
+
+@contextmanager
+def instances(folder: Path) -> Iterator[Instances]:
+    """Running while the block runs."""
+    assert len(SMALL_BODY) == 95
+    ports = tuple(free_ports(COUNT))
+    with ExitStack() as stack:
+        try:
+            find_program("nginx")
+        except NotInstalled:
+            for port in ports:
+                stack.enter_context(own_instance(port, folder))
+            yield Instances(ports, "bench/instance.py")
+            return
+        process = stack.enter_context(running(nginx(ports, folder), LOAD_CORE, folder / "instances.log"))
+        for port in ports:
+            until(lambda port=port: get(port, SMALL) == 200, process)  # type: ignore[misc]  # binds the port
+        yield Instances(ports, f"nginx {said_by([find_program('nginx'), '-v']).rpartition('/')[2]}")
+
+
+def nginx(ports: tuple[int, ...], folder: Path) -> Launch:
+    (folder / "mib").write_bytes(b"x" * MIB_BYTES)
+    text = NGINX.format(
+        folder=folder,
+        listens=" ".join(f"listen 127.0.0.1:{port} backlog=4096;" for port in ports),
+        first=ports[0],
+        body=SMALL_BODY.decode(),
+        small=SMALL,
+        mib=MIB,
+        sink=SINK,
+    )
+    file = folder / "instances.conf"
+    file.write_text(text)
+    return Launch((find_program("nginx"), "-p", str(folder), "-e", "stderr", "-c", str(file)))
+
+
+@contextmanager
+def own_instance(port: int, folder: Path) -> Iterator[Process]:
+    """One process of bench/instance.py on the load core."""
+    launch = Launch((sys.executable, "-m", "bench.instance", str(port)))
+    with running(launch, LOAD_CORE, folder / f"instance-{port}.log") as process:
+        until(lambda: get(port, SMALL) == 200, process)
+        yield process

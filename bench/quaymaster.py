@@ -1,0 +1,69 @@
+"""Quaymaster as a contestant: the gateway as an operator starts it, with its features on or off."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jwt
+
+from bench.peers.base import Place
+from bench.processes import Launch
+
+SECRET = "measured with this secret and with no other"
+EXPIRES_AT = 4_102_444_800
+"""2100-01-01, in Unix seconds: a token outlives every measurement."""
+ON = "Quaymaster"
+OFF = "Quaymaster, features off"
+COUNTED_BUT_NEVER_REACHED = 1_000_000_000
+
+
+def token(uid: str = "ada") -> str:
+    """A user's token, as an auth service would make it."""
+    return jwt.encode({"sub": uid, "exp": EXPIRES_AT}, SECRET, algorithm="HS256")
+
+
+def user_headers() -> dict[str, str]:
+    return {"Authorization": f"Bearer {token()}"}
+
+
+def settings_on(place: Place) -> dict[str, Any]:
+    """Token verified, requests counted per user, request ids, metrics, an access log in JSON."""
+    return {
+        "listen": {"port": place.port, "drain_s": 0, "max_body_bytes": 1 << 30},
+        "registry": {"backend": "static", "register_as": None},
+        "identity": {"secret": SECRET},
+        "limits": {
+            "per_address": COUNTED_BUT_NEVER_REACHED,
+            "per_user": COUNTED_BUT_NEVER_REACHED,
+        },
+        "services": {
+            "bench": {
+                "strategy": "least_connections",
+                "instances": [f"http://{address}" for address in place.addresses],
+            }
+        },
+        "routes": [{"path": "/*", "service": "bench", "access": "user"}],
+        "handlers": None,
+    }
+
+
+def settings_off(place: Place) -> dict[str, Any]:
+    """A public route without limits and without an access log. Request ids and metrics have no switch."""
+    return settings_on(place) | {
+        "identity": {},
+        "limits": {"per_address": None, "per_user": None},
+        "routes": [{"path": "/*", "service": "bench", "access": "public"}],
+        "logging": {"level": "warning"},
+    }
+
+
+def launcher(settings: Callable[[Place], dict[str, Any]], tree: Path) -> Callable[[Place], Launch]:
+    """How the gateway of that source tree is started with such settings. JSON is YAML."""
+
+    def launch(place: Place) -> Launch:
+        file = place.write("quaymaster.yaml", json.dumps(settings(place)))
+        return Launch((sys.executable, "-m", "gateway", "serve", "--config", file), cwd=tree)
+
+    return launch

@@ -1,0 +1,83 @@
+"""Reports as text: for a terminal, and as Markdown for the docs. Pure."""
+
+from dataclasses import dataclass
+
+from bench.report import Goal, Report
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    heading: str
+    digits: int = 0
+
+
+COLUMNS = {
+    "count": Column("count"),
+    "per_s": Column("per s"),
+    "mb_per_s": Column("MB/s", 1),
+    "cpu_us": Column("µs CPU each", 1),
+    "p50_ms": Column("p50 ms", 2),
+    "p99_ms": Column("p99 ms", 2),
+    "max_ms": Column("max ms", 2),
+    "rss_mb": Column("RSS MB", 1),
+}
+"""Every figure that a row may have. A new figure needs its line here."""
+
+VERDICTS = {True: "met", False: "MISSED", None: "not measured"}
+
+
+def text_table(report: Report) -> str:
+    """The report for a terminal, with its goals and what was left out."""
+    headings, rows = cells(report)
+    widths = [max(len(line[at]) for line in (headings, *rows)) for at in range(len(headings))]
+    lines = [_aligned(line, widths) for line in (headings, *rows)]
+    lines += [f"  goal  {goal_line(goal)}" for goal in report.goals]
+    lines += [f"  left out  {line}" for line in report.left_out]
+    return "\n".join([f"{report.measurement}: {report.title}", *lines])
+
+
+def markdown_table(report: Report) -> str:
+    """The report as a Markdown section."""
+    headings, rows = cells(report)
+    lines = [f"### {report.title}", "", _row(headings), _row(["---", *("---:" for _ in headings[1:])])]
+    lines += [_row(row) for row in rows]
+    if report.goals:
+        lines += ["", *(f"- {goal_line(goal)}" for goal in report.goals)]
+    if report.left_out:
+        lines += ["", *(f"- left out: {line}" for line in report.left_out)]
+    return "\n".join(lines) + "\n"
+
+
+def cells(report: Report) -> tuple[list[str], list[list[str]]]:
+    """The headings, and each row's cells: its case, its figures, and how many times it each of ours is."""
+    names = list(dict.fromkeys(name for row in report.rows for name in row.figures))
+    ours = [case for case in report.ours if report.figure(case, report.compare) is not None]
+    compared = ours if len(report.rows) > len(ours) else []
+    headings = ["", *(COLUMNS[name].heading for name in names), *(f"{case} is" for case in compared)]
+    rows = []
+    for row in report.rows:
+        figures = [_figure(name, row.figures.get(name)) for name in names]
+        times = [] if row.case in report.ours else [report.ratio(case, row.case) for case in compared]
+        ratios = ["" if n is None else f"{n:.2f} x" for n in times] or [""] * len(compared)
+        rows.append([row.case, *figures, *ratios])
+    return headings, rows
+
+
+def goal_line(goal: Goal) -> str:
+    """Such as `Quaymaster / Envoy: 1.12, at least 1: met`."""
+    value = "-" if goal.value is None else f"{goal.value:,.2f}"
+    return f"{goal.text}: {value} ({goal.kind} {goal.bound:,g}): {VERDICTS[goal.met]}"
+
+
+def _figure(name: str, value: float | None) -> str:
+    return "" if value is None else f"{value:,.{COLUMNS[name].digits}f}"
+
+
+def _aligned(line: list[str], widths: list[int]) -> str:
+    """The first cell is a name and begins its line; the others are numbers and end their column."""
+    first, *others = (cell.rjust(width) for cell, width in zip(line, widths, strict=True))
+    return "  ".join([line[0].ljust(len(first)), *others])
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
