@@ -38,6 +38,20 @@ class Timeouts:
 
 
 @dataclass(frozen=True, slots=True)
+class PoolLimits:
+    """How many connections are kept to one instance, and for how long."""
+
+    max_connections: int = 1024
+    """Open at once, idle ones included."""
+    max_waiting: int = 1024
+    """Calls that wait for one of them; the next is refused. They wait for `connect_s` at most."""
+    max_idle: int = 64
+    idle_s: float = 15.0
+    """Shorter than the usual server's keep-alive: a request that meets a connection which the instance is
+    closing counts as sent, so a POST could not be retried."""
+
+
+@dataclass(frozen=True, slots=True)
 class CallPolicy:
     """How calls of one route are carried out; prepared once, not per request."""
 
@@ -111,6 +125,14 @@ class Failed:
 
     outcome: Outcome
     attempts: int
+
+
+class UpstreamFailed(Exception):
+    """There is no answer; `outcome` says how far the request got and whose fault it was."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(str(outcome))
+        self.outcome = outcome
 
 
 class UpstreamBroke(Exception):

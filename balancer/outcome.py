@@ -32,6 +32,8 @@ class Kind(StrEnum):
     GARBAGE = "garbage"
     """Bytes that are not HTTP."""
     CANCELLED = "cancelled"
+    SATURATED = "saturated"
+    """All connections that the instance is allowed are in use."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from balancer.model import RetryClass
-from balancer.outcome import Outcome, Phase
+from balancer.outcome import Kind, Outcome, Phase
 
 LONGEST_WAIT_S = 0.25
 """No wait between two tries is longer (Envoy's default: base 25 ms, cap 250 ms)."""
@@ -56,13 +56,13 @@ class Stop:
 
 def decide(facts: AttemptFacts, outcome: Outcome) -> Retry | Stop:
     """Another try, or why not. `outcome` is that of a failed try."""
-    if not outcome.blames_instance:
+    if not outcome.blames_instance and outcome.kind is not Kind.SATURATED:
         return Stop(StopReason.NOT_THE_INSTANCE)
     if outcome.phase in (Phase.BODY, Phase.DONE):
         return Stop(StopReason.ANSWER_STARTED)
     if facts.retry is RetryClass.NEVER:
         return Stop(StopReason.NEVER)
-    if outcome.sent and not _safe_to_repeat(facts):
+    if outcome.sent and not safe_to_repeat(facts.retry, keyed=facts.keyed):
         return Stop(StopReason.MAY_HAVE_RUN)
     if not facts.replayable:
         return Stop(StopReason.BODY_CONSUMED)
@@ -74,5 +74,6 @@ def decide(facts: AttemptFacts, outcome: Outcome) -> Retry | Stop:
     return Retry(wait_s)
 
 
-def _safe_to_repeat(facts: AttemptFacts) -> bool:
-    return facts.retry is RetryClass.SAFE or (facts.retry is RetryClass.KEYED and facts.keyed)
+def safe_to_repeat(retry: RetryClass, *, keyed: bool) -> bool:
+    """Whether a request may be sent again although it may have been executed."""
+    return retry is RetryClass.SAFE or (retry is RetryClass.KEYED and keyed)

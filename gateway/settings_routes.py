@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
-from balancer.model import RetryClass, Timeouts
+from balancer.model import PoolLimits, RetryClass, Timeouts
 from balancer.strategies import STRATEGIES
 from gateway.patterns import Pattern, parse_pattern
 from gateway.settings_types import (
@@ -68,12 +68,36 @@ class TimeoutSettings(Section):
         )
 
 
+class ConnectionSettings(Section):
+    """The connections that are kept to one instance."""
+
+    max_connections: Count = 1024
+    """Open at once; a call beyond them waits for `connect_s`, then tries another instance, then gets 503."""
+    max_waiting: CountOrZero = 1024
+    """Calls that may wait so."""
+    max_idle: CountOrZero = 64
+    idle_s: Seconds = 15
+    """Idle ones are closed then: choose less than the instances' own keep-alive."""
+
+    def limits(self) -> PoolLimits:
+        """As the balancer wants them."""
+        return PoolLimits(
+            max_connections=self.max_connections,
+            max_waiting=self.max_waiting,
+            max_idle=self.max_idle,
+            idle_s=self.idle_s,
+        )
+
+
 class ServiceSettings(Section):
     strategy: Annotated[str, OneOf(STRATEGIES, "strategy")] = "least_connections"
     timeouts: TimeoutSettings = TimeoutSettings()
     max_attempts: Annotated[Count, Field(le=10)] = 3
     instances: tuple[InstanceUrl, ...] = ()
     """Fixed addresses instead of the registry."""
+    connections: ConnectionSettings = ConnectionSettings()
+    retry_buffer_bytes: CountOrZero = 64 * 1024
+    """A request body up to that size is kept for the call, so that the call can be tried again."""
 
 
 class RouteSettings(Section):

@@ -17,10 +17,19 @@ from tenacity import AsyncRetrying, RetryCallState, wait_exponential_jitter
 
 from balancer.cooldown import CooldownLedger
 from balancer.load import LoadLedger
-from balancer.model import Answer, CallPolicy, Failed, OutboundRequest, Refused, Timeouts, UpstreamBroke
+from balancer.model import (
+    Answer,
+    CallPolicy,
+    Failed,
+    OutboundRequest,
+    Refused,
+    Timeouts,
+    UpstreamBroke,
+    UpstreamFailed,
+)
 from balancer.outcome import SUCCESS, Kind, Outcome, Phase, Side
-from balancer.retry import LONGEST_WAIT_S, AttemptFacts, Retry, decide
-from balancer.runtime.upstream import LeasedBody, Upstream, UpstreamFailed
+from balancer.retry import LONGEST_WAIT_S, AttemptFacts, Retry, decide, safe_to_repeat
+from balancer.runtime.base import LeasedBody, Upstream
 from balancer.selection import Chosen, choose, refusal
 from balancer.strategies import Strategy, load_strategy
 from registry.model import Instance, InstanceId, ServiceName, ServiceSnapshot
@@ -99,7 +108,7 @@ class Balancer:
         try:
             yield await call.run()
         finally:
-            call.close()
+            await call.close()
 
     def hand_out(
         self, snapshot: ServiceSnapshot, ttl_s: float, exclude: frozenset[InstanceId] = frozenset()
@@ -149,6 +158,7 @@ class _Call:
         self._policy = policy
         self._stream = None if isinstance(request.body, bytes) else _OnceStream(request.body)
         self._request = request if self._stream is None else replace(request, body=self._stream)
+        self._repeatable = safe_to_repeat(policy.retry, keyed=request.idempotency_key)
         self._started_at = balancer.clock()
         self._tried: frozenset[InstanceId] = frozenset()
         self._failed: Failed | None = None
@@ -164,9 +174,9 @@ class _Call:
             return self._failed
         return end
 
-    def close(self) -> None:
+    async def close(self) -> None:
         if self._body is not None:
-            self._body.close()
+            await self._body.close()
 
     async def _try_one(self) -> End:
         balancer, service, now = self._balancer, self._policy.service, self._balancer.clock()
@@ -179,7 +189,9 @@ class _Call:
         self._tried |= {instance.id}
         this = _Try(balancer, service, instance, now)
         try:
-            answer = await balancer.upstream.send(instance, self._request, self._timeouts(now))
+            answer = await balancer.upstream.send(
+                instance, self._request, self._timeouts(now), repeatable=self._repeatable
+            )
         except UpstreamFailed as fault:
             this.end(fault.outcome)
             self._failed = Failed(fault.outcome, len(self._tried))
@@ -272,12 +284,12 @@ class _CountedBody:
             self._try.end(fault.outcome)
             raise
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """An answer that came whole is a success, even if the client did not stay for it."""
         try:
             self._try.end(SUCCESS if self._body.ended else ABANDONED)
         finally:
-            self._body.release()
+            await self._body.release()
 
 
 class _OnceStream:

@@ -1,249 +1,306 @@
-"""Carries one request to one instance over HTTP/1.1, and its answer back.
+"""An upstream on pooled connections of our own.
 
-`Upstream` is narrow on purpose: it says nothing of what carries the bytes. aiohttp's types,
-exceptions and habits end in this file; every fault leaves it as an `Outcome`.
+Who calls it decides whether a request may go out again; here that happens in one case only: a connection
+that was kept ended before a byte of the answer came, as it does when an instance closes idle ones.
 """
 
+import asyncio
 import errno
-import re
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from types import SimpleNamespace, TracebackType
-from typing import Protocol, Self
+import ssl
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from types import TracebackType
+from typing import Self
 
-import aiohttp
-from yarl import URL
+import structlog
 
-from balancer.headers import fault_of_answer, fault_of_request, values_of
-from balancer.model import AnswerBody, Headers, OutboundRequest, Timeouts, UpstreamBroke
+from balancer.model import OutboundRequest, PoolLimits, Timeouts, UpstreamFailed
 from balancer.outcome import Kind, Outcome, Phase, Side
-from balancer.runtime.progress import Progress, Upload
+from balancer.runtime.base import UpstreamAnswer
+from balancer.runtime.connection import READ_SIZE, Connection
+from balancer.runtime.pool import InstancePool, Saturated
+from balancer.runtime.wire import BadRequest, RequestHead, encode_head
 from registry.exhaustion import is_out_of_resources
-from registry.model import Instance
+from registry.model import Instance, ServiceName, ServiceSnapshot
+from registry.runtime.tasks import Tasks
 
-KEEPALIVE_S = 4.0
-"""Idle connections are given up before common servers do it (uvicorn after 5 s, nginx after 75 s): a
-request that meets a connection the instance is closing counts as sent, so a POST could not be retried."""
-READ_BUFFER = 1 << 16
-"""Bytes of an answer held per call, twice over, while the client reads slowly."""
-FAULTS = (aiohttp.ClientError, aiohttp.http.HttpProcessingError, OSError, ValueError)
-"""What aiohttp is known to raise. `TimeoutError` is an `OSError`; anything else is a fault of our own."""
-_TARGET = re.compile("/[^\x00-\x20\x7f\ud800-\udfff]*")
+SWEEP_S = 1.0
 
+Address = tuple[object, str, int, str | None]
+"""Instance key, IP, port and scheme: what connections are kept by."""
 
-class UpstreamFailed(Exception):
-    """There is no answer; `outcome` says how far the request got and whose fault it was."""
-
-    def __init__(self, outcome: Outcome) -> None:
-        super().__init__(str(outcome))
-        self.outcome = outcome
-
-
-class LeasedBody(AnswerBody, Protocol):
-    """A body with the connection it comes from."""
-
-    @property
-    def ended(self) -> bool:
-        """The instance has sent all of it, read or not."""
-        ...
-
-    def release(self) -> None:
-        """Gives the connection back, or closes it when the body has not ended. Call it always."""
-        ...
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class UpstreamAnswer:
-    """The head of an answer as it came, and its body. Whoever has it releases the body."""
+class PoolStats:
+    """Connections of one service, over all its instances."""
 
-    status: int
-    reason: bytes
-    headers: Headers
-    body: LeasedBody
-
-
-class Upstream(Protocol):
-    async def send(self, instance: Instance, request: OutboundRequest, timeouts: Timeouts) -> UpstreamAnswer:
-        """Sends once, never again by itself, and returns when the head of the answer is there.
-
-        `timeouts.total_s` is what is left of the whole call. Raises `UpstreamFailed`.
-        """
-        ...
+    in_use: int
+    idle: int
+    waiting: int
 
 
-class AiohttpUpstream:
-    """One aiohttp client session for all instances. An async context manager."""
+class PooledUpstream:
+    """Connections to all instances. An async context manager; used from one event loop only.
 
-    def __init__(self, *, keepalive_s: float = KEEPALIVE_S) -> None:
-        self._keepalive_s = keepalive_s
-        self._session: aiohttp.ClientSession | None = None
+    `limits` are those of a service's instances. `current` tells which instances there are: the connections
+    of one that has left are closed after their last call.
+    """
+
+    def __init__(
+        self,
+        limits: Callable[[ServiceName], PoolLimits] = lambda _: PoolLimits(),
+        current: Callable[[ServiceName], ServiceSnapshot] | None = None,
+    ) -> None:
+        self._limits = limits
+        self._current = current
+        self._pools: dict[Address, InstancePool] = {}
+        # One for all connections: what is read into it is copied before anybody else reads.
+        self._buffer = memoryview(bytearray(READ_SIZE))
+        self._tls = cache(ssl.create_default_context)
+        self._tasks = Tasks(_died)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.resent: Counter[ServiceName] = Counter()
+        """Requests that met a connection which the instance was just closing, and went out again."""
 
     async def __aenter__(self) -> Self:
-        tracing = aiohttp.TraceConfig()
-        tracing.on_request_headers_sent.append(_connected)
-        session = aiohttp.ClientSession(
-            # No cap: a limit here would queue calls out of the sight of load counts and timeouts.
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=self._keepalive_s),
-            # The default jar would send one client's cookies with the next client's request.
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            trust_env=False,
-            skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
-            timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None),
-            read_bufsize=READ_BUFFER,
-            trace_configs=[tracing],
-        )
-        # aiohttp repeats idempotent requests by itself on a connection that was closed meanwhile. Only
-        # this private switch stops it; test_upstream.py notices when it stops working.
-        session._retry_connection = False
-        self._session = session
+        self._loop = asyncio.get_running_loop()
+        self._tasks.start("upstream_sweep", self._sweep_for_ever())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        await self._tasks.close()
+        self._loop = None
+        for pool in self._pools.values():
+            pool.close()
+        self._pools.clear()
+        # The loop tells a connection of its end one turn later.
+        await asyncio.sleep(0)
 
-    async def send(self, instance: Instance, request: OutboundRequest, timeouts: Timeouts) -> UpstreamAnswer:
-        if self._session is None:
-            raise RuntimeError("use AiohttpUpstream as an async context manager")
-        if (fault := _fault_of(request)) is not None:
-            raise UpstreamFailed(Outcome(Phase.CONNECT, Side.CLIENT, Kind.GARBAGE, sent=False, detail=fault))
-        progress = Progress(timeouts)
-        upload = Upload.of(request, progress)
+    async def send(
+        self, instance: Instance, request: OutboundRequest, timeouts: Timeouts, *, repeatable: bool = False
+    ) -> UpstreamAnswer:
+        loop = self._loop
+        if loop is None:
+            raise RuntimeError("use PooledUpstream as an async context manager")
         try:
-            async with progress.until_answer():
-                response = await self._session.request(
-                    request.method,
-                    _url(instance, request.target),
-                    headers=_headers(instance, request),
-                    data=upload,
-                    allow_redirects=False,
-                    server_hostname=instance.host if instance.url.startswith("https") else None,
-                    trace_request_ctx=progress,
-                )
-        except FAULTS as error:
-            raise UpstreamFailed(outcome_of(error, progress)) from error
-        return _checked(response, progress)
+            head = encode_head(request, instance.authority)
+        except BadRequest as bad:
+            fault = Outcome(Phase.CONNECT, Side.CLIENT, Kind.GARBAGE, sent=False, detail=str(bad))
+            raise UpstreamFailed(fault) from None
+        pool = self._pool(instance)
+        now = loop.time()
+        call = _Call(pool, self._tasks, request, head, timeouts, now + timeouts.total_s)
+        kept = pool.take(now)
+        if kept is not None and not repeatable and kept.hung_up():
+            kept.abort()
+            kept = None
+        if kept is None:
+            return await call.on(await self._connect(pool, now, timeouts))
+        try:
+            return await call.on(kept)
+        except UpstreamFailed as failed:
+            again = repeatable and isinstance(request.body, bytes)
+            if not _met_a_closing_connection(failed.outcome, kept, repeatable=again):
+                raise
+            self.resent[instance.service] += 1
+            log.debug("request_resent", service=instance.service, instance=instance.id)
+            fresh = await self._connect(pool, loop.time(), timeouts, sent=failed.outcome.sent)
+            return await call.on(fresh)
+
+    def stats(self) -> dict[ServiceName, PoolStats]:
+        """What is open now, for metrics."""
+        stats: dict[ServiceName, PoolStats] = {}
+        for pool in self._pools.values():
+            known = stats.get(pool.instance.service, PoolStats(0, 0, 0))
+            stats[pool.instance.service] = PoolStats(
+                known.in_use + pool.open - pool.idle, known.idle + pool.idle, known.waiting + pool.waiting
+            )
+        return stats
+
+    def sweep(self, now: float) -> None:
+        """Closes what is idle for too long, and forgets instances that have left. `now`: the loop's time."""
+        here: dict[ServiceName, set[Address]] = {}
+        for key, pool in list(self._pools.items()):
+            service = pool.instance.service
+            if self._current is not None:
+                if service not in here:
+                    here[service] = {_address(instance) for instance in self._current(service).instances}
+                pool.retired = key not in here[service]
+            pool.sweep(now)
+            if pool.open == 0:
+                pool.retired = True
+                del self._pools[key]
+
+    async def _sweep_for_ever(self) -> None:
+        assert self._loop is not None
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            self.sweep(self._loop.time())
+
+    def _pool(self, instance: Instance) -> InstancePool:
+        key = _address(instance)
+        pool = self._pools.get(key)
+        if pool is None:
+            limits = self._limits(instance.service)
+            pool = self._pools[key] = InstancePool(instance, limits, self._buffer, self._tls)
+        return pool
+
+    async def _connect(
+        self, pool: InstancePool, now: float, timeouts: Timeouts, *, sent: bool = False
+    ) -> Connection:
+        try:
+            return await pool.connect(now + min(timeouts.connect_s, timeouts.total_s))
+        except Saturated:
+            outcome = Outcome(Phase.CONNECT, Side.GATEWAY, Kind.SATURATED, sent)
+        except (OSError, ValueError) as error:
+            side = Side.GATEWAY if timeouts.total_s <= timeouts.connect_s else Side.INSTANCE
+            outcome = replace(fault_of_connect(error, side), sent=sent)
+        raise UpstreamFailed(outcome)
+
+    def __repr__(self) -> str:
+        return f"<PooledUpstream: {list(self._pools.values())}>"
 
 
-def _checked(response: aiohttp.ClientResponse, progress: Progress) -> UpstreamAnswer:
-    reason = (response.reason or "").encode("utf-8", "surrogateescape")
-    headers = list(response.raw_headers)
-    fault = fault_of_answer(response.status, reason, headers)
-    if response.version is not None and response.version.major != 1:
-        fault = "not HTTP/1"
-    if fault is not None:
-        response.close()
-        raise UpstreamFailed(Outcome(Phase.WAIT, Side.INSTANCE, Kind.GARBAGE, sent=True, detail=fault))
-    return UpstreamAnswer(response.status, reason, headers, _Body(response, progress))
+class _Call:
+    """One request and its answer, on whichever connection."""
+
+    __slots__ = ("_head", "_pool", "_request", "_tasks", "_timeouts", "_total_at")
+
+    def __init__(
+        self,
+        pool: InstancePool,
+        tasks: Tasks,
+        request: OutboundRequest,
+        head: RequestHead,
+        timeouts: Timeouts,
+        total_at: float,
+    ) -> None:
+        self._pool = pool
+        self._tasks = tasks
+        self._request = request
+        self._head = head
+        self._timeouts = timeouts
+        self._total_at = total_at
+
+    async def on(self, connection: Connection) -> UpstreamAnswer:
+        """Sends it there. Raises `UpstreamFailed`; the connection is taken care of in any case."""
+        body = self._begin(connection)
+        try:
+            head = await connection.answer()
+        except BaseException:
+            await body.release()
+            raise
+        body.settle()
+        return UpstreamAnswer(head.status, head.reason, head.headers, body)
+
+    def _begin(self, connection: Connection) -> "_Body":
+        content, method = self._request.body, self._request.method
+        if isinstance(content, bytes):
+            connection.begin(self._head.data + content, method, self._timeouts, self._total_at)
+            return _Body(self._pool, connection, None)
+        connection.begin(self._head.data, method, self._timeouts, self._total_at, body_follows=True)
+        if connection.fault is not None:
+            return _Body(self._pool, connection, None)
+        upload = self._tasks.start("upload", connection.upload(content, self._head.declared))
+        return _Body(self._pool, connection, upload)
 
 
 class _Body:
-    """Reads what there is as soon as it is there; the instance is slowed down while nobody reads."""
+    """The body of an answer, and the connection it comes from until it is released."""
 
-    def __init__(self, response: aiohttp.ClientResponse, progress: Progress) -> None:
-        self._response = response
-        self._progress = progress
+    __slots__ = ("_connection", "_ended", "_pool", "_rest", "_upload")
+
+    def __init__(
+        self, pool: InstancePool, connection: Connection, upload: "asyncio.Task[None] | None"
+    ) -> None:
+        self._pool = pool
+        self._connection: Connection | None = connection
+        self._upload = upload
+        self._rest = b""
+        self._ended = False
 
     @property
     def ended(self) -> bool:
-        return self._response.content.is_eof()
+        return self._ended or (self._connection is not None and self._connection.answers.ended)
+
+    def settle(self) -> None:
+        """The head is there. An answer that has come whole gives its connection back before it is read."""
+        connection = self._connection
+        assert connection is not None
+        self._ended = connection.answers.ended
+        if self._ended:
+            self._rest = b"".join(connection.answers.pieces)
+            if self._upload is None:
+                self._give_back(connection)
 
     def whole(self) -> bytes | None:
-        return self._response.content.read_nowait() if self.ended else None
+        if not self._ended:
+            return None
+        rest, self._rest = self._rest, b""
+        return rest
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
     async def __anext__(self) -> bytes:
-        try:
-            async with self._progress.one_read():
-                chunk = await self._response.content.readany()
-        except FAULTS as error:
-            self._response.close()
-            raise UpstreamBroke(outcome_of(error, self._progress)) from error
-        if not chunk:
-            raise StopAsyncIteration
-        return chunk
+        if self._ended:
+            if self._rest:
+                rest, self._rest = self._rest, b""
+                return rest
+        elif self._connection is not None:
+            if piece := await self._connection.read():
+                return piece
+            self._ended = True
+        raise StopAsyncIteration
 
-    def release(self) -> None:
-        if self.ended:
-            self._response.release()
-        else:
-            self._response.close()
+    async def release(self) -> None:
+        connection = self._connection
+        if connection is None:
+            return
+        if self._upload is not None and not self._upload.done():
+            # The client's stream is its task's until that has ended: somebody may want to read on.
+            self._upload.cancel()
+            await asyncio.wait([self._upload])
+        if self._connection is not None:
+            self._give_back(connection)
 
-
-async def _connected(
-    _session: aiohttp.ClientSession, context: SimpleNamespace, _params: aiohttp.TraceRequestHeadersSentParams
-) -> None:
-    """aiohttp has a connection and is about to write on it."""
-    progress: Progress = context.trace_request_ctx
-    progress.connected()
-
-
-def _url(instance: Instance, target: str) -> URL:
-    """Connects to the checked literal, never to a name. The whole target stands in the path, since yarl
-    would drop the `?` of an empty query; `encoded` keeps it byte for byte."""
-    ip = f"[{instance.ip}]" if ":" in instance.ip else instance.ip
-    scheme = "https" if instance.url.startswith("https") else "http"
-    return URL.build(scheme=scheme, authority=f"{ip}:{instance.port}", path=target, encoded=True)
+    def _give_back(self, connection: Connection) -> None:
+        self._connection = None
+        if connection.end(self._pool.now()):
+            self._pool.give_back(connection)
 
 
-def _headers(instance: Instance, request: OutboundRequest) -> list[tuple[str, str]]:
-    # aiohttp would drop `Cookie` when `cookie` follows: names of one header get their first spelling.
-    spelling: dict[str, str] = {}
-    pairs = []
-    for raw_name, value in request.headers:
-        name = raw_name.decode()
-        pairs.append((spelling.setdefault(name.lower(), name), value.decode()))
-    if "host" not in spelling:
-        pairs.insert(0, ("Host", instance.authority))
-    if isinstance(request.body, bytes):
-        pairs = [(name, value) for name, value in pairs if name.lower() != "content-length"]
-        if request.body:
-            pairs.append(("Content-Length", str(len(request.body))))
-    return pairs
+def _address(instance: Instance) -> Address:
+    return (instance.key, instance.ip, instance.port, instance.meta.get("scheme"))
 
 
-def _fault_of(request: OutboundRequest) -> str | None:
-    """What aiohttp would refuse, or change silently: it drops bytes that are not UTF-8."""
-    if request.method != request.method.upper() or request.method == "CONNECT":
-        return "method"
-    if _TARGET.fullmatch(request.target) is None:
-        return "target"
-    try:
-        b"".join(part for pair in request.headers for part in pair).decode()
-    except UnicodeDecodeError:
-        return "header that is not UTF-8"
-    if values_of(request.headers, b"transfer-encoding"):
-        return "transfer-encoding"
-    return fault_of_request(request.headers)
+def _met_a_closing_connection(outcome: Outcome, kept: Connection, *, repeatable: bool) -> bool:
+    if outcome.kind is not Kind.RESET or outcome.side is not Side.INSTANCE or kept.answers.begun:
+        return False
+    return repeatable or not outcome.sent
 
 
-def outcome_of(error: Exception, progress: Progress) -> Outcome:
-    """Translates a fault of the wire: how far the try had got, whose fault, and what kind."""
-    phase, side, sent = progress.phase, Side.INSTANCE, progress.sent
-    if progress.client_fault is not None:
-        detail = type(progress.client_fault).__name__
-        return Outcome(phase, Side.CLIENT, Kind.RESET, sent, detail)
+def fault_of_connect(error: Exception, late: Side) -> Outcome:
+    """Why no connection came about; `late` is whose deadline it was. No byte has been sent."""
     number = getattr(error, "errno", None)
     detail = errno.errorcode.get(number, type(error).__name__) if number else type(error).__name__
-    match error:
-        case TimeoutError():
-            return Outcome(phase, progress.late_side, Kind.TIMEOUT, sent)
-        case aiohttp.ClientSSLError() | aiohttp.ClientResponseError() | aiohttp.http.HttpProcessingError():
-            kind = Kind.GARBAGE
-        case OSError() if is_out_of_resources(error):
-            side, kind = Side.GATEWAY, Kind.REFUSED
-        case OSError() if number == errno.ETIMEDOUT:
-            kind = Kind.TIMEOUT
-        case OSError() if phase is Phase.CONNECT:
-            kind = Kind.REFUSED
-        case ValueError():
-            side, kind = Side.CLIENT, Kind.GARBAGE
-        case _:
-            kind = Kind.RESET
-    return Outcome(phase, side, kind, sent, detail)
+    side, kind = Side.INSTANCE, Kind.REFUSED
+    if isinstance(error, TimeoutError) and number is None:
+        side, kind, detail = late, Kind.TIMEOUT, ""
+    elif isinstance(error, ssl.SSLError):
+        kind = Kind.GARBAGE
+    elif is_out_of_resources(error):
+        side = Side.GATEWAY
+    elif number == errno.ETIMEDOUT:
+        kind = Kind.TIMEOUT
+    return Outcome(Phase.CONNECT, side, kind, sent=False, detail=detail)
+
+
+def _died(name: str, error: BaseException) -> None:
+    log.error("upstream_task_died", task=name, error=repr(error))

@@ -16,7 +16,7 @@ import structlog
 from aiohttp import web
 
 from balancer.runtime.call import Balancer
-from balancer.runtime.upstream import AiohttpUpstream
+from balancer.runtime.upstream import PooledUpstream
 from gateway.identity import Verifier
 from gateway.limiters import load_limiter
 from gateway.runtime.access_log import AccessLog
@@ -93,7 +93,10 @@ class Gateway:
         backend = await self._open_backend(settings.registry.backend)
         watcher = await self._open_watcher(backend)
         metrics = Metrics(software_version())
-        upstream = await stack.enter_async_context(AiohttpUpstream())
+        limits = {ServiceName(name): s.connections.limits() for name, s in settings.services.items()}
+        upstream = await stack.enter_async_context(
+            PooledUpstream(lambda service: limits[service], watcher.current)
+        )
         balancer = Balancer(
             watcher.current,
             upstream,

@@ -21,10 +21,12 @@ from balancer.model import (
     RetryClass,
     Timeouts,
     UpstreamBroke,
+    UpstreamFailed,
 )
 from balancer.outcome import SUCCESS, Kind, Outcome, Phase, Side
+from balancer.runtime.base import Upstream, UpstreamAnswer
 from balancer.runtime.call import ABANDONED, MAX_SERVICES, Balancer
-from balancer.runtime.upstream import AiohttpUpstream, Upstream, UpstreamAnswer, UpstreamFailed
+from balancer.runtime.upstream import PooledUpstream
 from registry.model import Instance, InstanceId, ServiceName, ServiceSnapshot, Status, snapshot
 from tests.balancer import origins
 from tests.balancer.origins import (
@@ -86,8 +88,8 @@ def balancer_of(
 
 
 @pytest.fixture
-async def upstream() -> AsyncIterator[AiohttpUpstream]:
-    async with AiohttpUpstream() as opened:
+async def upstream() -> AsyncIterator[PooledUpstream]:
+    async with PooledUpstream() as opened:
         yield opened
 
 
@@ -122,7 +124,7 @@ async def bad_and_good(behaviour: Behaviour) -> AsyncIterator[tuple[Origin, Orig
 
 
 async def test_a_call_reaches_an_instance_and_counts_until_its_body_has_ended(
-    upstream: AiohttpUpstream,
+    upstream: PooledUpstream,
 ) -> None:
     watching = Watching()
     async with origin(counts_requests) as there:
@@ -167,7 +169,7 @@ AGAIN = "answered by another one"
     ids=lambda value: getattr(value, "__name__", str(value)),
 )
 async def test_what_may_have_run_is_repeated_only_where_the_route_says_so(
-    upstream: AiohttpUpstream, behaviour: Behaviour, retry: RetryClass, keyed: bool, expected: str
+    upstream: PooledUpstream, behaviour: Behaviour, retry: RetryClass, keyed: bool, expected: str
 ) -> None:
     watching = Watching()
     async with bad_and_good(behaviour) as (bad, good):
@@ -188,7 +190,7 @@ async def test_what_may_have_run_is_repeated_only_where_the_route_says_so(
 @pytest.mark.parametrize("retry", [RetryClass.SAFE, RetryClass.UNSENT, RetryClass.KEYED, RetryClass.NEVER])
 @pytest.mark.parametrize("unconnectable", [origins.refuses, origins.never_accepts])
 async def test_what_was_provably_not_sent_goes_to_another_instance(
-    upstream: AiohttpUpstream,
+    upstream: PooledUpstream,
     retry: RetryClass,
     unconnectable: Callable[[str, int], AbstractAsyncContextManager[Instance]],
 ) -> None:
@@ -211,7 +213,7 @@ async def test_what_was_provably_not_sent_goes_to_another_instance(
         ]
 
 
-async def test_a_stream_that_was_begun_cannot_be_sent_again(upstream: AiohttpUpstream) -> None:
+async def test_a_stream_that_was_begun_cannot_be_sent_again(upstream: PooledUpstream) -> None:
     async def stream() -> AsyncIterator[bytes]:
         yield b"only once"
 
@@ -223,7 +225,7 @@ async def test_a_stream_that_was_begun_cannot_be_sent_again(upstream: AiohttpUps
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
-async def test_an_instances_own_error_passes_through(upstream: AiohttpUpstream, status: int) -> None:
+async def test_an_instances_own_error_passes_through(upstream: PooledUpstream, status: int) -> None:
     head = b"HTTP/1.1 %d Sorry\r\nRetry-After: 7\r\nContent-Length: 5\r\n\r\nsorry" % status
     async with bad_and_good(answers(head)) as (bad, good):
         end, body = await outcome_of(balancer_of(upstream, bad.instance, good.instance))
@@ -231,7 +233,7 @@ async def test_an_instances_own_error_passes_through(upstream: AiohttpUpstream, 
     assert (end.status, end.attempts, body, good.requests) == (status, 1, b"sorry", 0)
 
 
-async def test_every_instance_is_tried_once_and_the_last_failure_is_told(upstream: AiohttpUpstream) -> None:
+async def test_every_instance_is_tried_once_and_the_last_failure_is_told(upstream: PooledUpstream) -> None:
     watching = Watching()
     async with AsyncExitStack() as stack:
         dead = [await stack.enter_async_context(origins.refuses(f"i{n}")) for n in range(2)]
@@ -242,7 +244,7 @@ async def test_every_instance_is_tried_once_and_the_last_failure_is_told(upstrea
     assert sorted(id for id, _, _ in watching.tries) == ["i0", "i1"]
 
 
-async def test_attempts_are_limited(upstream: AiohttpUpstream) -> None:
+async def test_attempts_are_limited(upstream: PooledUpstream) -> None:
     async with AsyncExitStack() as stack:
         dead = [await stack.enter_async_context(origins.refuses(f"i{n}")) for n in range(5)]
         watching = Watching()
@@ -252,7 +254,7 @@ async def test_attempts_are_limited(upstream: AiohttpUpstream) -> None:
     assert watching.retries == ["connect_refused"] * 2
 
 
-async def test_the_whole_call_has_one_deadline(upstream: AiohttpUpstream) -> None:
+async def test_the_whole_call_has_one_deadline(upstream: PooledUpstream) -> None:
     """Three instances that hang for 0.5 s each do not make a call of 0.7 s take 1.5 s."""
     limits = Timeouts(connect_s=5, first_byte_s=0.5, idle_s=0.5, total_s=0.7)
     async with AsyncExitStack() as stack:
@@ -267,7 +269,7 @@ async def test_the_whole_call_has_one_deadline(upstream: AiohttpUpstream) -> Non
 
 
 @pytest.mark.parametrize("service", [Status.UNKNOWN, Status.UNREACHABLE, Status.KNOWN])
-async def test_an_expected_no_is_a_value(upstream: AiohttpUpstream, service: Status) -> None:
+async def test_an_expected_no_is_a_value(upstream: PooledUpstream, service: Status) -> None:
     nothing = snapshot(SERVICE, service)
     balancer = Balancer(lambda name: nothing, upstream, strategies={}, rng=Random(1))
     end, _ = await outcome_of(balancer)
@@ -286,7 +288,7 @@ async def test_an_expected_no_is_a_value(upstream: AiohttpUpstream, service: Sta
     ("behaviour", "label"), [(origins.ends_mid_body, "body_reset"), (origins.stops_mid_body, "body_timeout")]
 )
 async def test_a_body_cut_short_is_never_repeated_and_blames_the_instance(
-    upstream: AiohttpUpstream, behaviour: Behaviour, label: str
+    upstream: PooledUpstream, behaviour: Behaviour, label: str
 ) -> None:
     watching = Watching()
     async with bad_and_good(behaviour) as (bad, good):
@@ -310,7 +312,7 @@ async def test_a_body_cut_short_is_never_repeated_and_blames_the_instance(
 
 
 async def test_a_client_that_leaves_early_frees_the_instance_and_blames_nobody(
-    upstream: AiohttpUpstream,
+    upstream: PooledUpstream,
 ) -> None:
     watching = Watching()
     async with origin(origins.stops_mid_body) as there:
@@ -324,7 +326,7 @@ async def test_a_client_that_leaves_early_frees_the_instance_and_blames_nobody(
     assert watching.tries == [("a", ABANDONED.label, 200)]
 
 
-async def test_an_answer_nobody_reads_but_that_came_whole_is_a_success(upstream: AiohttpUpstream) -> None:
+async def test_an_answer_nobody_reads_but_that_came_whole_is_a_success(upstream: PooledUpstream) -> None:
     watching = Watching()
     async with origin(answers(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n")) as there:
         balancer = balancer_of(upstream, there.instance, observer=watching)
@@ -333,7 +335,7 @@ async def test_an_answer_nobody_reads_but_that_came_whole_is_a_success(upstream:
     assert watching.tries == [("a", SUCCESS.label, 200)]
 
 
-async def test_a_cancelled_call_frees_the_instance_and_blames_nobody(upstream: AiohttpUpstream) -> None:
+async def test_a_cancelled_call_frees_the_instance_and_blames_nobody(upstream: PooledUpstream) -> None:
     watching = Watching()
     async with origin(origins.never_answers) as there:
         balancer = balancer_of(upstream, there.instance, observer=watching)
@@ -349,7 +351,7 @@ async def test_a_cancelled_call_frees_the_instance_and_blames_nobody(upstream: A
     assert watching.tries == [("a", "wait_cancelled", None)]
 
 
-async def test_a_cancelled_retry_ends_the_call(upstream: AiohttpUpstream) -> None:
+async def test_a_cancelled_retry_ends_the_call(upstream: PooledUpstream) -> None:
     """tenacity must not take a cancellation for a failure to repeat."""
     async with origins.refuses("bad", 100) as bad, origin(origins.never_answers, "good") as good:
         balancer = balancer_of(upstream, bad, good.instance)
@@ -362,7 +364,7 @@ async def test_a_cancelled_retry_ends_the_call(upstream: AiohttpUpstream) -> Non
 
 
 async def test_an_error_of_the_caller_passes_through_and_frees_the_instance(
-    upstream: AiohttpUpstream,
+    upstream: PooledUpstream,
 ) -> None:
     async with origin(counts_requests) as there:
         balancer = balancer_of(upstream, there.instance)
@@ -377,7 +379,7 @@ async def test_an_error_of_the_caller_passes_through_and_frees_the_instance(
 
 @pytest.mark.parametrize("strategy", ["least_connections", "round_robin"])
 async def test_after_the_first_refused_connection_the_dead_one_gets_nothing(
-    upstream: AiohttpUpstream, strategy: str
+    upstream: PooledUpstream, strategy: str
 ) -> None:
     watching = Watching()
     now = 100.0
@@ -401,7 +403,7 @@ async def test_after_the_first_refused_connection_the_dead_one_gets_nothing(
         assert await forty_posts() == 0
 
 
-async def test_after_a_cool_down_one_call_probes_for_all(upstream: AiohttpUpstream) -> None:
+async def test_after_a_cool_down_one_call_probes_for_all(upstream: PooledUpstream) -> None:
     """Else everybody who comes within the connect timeout would pay it."""
     watching = Watching()
     now = 100.0
@@ -419,7 +421,7 @@ async def test_after_a_cool_down_one_call_probes_for_all(upstream: AiohttpUpstre
     assert ends.count("fine done_ok") == 50
 
 
-async def test_an_instance_that_is_back_serves_again(upstream: AiohttpUpstream) -> None:
+async def test_an_instance_that_is_back_serves_again(upstream: PooledUpstream) -> None:
     now = 100.0
     async with origin(counts_requests) as there:
         balancer = balancer_of(upstream, there.instance, clock=lambda: now)
@@ -431,7 +433,7 @@ async def test_an_instance_that_is_back_serves_again(upstream: AiohttpUpstream) 
         assert not balancer.loads(SERVICE)[0].cooling
 
 
-async def test_no_post_is_lost_while_an_instance_is_dead(upstream: AiohttpUpstream) -> None:
+async def test_no_post_is_lost_while_an_instance_is_dead(upstream: PooledUpstream) -> None:
     """The naive gateway lost 23 % here; nginx and HAProxy lose none."""
     async with AsyncExitStack() as stack:
         dead = await stack.enter_async_context(origins.refuses("dead"))
@@ -449,7 +451,7 @@ async def test_no_post_is_lost_while_an_instance_is_dead(upstream: AiohttpUpstre
 # Hand-outs
 
 
-async def test_hand_outs_spread_and_expire(upstream: AiohttpUpstream) -> None:
+async def test_hand_outs_spread_and_expire(upstream: PooledUpstream) -> None:
     now = 100.0
     a, b = instance_at(1001, "a"), instance_at(1002, "b")
     balancer = balancer_of(upstream, a, b, clock=lambda: now)
@@ -462,7 +464,7 @@ async def test_hand_outs_spread_and_expire(upstream: AiohttpUpstream) -> None:
     assert [load.active for load in balancer.loads(SERVICE)] == [0, 0]
 
 
-async def test_hand_outs_say_why_there_is_none(upstream: AiohttpUpstream) -> None:
+async def test_hand_outs_say_why_there_is_none(upstream: PooledUpstream) -> None:
     a = instance_at(1001, "a")
     balancer = balancer_of(upstream, a)
     assert balancer.hand_out(snapshot(SERVICE, Status.UNKNOWN), 10) == Refused(RefusedReason.UNKNOWN_SERVICE)
@@ -470,7 +472,7 @@ async def test_hand_outs_say_why_there_is_none(upstream: AiohttpUpstream) -> Non
     assert repr(balancer.ledger) == IDLE
 
 
-async def test_calls_and_hand_outs_are_counted_together(upstream: AiohttpUpstream) -> None:
+async def test_calls_and_hand_outs_are_counted_together(upstream: PooledUpstream) -> None:
     """Least-connections spreads calls over what was handed out, too."""
     async with origin(counts_requests, "a") as a, origin(counts_requests, "b") as b:
         balancer = balancer_of(upstream, a.instance, b.instance)
@@ -482,7 +484,7 @@ async def test_calls_and_hand_outs_are_counted_together(upstream: AiohttpUpstrea
             assert end.instance.id != busy.id
 
 
-async def test_strategies_are_kept_per_service_and_bounded(upstream: AiohttpUpstream) -> None:
+async def test_strategies_are_kept_per_service_and_bounded(upstream: PooledUpstream) -> None:
     one = instance_at(1001, "a")
     balancer = balancer_of(upstream, one)
     for n in range(MAX_SERVICES + 50):
@@ -520,7 +522,7 @@ class ScriptedBody:
             case _:
                 return b"x"
 
-    def release(self) -> None:
+    async def release(self) -> None:
         self.releases += 1
 
 
@@ -548,7 +550,9 @@ class ScriptedUpstream:
         self._endings = endings
         self.scripts: list[Script] = []
 
-    async def send(self, instance: Instance, request: OutboundRequest, timeouts: Timeouts) -> UpstreamAnswer:
+    async def send(
+        self, instance: Instance, request: OutboundRequest, timeouts: Timeouts, *, repeatable: bool
+    ) -> UpstreamAnswer:
         how = self._endings[len(self.scripts) % len(self._endings)]
         script = Script(instance, how)
         self.scripts.append(script)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 from balancer.runtime.call import Balancer
-from balancer.runtime.upstream import AiohttpUpstream
+from balancer.runtime.upstream import PooledUpstream
 from gateway.limiters.base import Limiter
 from gateway.limiters.memory import MemoryLimiter
 from gateway.runtime.access_log import AccessLog
@@ -34,7 +34,7 @@ async def dispatcher(
     def snapshots(service: ServiceName) -> ServiceSnapshot:
         return snapshot(service, Status.KNOWN, instances=instances, answered_at=0.0)
 
-    async with AiohttpUpstream() as upstream:
+    async with PooledUpstream() as upstream:
         balancer = Balancer(snapshots, upstream, strategies={}, rng=random.Random(1))
         access_log = AccessLog(logged)
         yield (

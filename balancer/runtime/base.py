@@ -1,0 +1,45 @@
+"""What carries one request to one instance, and its answer back.
+
+Narrow on purpose: it says nothing of what carries the bytes, and every fault leaves it as an `Outcome`.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from balancer.model import AnswerBody, Headers, OutboundRequest, Timeouts
+from registry.model import Instance
+
+
+class LeasedBody(AnswerBody, Protocol):
+    """A body with the connection it comes from."""
+
+    @property
+    def ended(self) -> bool:
+        """The instance has sent all of it, read or not."""
+        ...
+
+    async def release(self) -> None:
+        """Gives the connection back, or closes it when the body has not ended. Call it always."""
+        ...
+
+
+@dataclass(slots=True)
+class UpstreamAnswer:
+    """The head of an answer as it came, and its body. Whoever has it releases the body."""
+
+    status: int
+    reason: bytes
+    headers: Headers
+    body: LeasedBody
+
+
+class Upstream(Protocol):
+    async def send(
+        self, instance: Instance, request: OutboundRequest, timeouts: Timeouts, *, repeatable: bool
+    ) -> UpstreamAnswer:
+        """Sends the request and returns when the head of the answer is there.
+
+        `timeouts.total_s` is what is left of the whole call. `repeatable`: it may be sent again although it
+        may have been executed. Raises `UpstreamFailed`.
+        """
+        ...

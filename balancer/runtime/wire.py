@@ -1,0 +1,266 @@
+"""HTTP/1.1 as bytes, towards an instance: a request's head out, an answer's head, body and end in.
+
+There is no socket and no clock in this file. httptools (llhttp) reads; what it would let through and
+RFC 9112 would not (a version other than 1.x, a coding other than chunked, a control character in the
+reason phrase) is refused here. The same bytes give the same events however they are split.
+"""
+
+import re
+from collections import deque
+from dataclasses import dataclass
+
+import httptools
+
+from balancer.model import Headers, OutboundRequest
+
+MAX_HEAD = 64 * 1024
+"""Bytes of an answer before its body, interim answers included; and as many of trailers."""
+MAX_FIELDS = 128
+"""Headers of an answer, and as many trailers."""
+
+_METHOD = re.compile("[A-Z][A-Z-]*")
+_TARGET = re.compile("/[^\x00-\x20\x7f]*")
+_WRITABLE = bytes([*b"\t\r\n", *range(0x20, 0x7F), *range(0x80, 0x100)])
+_BAD_REASON = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_VERSIONS = frozenset({"1.0", "1.1"})
+_LENGTH = b"\r\ncontent-length: "
+_METHODS_WITH_BODIES = frozenset({"POST", "PUT", "PATCH"})
+
+
+class BadRequest(Exception):
+    """The request can't be written so that it is read the same way. The text names the part."""
+
+
+class BadAnswer(Exception):
+    """What came is no answer, or one that two readers could read differently."""
+
+
+class CutShort(Exception):
+    """The connection ended in the middle of an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestHead:
+    data: bytes
+    declared: int | None
+    """The length of the body that follows; `None` is chunked."""
+
+
+def encode_head(request: OutboundRequest, authority: str) -> RequestHead:
+    """The head as it goes out; `authority` is the `Host` of a request without one. Raises `BadRequest`.
+
+    A body in memory gets its length, a stream keeps the client's `Content-Length` or becomes chunked.
+    """
+    method, target, headers = request.method, request.target, request.headers
+    if _METHOD.fullmatch(method) is None or method == "CONNECT" or _TARGET.fullmatch(target) is None:
+        raise BadRequest("request line")
+    try:
+        line = f"{method} {target} HTTP/1.1\r\n".encode()
+    except UnicodeEncodeError:
+        raise BadRequest("target") from None
+    fields = b"\r\n".join(map(b": ".join, headers))
+    # No name or value, wherever it came from, may begin a line of its own.
+    if fields.translate(None, _WRITABLE) or not (
+        fields.count(b"\r") == fields.count(b"\n") == max(0, len(headers) - 1)
+    ):
+        raise BadRequest("control character in a header")
+    head = b"%b%b\r\n" % (line, fields) if fields else line
+    lower = head.lower()
+    if b"\r\nhost: " not in lower:
+        head = b"%bHost: %b\r\n%b" % (line, authority.encode(), head[len(line) :])
+    if b"\r\ntransfer-encoding: " in lower:
+        raise BadRequest("transfer-encoding")
+    declared = _declared(lower)
+    body = request.body
+    if isinstance(body, bytes):
+        if declared is None:
+            if body or request.method in _METHODS_WITH_BODIES:
+                head += b"Content-Length: %d\r\n" % len(body)
+        elif declared != len(body):
+            raise BadRequest("content-length")
+        declared = len(body)
+    elif declared is None:
+        head += b"Transfer-Encoding: chunked\r\n"
+    return RequestHead(head + b"\r\n", declared)
+
+
+def _declared(lower: bytes) -> int | None:
+    at = lower.find(_LENGTH)
+    if at < 0:
+        return None
+    if lower.find(_LENGTH, at + 1) >= 0:
+        raise BadRequest("content-length")
+    start = at + len(_LENGTH)
+    text = lower[start : lower.index(b"\r\n", start)]
+    if not text.isdigit() or len(text) > 18:
+        raise BadRequest("content-length")
+    return int(text)
+
+
+def chunk(piece: bytes) -> bytes:
+    """One chunk of a chunked body. Never call it with an empty piece: that would end the body."""
+    return b"%x\r\n%b\r\n" % (len(piece), piece)
+
+
+LAST_CHUNK = b"0\r\n\r\n"
+
+
+@dataclass(slots=True)
+class AnswerHead:
+    status: int
+    reason: bytes
+    headers: Headers
+
+
+class AnswerReader:
+    """Reads the answers of one connection, one after the other: `expect`, then `feed` until `ended`.
+
+    `head` is there when the head of the final answer is; `pieces` are those of its body that nobody has
+    taken yet, and `buffered` their bytes.
+    """
+
+    __slots__ = (
+        "_fed",
+        "_fields",
+        "_head_bytes",
+        "_headers",
+        "_no_body",
+        "_parser",
+        "_reason",
+        "_switch",
+        "_used",
+        "begun",
+        "buffered",
+        "ended",
+        "head",
+        "keep_alive",
+        "leftover",
+        "pieces",
+    )
+
+    def __init__(self) -> None:
+        self._parser: httptools.HttpResponseParser | None = None
+        self._used = False
+        self.pieces: deque[bytes] = deque()
+        self.expect("GET")
+
+    def expect(self, method: str, *, switch: bool = False) -> None:
+        """The answer to a `method` request comes next. `switch`: it may be 101."""
+        if self._used or self._parser is None:
+            self._parser = httptools.HttpResponseParser(self)
+            self._used = False
+        self._no_body = method == "HEAD"
+        self._switch = switch
+        self._fed = 0
+        self._head_bytes = 0
+        self.begun = False
+        """Any byte has come."""
+        self.head: AnswerHead | None = None
+        self.pieces.clear()
+        self.buffered = 0
+        self.ended = False
+        self.keep_alive = False
+        """The connection may carry another request. Says so only when the answer has `ended`."""
+        self.leftover = b""
+        """After a 101: what came behind it, in the new protocol."""
+
+    def feed(self, data: bytes | memoryview) -> None:
+        """Takes what came. Raises `BadAnswer`, after an answer's end too."""
+        assert self._parser is not None
+        self.begun = True
+        if self.head is None:
+            self._fed += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._switched(bytes(data[upgrade.args[0] :]))
+        except httptools.HttpParserError as error:
+            self.keep_alive = False
+            # What one of the callbacks below raised arrives as the error's context.
+            cause = error.__context__
+            raise BadAnswer(str(cause if isinstance(cause, BadAnswer) else error)) from None
+        # A header without an end is not told of by the parser, which gathers it.
+        if self.head is None and self._fed > 2 * MAX_HEAD:
+            raise BadAnswer("head too long")
+
+    def eof(self) -> None:
+        """The instance sends no more. Raises `CutShort` unless the answer ends just there."""
+        if self.ended:
+            return
+        if self.head is None or not self._ends_by_close():
+            raise CutShort
+        self.keep_alive = False
+        self.ended = True
+
+    def _switched(self, leftover: bytes) -> None:
+        if not self._switch:
+            raise BadAnswer("101 that nobody asked for")
+        self.leftover = leftover
+
+    def _ends_by_close(self) -> bool:
+        assert self.head is not None
+        names = {name.lower() for name, _ in self.head.headers}
+        return b"content-length" not in names and b"transfer-encoding" not in names
+
+    # --- what httptools calls --------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        if self.ended:
+            self.keep_alive = False
+            raise BadAnswer("more than one answer")
+        self._headers: Headers = []
+        self._fields = 0
+        self._head_bytes += 16
+        self._reason = b""
+
+    def on_status(self, reason: bytes) -> None:
+        self._reason += reason
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._fields += 1
+        self._head_bytes += len(name) + len(value) + 4
+        if self._fields > MAX_FIELDS or self._head_bytes > MAX_HEAD:
+            raise BadAnswer("too many headers")
+        # Behind the body these are trailers: read, checked and dropped.
+        if self.head is None:
+            self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        parser = self._parser
+        assert parser is not None
+        status = parser.get_status_code()
+        if self._switch and status == 101:
+            self.head = AnswerHead(status, self._reason, self._headers)
+            self.ended = True
+            return
+        if 100 <= status < 200:
+            return
+        if not 200 <= status <= 599:
+            raise BadAnswer(f"status {status}")
+        version = parser.get_http_version()
+        if version not in _VERSIONS:
+            raise BadAnswer("not HTTP/1")
+        if _BAD_REASON.search(self._reason):
+            raise BadAnswer("control character in the reason phrase")
+        for name, value in self._headers:
+            is_coding = len(name) == 17 and name.lower() == b"transfer-encoding"
+            if is_coding and (value.strip().lower() != b"chunked" or version != "1.1"):
+                raise BadAnswer("transfer-encoding other than chunked")
+        self.head = AnswerHead(status, self._reason, self._headers)
+        self._fields = self._head_bytes = 0
+        self.keep_alive = parser.should_keep_alive()
+        if self._no_body:
+            # llhttp can't be told that no body follows: it would take the next answer for it.
+            self._used = True
+            self.ended = True
+
+    def on_body(self, piece: bytes) -> None:
+        if self._no_body:
+            self.keep_alive = False
+            raise BadAnswer("a body where there can be none")
+        self.buffered += len(piece)
+        self.pieces.append(piece)
+
+    def on_message_complete(self) -> None:
+        if self.head is not None:
+            self.ended = True
