@@ -13,6 +13,9 @@ from bench.report import Options, Report
 
 MEASUREMENTS = {
     "get": "bench.work.forward_get",
+    "post": "bench.work.forward_post",
+    "down": "bench.work.forward_down",
+    "up": "bench.work.forward_up",
     "propagation": "bench.work.propagation",
 }
 

@@ -125,27 +125,27 @@ def under_load(entries: Sequence[Contestant], work: Work, options: Options) -> C
 
     Raises `DidNotStart` when Quaymaster does not answer as it should.
     """
-    with contest(entries, lambda port: get(port, ready_path(work), dict(work.headers)) == 200) as gateways:
-        for _ in range(options.rounds):
-            for one in list(gateways.started):
-                try:
-                    one.turns.append(turn(one, work, options))
-                except ValueError as problem:
-                    if one.ours:
-                        raise DidNotStart(f"{one.title}: {problem}") from problem
-                    gateways.left_out.append(f"{one.title}: {problem}")
-                    gateways.started.remove(one)
+    with contest(entries, lambda port: get(port, work.path, dict(work.headers)) == 200) as gateways:
+        take_turns(gateways, lambda one: turn(one, work, options), options)
     gateways.programs["wrk"] = wrk.version()
     return gateways
 
 
-def ready_path(work: Work) -> str:
-    """What is asked until a gateway answers: every instance answers GET there."""
-    return work.path
+def take_turns(gateways: Contest, one_turn: Callable[[Started], dict[str, float]], options: Options) -> None:
+    """All rounds. A peer whose turn raises `ValueError` is left out; Quaymaster's is a `DidNotStart`."""
+    for _ in range(options.rounds):
+        for one in list(gateways.started):
+            try:
+                one.turns.append(one_turn(one))
+            except ValueError as problem:
+                if one.ours:
+                    raise DidNotStart(f"{one.title}: {problem}") from problem
+                gateways.left_out.append(f"{one.title}: {problem}")
+                gateways.started.remove(one)
 
 
 def turn(one: Started, work: Work, options: Options) -> dict[str, float]:
-    """A warm-up and a run. Raises `ValueError` when too many answers were errors."""
+    """A warm-up and a run of wrk. Raises `ValueError` when too many answers were errors."""
     wrk.run(work, one.port, WARM_UP_S)
     before_s = one.process.cpu_s()
     taken = wrk.run(work, one.port, options.seconds)

@@ -8,7 +8,6 @@ SETTINGS = """
 {{
     admin off
     auto_https off
-    persist_config off
     log {{
         level ERROR
     }}

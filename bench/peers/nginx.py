@@ -1,4 +1,4 @@
-"""nginx with `least_conn` and kept upstream connections. `proxy_buffering` is its default: on, in memory."""
+"""nginx with `least_conn` and kept upstream connections. Bodies stream: none of them waits on a disk."""
 
 from bench.peers.base import Peer, Place
 from bench.processes import Launch
@@ -21,7 +21,8 @@ http {{
   keepalive_requests 1000000000;
   keepalive_timeout 300s;
   client_max_body_size 0;
-  client_body_buffer_size 2m;
+  proxy_request_buffering off;
+  proxy_max_temp_file_size 0;
   map $http_upgrade $upgrade {{ default upgrade; "" ""; }}
   upstream instances {{
     least_conn;

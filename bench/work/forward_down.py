@@ -1,0 +1,18 @@
+"""An answer of 1 MiB through each gateway."""
+
+from bench import quaymaster
+from bench.contest import contestants, features_on, under_load
+from bench.forwarding import forwarding_report
+from bench.instances import MIB
+from bench.load.wrk import Work
+from bench.report import Options, Report
+
+PEERS_TAKEN = ("nginx", "haproxy", "envoy", "aiohttp")
+GOALS = ((quaymaster.ON, "nginx", 0.5),)
+
+
+def measure(options: Options) -> Report:
+    work = Work(MIB, headers=quaymaster.user_headers())
+    entries = [features_on(options), *contestants(PEERS_TAKEN, options)]
+    taken = under_load(entries, work, options)
+    return forwarding_report("down", "Forward 1 MiB down", taken, compare="mb_per_s", goals=GOALS)
