@@ -104,10 +104,16 @@ def values(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
     return [value for key, value in headers if key == name]
 
 
-def requests_in(raw: bytes) -> Requests:
-    """Every request that a server reads in these bytes."""
+def requests_in(raw: bytes, *, generous: bool = False) -> Requests:
+    """Every request that a server reads in these bytes.
+
+    With `generous`, it also reads what RFC 9112 lets a server take from a client and h11 does not: empty
+    lines before a request line (2.2) and more than one space in it (3).
+    """
     found = Requests()
     while raw:
+        if generous:
+            raw = re.sub(rb"^([A-Z]+) +/ ", rb"\1 / ", raw.lstrip(b"\r\n"))
         connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
         connection.receive_data(raw)
         try:

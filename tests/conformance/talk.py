@@ -11,6 +11,9 @@ from tests.conformance.oracle import Answer, Answers, answers_in
 WITHIN_S = 10.0
 """More than anything here takes, also on a busy machine."""
 
+SILENCE_S = 0.2
+"""Where silence is a right reaction, it is believed after so long."""
+
 PROBE = b"GET /probe HTTP/1.1\r\nHost: probe\r\n\r\n"
 """Said after an answer: whatever was taken for a request before it is answered first."""
 
