@@ -12,6 +12,7 @@ import errno
 import select
 from collections.abc import AsyncIterable, Callable
 from math import inf
+from typing import cast
 
 from balancer.model import Timeouts, UpstreamBroke, UpstreamFailed
 from balancer.outcome import Kind, Outcome, Phase, Side
@@ -288,8 +289,8 @@ class Connection(asyncio.BufferedProtocol):
     # --- what the event loop calls ---------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are no subclasses of asyncio's.
+        self._transport = cast(asyncio.Transport, transport)
         self._fd = transport.get_extra_info("socket").fileno()
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  asyncio's signature
