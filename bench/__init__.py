@@ -16,6 +16,8 @@ MEASUREMENTS = {
     "post": "bench.work.forward_post",
     "down": "bench.work.forward_down",
     "up": "bench.work.forward_up",
+    "instance": "bench.work.service_instance",
+    "seats": "bench.work.handler_seats",
     "propagation": "bench.work.propagation",
 }
 

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import structlog
 
 from bench import MEASUREMENTS, load_measurement
+from bench.machine import LOAD_CORE
 from bench.peers import PEERS
 from bench.processes import DidNotStart
 from bench.programs import ROOT, NotInstalled
@@ -25,6 +27,7 @@ def main() -> int:
     if unknown := sorted(set(given.names) - set(MEASUREMENTS)):
         parser.error(f"no measurement {unknown[0]!r}; there are {', '.join(MEASUREMENTS)}")
     options = read_options(given, parser)
+    os.sched_setaffinity(0, {LOAD_CORE})
     # What our own code logs while it is measured in this process would be measured too, and hide the table.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     return 0 if measure_all(given.names or list(MEASUREMENTS), options, keep=is_kept(given)) else 1

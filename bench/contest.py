@@ -11,7 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bench import quaymaster
-from bench.instances import Instances, get, instances
+from bench.calls import get
+from bench.instances import Instances, instances
 from bench.load import wrk
 from bench.load.wrk import Taken, Work
 from bench.machine import CORES, GATEWAY_CORE
@@ -33,6 +34,8 @@ class Contestant:
     launch: Callable[[Place], Launch]
     version: Callable[[], str] | None = None
     """`None`: it is Quaymaster, whose version is the one of this tree."""
+    port: int | None = None
+    """Where it must listen; `None`: anywhere."""
 
 
 def features_on(options: Options) -> Contestant:
@@ -87,13 +90,12 @@ def contest(
     with TemporaryDirectory(prefix="quaymaster-bench-") as folder, ExitStack() as stack:
         root = Path(folder)
         root.chmod(0o755)  # nginx started by root lets its worker be nobody
-        if behind is None:
-            stood = stack.enter_context(instances(root))
-        else:
-            stood = Instances(tuple(behind), "bench/instance.py")
-        gateways = Contest([], stood, programs={"instances": stood.program})
+        stood = stack.enter_context(instances(root)) if behind is None else Instances(tuple(behind))
+        gateways = Contest([], stood)
+        if stood.program:
+            gateways.programs["instances"] = stood.program
         for number, entry in enumerate(entries):
-            place = Place(free_ports(1)[0], stood.ports, root / str(number))
+            place = Place(entry.port or free_ports(1)[0], stood.ports, root / str(number))
             place.folder.mkdir()
             try:
                 process = start(entry, place, ready, stack)

@@ -1,7 +1,6 @@
 """The report that all forwarding measurements have in common: rows, ratios, goals by ratio."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from bench import quaymaster
 from bench.contest import Contest, how
@@ -37,7 +36,7 @@ def forwarding_report(
         ours=ours,
         compare=compare,
     )
-    return replace(report, goals=tuple(_goal(report, goal) for goal in goals))
+    return report.judged(*(_goal(report, goal) for goal in goals))
 
 
 def _goal(report: Report, wanted: RatioGoal) -> Goal:

@@ -4,13 +4,13 @@ nginx when it is there; else our own small instance (bench/instance.py), which i
 two can't be compared.
 """
 
-import http.client
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.calls import get
 from bench.machine import LOAD_CORE
 from bench.processes import Launch, Process, running, until
 from bench.programs import NotInstalled, find_program, said_by
@@ -67,23 +67,8 @@ http {{
 @dataclass(frozen=True, slots=True)
 class Instances:
     ports: tuple[int, ...]
-    program: str
-    """Name and version."""
-
-
-def get(port: int, path: str, headers: dict[str, str] | None = None) -> int:
-    """The status of an answer; 0 when there is none."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
-    try:
-        connection.request("GET", path, headers=headers or {})
-        answer = connection.getresponse()
-        answer.read()
-    except (OSError, http.client.HTTPException):
-        return 0
-    else:
-        return answer.status
-    finally:
-        connection.close()
+    program: str = ""
+    """Name and version, where they are real ones."""
 
 
 @contextmanager

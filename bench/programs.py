@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 PEERS = ROOT / ".servers" / "peers"
 """Where scripts/peers.sh puts them."""
-FOLDERS = (PEERS / "bin", PEERS / "venv" / "bin")
+FOLDERS = (PEERS / "bin", PEERS / "venv" / "bin", ROOT / ".servers" / "bin")
 SYSTEM_FOLDERS = "/usr/sbin:/usr/local/sbin:/sbin"
 """Where Debian puts servers, and an ordinary user's PATH does not look."""
 

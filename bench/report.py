@@ -5,7 +5,7 @@ Rules of this file: plain values. How they look is in tables.py and chart.py, ho
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 from typing import Literal
@@ -79,6 +79,10 @@ class Report:
     def missed(self) -> bool:
         """Whether any goal was missed; one that could not be measured was not."""
         return any(goal.met is False for goal in self.goals)
+
+    def judged(self, *goals: Goal) -> "Report":
+        """The same with these goals: most are ratios of its own rows."""
+        return replace(self, goals=goals)
 
     def figure(self, case: str, name: str) -> float | None:
         """`None` when that case did not take part, or has no such figure."""
