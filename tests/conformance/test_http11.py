@@ -14,6 +14,8 @@ from tests.conformance.oracle import Answer, Request, requests_in
 from tests.conformance.recorder import Recorder, recorder
 from tests.conformance.talk import PROBE, SILENCE_S, WITHIN_S, Talk, converse
 
+pytestmark = pytest.mark.asyncio(loop_factories=["uvloop"])
+
 CASES = http11_cases()
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "OPTIONS"]
 """Not DELETE: a case wants to see what is not allowed."""

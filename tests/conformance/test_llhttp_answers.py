@@ -13,6 +13,8 @@ from tests.conformance.gateways import open_gateway
 from tests.conformance.oracle import answers_in, head_problem
 from tests.conformance.talk import converse
 
+pytestmark = pytest.mark.asyncio(loop_factories=["uvloop"])
+
 PROBED = b'HTTP/1.1 200 OK\r\nContent-Length: 6\r\nX-Saw: [0, "GET", "/probe"]\r\n\r\nprobed'
 
 EITHER = {

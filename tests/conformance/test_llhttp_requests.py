@@ -11,6 +11,8 @@ from tests.conformance.oracle import requests_in
 from tests.conformance.recorder import recorder
 from tests.conformance.talk import SILENCE_S, WITHIN_S, converse
 
+pytestmark = pytest.mark.asyncio(loop_factories=["uvloop"])
+
 AFTER_CLOSE = {
     "No restart when keep-alive is off (1.0)",
     "Resetting flags when keep-alive is off (1.0, lenient)",

@@ -10,6 +10,8 @@ from tests.conformance.gateways import EVERYTHING, open_gateway
 from tests.conformance.recorder import recorder
 from tests.conformance.talk import talk
 
+pytestmark = pytest.mark.asyncio(loop_factories=["uvloop"])
+
 ENVOY: dict[str, Any] = load("path/envoy_path.json")
 UNCHANGED = [raw for raw, normal in [*ENVOY["normalize"], *ENVOY["merge_slashes"]] if raw == normal]
 REWRITTEN = [raw for raw, normal in [*ENVOY["normalize"], *ENVOY["merge_slashes"]] if raw != normal]
