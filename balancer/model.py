@@ -35,6 +35,8 @@ class Timeouts:
     first_byte_s: float = 15.0
     idle_s: float = 30.0
     total_s: float = 60.0
+    tunnel_idle_s: float = 300.0
+    """After a 101 the others are over, and this is how long nothing may move in either direction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,8 @@ class OutboundRequest:
     headers: Headers
     body: bytes | AsyncIterable[bytes] = b""
     idempotency_key: bool = False
+    switch: bool = False
+    """The headers ask for another protocol (`Upgrade`): the answer may be 101."""
 
 
 class AnswerBody(Protocol):

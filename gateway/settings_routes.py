@@ -48,6 +48,8 @@ class TimeoutSettings(Section):
     idle_s: Seconds | None = None
     total_s: Seconds | None = None
     """For the whole call, all tries together."""
+    tunnel_idle_s: Seconds | None = None
+    """For a WebSocket: how long nothing may move in either direction."""
 
     @field_validator("total_s")
     @classmethod
@@ -65,6 +67,7 @@ class TimeoutSettings(Section):
             first_byte_s=min(self.first_byte_s or below.first_byte_s, total_s),
             idle_s=min(self.idle_s or below.idle_s, total_s),
             total_s=total_s,
+            tunnel_idle_s=self.tunnel_idle_s or below.tunnel_idle_s,
         )
 
 

@@ -3,10 +3,12 @@
 Narrow on purpose: it says nothing of what carries the bytes, and every fault leaves it as an `Outcome`.
 """
 
+import asyncio
 from dataclasses import dataclass
 from typing import Protocol
 
 from balancer.model import AnswerBody, Headers, OutboundRequest, Timeouts
+from balancer.runtime.tunnel import End
 from registry.model import Instance
 
 
@@ -16,6 +18,10 @@ class LeasedBody(AnswerBody, Protocol):
     @property
     def ended(self) -> bool:
         """The instance has sent all of it, read or not."""
+        ...
+
+    def take_over(self, end: End) -> tuple[asyncio.Transport, bytes]:
+        """After a 101: the transport, whose protocol is `end` now, and what came behind the answer's head."""
         ...
 
     async def release(self) -> None:

@@ -21,6 +21,7 @@ from balancer.model import (
     Answer,
     CallPolicy,
     Failed,
+    Headers,
     OutboundRequest,
     Refused,
     Timeouts,
@@ -30,6 +31,7 @@ from balancer.model import (
 from balancer.outcome import SUCCESS, Kind, Outcome, Phase, Side
 from balancer.retry import LONGEST_WAIT_S, AttemptFacts, Retry, decide, safe_to_repeat
 from balancer.runtime.base import LeasedBody, Upstream
+from balancer.runtime.tunnel import End as TunnelEnd
 from balancer.selection import Chosen, choose, refusal
 from balancer.strategies import Strategy, load_strategy
 from registry.model import Instance, InstanceId, ServiceName, ServiceSnapshot
@@ -40,7 +42,19 @@ BASE_WAIT_S = 0.025
 ABANDONED = Outcome(Phase.BODY, Side.CLIENT, Kind.CANCELLED, sent=True)
 """The answer was not read to its end: nothing is known against the instance."""
 
-End = Answer | Refused | Failed
+
+@dataclass(frozen=True, slots=True)
+class Switched:
+    """The instance speaks another protocol from here on (101): its connection is to be taken over."""
+
+    reason: bytes
+    headers: Headers
+    take_over: Callable[[TunnelEnd], tuple[asyncio.Transport, bytes]]
+    instance: Instance
+    attempts: int
+
+
+End = Answer | Switched | Refused | Failed
 
 
 class Observer(Protocol):
@@ -202,6 +216,9 @@ class _Call:
             raise
         self._body = _CountedBody(answer.body, this)
         this.answered(answer.status)
+        if answer.status == 101:
+            take_over, attempts = answer.body.take_over, len(self._tried)
+            return Switched(answer.reason, answer.headers, take_over, instance, attempts)
         return Answer(answer.status, answer.reason, answer.headers, self._body, instance, len(self._tried))
 
     def _wants_yet_another(self, state: RetryCallState) -> bool:

@@ -21,6 +21,7 @@ from balancer.outcome import Kind, Outcome, Phase, Side
 from balancer.runtime.base import UpstreamAnswer
 from balancer.runtime.connection import READ_SIZE, Connection
 from balancer.runtime.pool import InstancePool, Saturated
+from balancer.runtime.tunnel import End
 from balancer.runtime.wire import BadRequest, RequestHead, encode_head
 from registry.exhaustion import is_out_of_resources
 from registry.model import Instance, ServiceName, ServiceSnapshot
@@ -202,7 +203,13 @@ class _Call:
     def _begin(self, connection: Connection) -> "_Body":
         content, method = self._request.body, self._request.method
         if isinstance(content, bytes):
-            connection.begin(self._head.data + content, method, self._timeouts, self._total_at)
+            connection.begin(
+                self._head.data + content,
+                method,
+                self._timeouts,
+                self._total_at,
+                switch=self._request.switch,
+            )
             return _Body(self._pool, connection, None)
         connection.begin(self._head.data, method, self._timeouts, self._total_at, body_follows=True)
         if connection.fault is not None:
@@ -233,6 +240,9 @@ class _Body:
         """The head is there. An answer that has come whole gives its connection back before it is read."""
         connection = self._connection
         assert connection is not None
+        assert connection.answers.head is not None
+        if connection.answers.head.status == 101:
+            return
         self._ended = connection.answers.ended
         if self._ended:
             self._rest = b"".join(connection.answers.pieces)
@@ -244,6 +254,14 @@ class _Body:
             return None
         rest, self._rest = self._rest, b""
         return rest
+
+    def take_over(self, end: End) -> tuple[asyncio.Transport, bytes]:
+        connection = self._connection
+        assert connection is not None
+        self._connection = None
+        self._ended = True
+        end.behind = connection
+        return connection.take_over(end)
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self

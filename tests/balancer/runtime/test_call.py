@@ -25,7 +25,8 @@ from balancer.model import (
 )
 from balancer.outcome import SUCCESS, Kind, Outcome, Phase, Side
 from balancer.runtime.base import Upstream, UpstreamAnswer
-from balancer.runtime.call import ABANDONED, MAX_SERVICES, Balancer
+from balancer.runtime.call import ABANDONED, MAX_SERVICES, Balancer, Switched
+from balancer.runtime.tunnel import End, Tunnel
 from balancer.runtime.upstream import PooledUpstream
 from registry.model import Instance, InstanceId, ServiceName, ServiceSnapshot, Status, snapshot
 from tests.balancer import origins
@@ -113,6 +114,7 @@ async def outcome_of(
     async with balancer.call(of or policy(), request or get()) as end:
         if isinstance(end, Answer):
             return end, b"".join([chunk async for chunk in end.body])
+        assert not isinstance(end, Switched)
         return end, b""
 
 
@@ -451,6 +453,48 @@ async def test_no_post_is_lost_while_an_instance_is_dead(upstream: PooledUpstrea
 # Hand-outs
 
 
+# Other protocols
+
+
+def upgrade() -> OutboundRequest:
+    asks = [(b"Host", b"chat.example"), (b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")]
+    return OutboundRequest("GET", "/ws", asks, switch=True)
+
+
+async def test_a_tunnel_counts_as_a_call_while_it_lives(upstream: PooledUpstream) -> None:
+    async def echoes(connection: origins.Connection) -> None:
+        await connection.request()
+        await connection.say(b"HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello")
+        while heard := await connection.reader.read(100):
+            await connection.say(heard)
+
+    class Hears(End):
+        heard = b""
+
+        def data_received(self, data: bytes) -> None:
+            self.heard += data
+
+    async with origin(echoes) as there:
+        balancer = balancer_of(upstream, there.instance)
+        async with balancer.call(policy(), upgrade()) as end:
+            assert isinstance(end, Switched)
+            hears = Hears(Tunnel(60))
+            transport, early = end.take_over(hears)
+            transport.write(b"and back")
+            await until(lambda: hears.heard)
+            assert (early + hears.heard, balancer.ledger.total()) == (b"helloand back", 1)
+            transport.close()
+            await until(lambda: there.open_connections == 0)
+        assert balancer.ledger.total() == 0
+
+
+async def test_an_answer_to_an_upgrade_may_be_any_other(upstream: PooledUpstream) -> None:
+    async with origin(answers(b"HTTP/1.1 401 No\r\nContent-Length: 2\r\n\r\nno")) as there:
+        end, body = await outcome_of(balancer_of(upstream, there.instance), request=upgrade())
+        assert isinstance(end, Answer)
+        assert (end.status, body) == (401, b"no")
+
+
 async def test_hand_outs_spread_and_expire(upstream: PooledUpstream) -> None:
     now = 100.0
     a, b = instance_at(1001, "a"), instance_at(1002, "b")
@@ -521,6 +565,9 @@ class ScriptedBody:
                 raise UpstreamBroke(Outcome(Phase.BODY, Side.INSTANCE, Kind.RESET, sent=True))
             case _:
                 return b"x"
+
+    def take_over(self, end: End) -> tuple[asyncio.Transport, bytes]:
+        raise AssertionError("no script switches protocols")
 
     async def release(self) -> None:
         self.releases += 1
