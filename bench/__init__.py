@@ -18,6 +18,12 @@ MEASUREMENTS = {
     "up": "bench.work.forward_up",
     "instance": "bench.work.service_instance",
     "seats": "bench.work.handler_seats",
+    "picks": "bench.work.picks",
+    "idle": "bench.work.idle_connections",
+    "latency": "bench.work.added_latency",
+    "tunnel": "bench.work.tunnel_messages",
+    "slow-reader": "bench.work.slow_reader",
+    "start": "bench.work.start",
     "propagation": "bench.work.propagation",
 }
 

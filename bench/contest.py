@@ -52,9 +52,16 @@ class Started:
 
     title: str
     port: int
-    process: Process
+    process: Process | None
+    """`None`: no gateway, but an instance that is asked directly."""
     ours: bool
     turns: list[dict[str, float]] = field(default_factory=list)
+
+    def cpu_s(self) -> float:
+        return 0.0 if self.process is None else self.process.cpu_s()
+
+    def rss_bytes(self) -> int:
+        return 0 if self.process is None else self.process.rss_bytes()
 
 
 @dataclass(slots=True)
@@ -76,6 +83,11 @@ def contestants(names: Sequence[str], options: Options) -> list[Contestant]:
     wanted = [name for name in names if options.peers is None or name in options.peers]
     peers = [load_peer(name) for name in wanted]
     return [Contestant(peer.title, peer.launch, peer.version) for peer in peers]
+
+
+def answers(path: str) -> Callable[[int], bool]:
+    """Whether the gateway at a port carries a user's GET of that path to an instance."""
+    return lambda port: get(port, path, quaymaster.user_headers()) == 200
 
 
 @contextmanager
@@ -127,7 +139,7 @@ def under_load(entries: Sequence[Contestant], work: Work, options: Options) -> C
 
     Raises `DidNotStart` when Quaymaster does not answer as it should.
     """
-    with contest(entries, lambda port: get(port, work.path, dict(work.headers)) == 200) as gateways:
+    with contest(entries, answers(work.path)) as gateways:
         take_turns(gateways, lambda one: turn(one, work, options), options)
     gateways.programs["wrk"] = wrk.version()
     return gateways
@@ -149,12 +161,12 @@ def take_turns(gateways: Contest, one_turn: Callable[[Started], dict[str, float]
 def turn(one: Started, work: Work, options: Options) -> dict[str, float]:
     """A warm-up and a run of wrk. Raises `ValueError` when too many answers were errors."""
     wrk.run(work, one.port, WARM_UP_S)
-    before_s = one.process.cpu_s()
+    before_s = one.cpu_s()
     taken = wrk.run(work, one.port, options.seconds)
-    cpu_s = one.process.cpu_s() - before_s
+    cpu_s = one.cpu_s() - before_s
     if not taken.requests or taken.bad > taken.requests * TOLERATED:
         raise ValueError(f"{taken.bad} of {taken.requests} answers were errors")
-    return figures(taken, cpu_s, one.process.rss_bytes(), work)
+    return figures(taken, cpu_s, one.rss_bytes(), work)
 
 
 def figures(taken: Taken, cpu_s: float, rss_bytes: int, work: Work) -> dict[str, float]:

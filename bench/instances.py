@@ -12,21 +12,12 @@ from pathlib import Path
 
 from bench.calls import get
 from bench.machine import LOAD_CORE
+from bench.paths import LARGE, LARGE_BYTES, MIB, MIB_BYTES, SINK, SMALL, SMALL_BODY
 from bench.processes import Launch, Process, running, until
 from bench.programs import NotInstalled, find_program, said_by
 from tests.servers import free_ports
 
 COUNT = 3
-SMALL = "/small"
-"""Answers `SMALL_BODY`."""
-MIB = "/mib"
-"""Answers 1 MiB."""
-SINK = "/sink"
-"""Reads a whole body, whatever its size, and then answers `SMALL_BODY`."""
-SMALL_BODY = (
-    b'{"id": 4711, "name": "quay", "status": "ready", "berths": [1, 2, 3], "note": "95 bytes in all"}'
-)
-MIB_BYTES = 1 << 20
 
 NGINX = """
 daemon off;
@@ -52,6 +43,7 @@ http {{
     {listens}
     location = {small} {{ return 200 '{body}'; }}
     location = {mib} {{ alias {folder}/mib; }}
+    location = {large} {{ alias {folder}/large; }}
     # The body is read whole before it would be passed on; `return` alone answers before the body has come.
     location = {sink} {{
       proxy_pass http://127.0.0.1:{first}{small};
@@ -92,6 +84,8 @@ def instances(folder: Path) -> Iterator[Instances]:
 
 def nginx(ports: tuple[int, ...], folder: Path) -> Launch:
     (folder / "mib").write_bytes(b"x" * MIB_BYTES)
+    with (folder / "large").open("wb") as large:
+        large.truncate(LARGE_BYTES)  # without blocks: no disk is read
     text = NGINX.format(
         folder=folder,
         listens=" ".join(f"listen 127.0.0.1:{port} backlog=4096;" for port in ports),
@@ -99,6 +93,7 @@ def nginx(ports: tuple[int, ...], folder: Path) -> Launch:
         body=SMALL_BODY.decode(),
         small=SMALL,
         mib=MIB,
+        large=LARGE,
         sink=SINK,
     )
     file = folder / "instances.conf"

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 from bench.programs import ROOT, find_program
 
@@ -50,6 +51,10 @@ class Process:
         """Raises `DidNotStart` when the process has ended."""
         if self.popen.poll() is not None:
             raise DidNotStart(f"ended with {self.popen.returncode}: {self.last_words()}")
+
+    def give_up(self, problem: str) -> NoReturn:
+        """Raises `DidNotStart` with that problem and the process's last words."""
+        raise DidNotStart(f"{problem}: {self.last_words()}")
 
     def last_words(self) -> str:
         lines = self.log.read_bytes()[-TAIL_BYTES:].decode(errors="replace").strip().splitlines()
@@ -107,7 +112,7 @@ def until(ready: Callable[[], bool], process: Process, timeout_s: float = 20.0) 
     while not ready():
         process.check()
         if time.monotonic() > deadline:
-            raise DidNotStart(f"not ready after {timeout_s:g} s: {process.last_words()}")
+            process.give_up(f"not ready after {timeout_s:g} s")
         time.sleep(0.02)
 
 

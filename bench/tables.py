@@ -19,6 +19,14 @@ COLUMNS = {
     "p50_ms": Column("p50 ms", 2),
     "p99_ms": Column("p99 ms", 2),
     "max_ms": Column("max ms", 2),
+    "added_p50_ms": Column("added p50", 2),
+    "added_p99_ms": Column("added p99", 2),
+    "pick_us_10": Column("N = 10", 2),
+    "pick_us_100": Column("N = 100", 2),
+    "pick_us_1000": Column("N = 1,000", 2),
+    "pick_us_10000": Column("N = 10,000", 2),
+    "kib_each": Column("KiB each", 1),
+    "grown_mib": Column("grown by MiB", 1),
     "rss_mb": Column("RSS MB", 1),
 }
 """Every figure that a row may have. A new figure needs its line here."""
@@ -50,7 +58,8 @@ def markdown_table(report: Report) -> str:
 
 def cells(report: Report) -> tuple[list[str], list[list[str]]]:
     """The headings, and each row's cells: its case, its figures, and how many times it each of ours is."""
-    names = list(dict.fromkeys(name for row in report.rows for name in row.figures))
+    taken = {name for row in report.rows for name in row.figures}
+    names = sorted(taken, key=list(COLUMNS).index)
     ours = [case for case in report.ours if report.figure(case, report.compare) is not None]
     compared = ours if len(report.rows) > len(ours) else []
     headings = ["", *(COLUMNS[name].heading for name in names), *(f"{case} is" for case in compared)]

@@ -3,8 +3,8 @@
 from bench import quaymaster
 from bench.contest import contestants, features_on, under_load
 from bench.forwarding import forwarding_report
-from bench.instances import MIB
 from bench.load.wrk import Work
+from bench.paths import MIB
 from bench.report import Options, Report
 
 PEERS_TAKEN = ("nginx", "haproxy", "envoy", "aiohttp")

@@ -1,0 +1,86 @@
+"""The cost of choosing an instance, against how many there are, for every strategy of the table.
+
+In this process, without a socket: choose, begin the lease, end the oldest one. So the loads change under the
+strategy as they do in a gateway with `IN_FLIGHT` calls.
+"""
+
+import random
+from collections import deque
+from time import perf_counter
+
+from balancer.cooldown import CooldownLedger
+from balancer.load import LoadLedger
+from balancer.selection import Chosen, choose
+from balancer.strategies import STRATEGIES, load_strategy
+from bench.report import Goal, Options, Report, Row, ratio
+from registry.model import Instance, InstanceId, ServiceName, ServiceSnapshot, Status, snapshot
+
+SIZES = (10, 100, 1_000, 10_000)
+IN_FLIGHT = 64
+BATCH_S = 0.1
+"""How long one timed batch of picks takes, about."""
+BATCHES = 7
+GOAL = 2.0
+SERVICE = ServiceName("bench")
+
+
+def measure(options: Options) -> Report:
+    rows = tuple(Row(name, costs(name, options)) for name in STRATEGIES)
+    goals = []
+    for row in rows:
+        small, large = (row.figures[f"pick_us_{size}"] for size in (SIZES[0], SIZES[-1]))
+        text = f"{row.case}: among {SIZES[-1]:,} / among {SIZES[0]}"
+        goals.append(Goal(text, ratio(large, small), "at most", GOAL))
+    return Report(
+        measurement="picks",
+        title="Choose an instance among N, with its lease (µs)",
+        rows=rows,
+        goals=tuple(goals),
+        notes=(
+            f"in one process, {IN_FLIGHT} calls in flight, weights 1; the best of {BATCHES} batches",
+            "the lease's begin and end are part of it: a strategy may do its work there",
+        ),
+    )
+
+
+def costs(name: str, options: Options) -> dict[str, float]:
+    """Microseconds a pick, by size."""
+    batches = 2 if options.quick else BATCHES
+    return {f"pick_us_{size}": round(min(batch_costs(name, size, batches, options)), 2) for size in SIZES}
+
+
+def batch_costs(name: str, size: int, batches: int, options: Options) -> list[float]:
+    picks = Picks(name, size, options)
+    first = picks.take(20)
+    count = max(20, min(200_000, int(BATCH_S * 1e6 / first)))
+    return [picks.take(count) for _ in range(batches)]
+
+
+class Picks:
+    def __init__(self, strategy: str, size: int, options: Options) -> None:
+        self._snapshot = service_of(size)
+        self._strategy = load_strategy(strategy, random.Random(options.seed))
+        self._loads = LoadLedger()
+        self._cooldowns = CooldownLedger()
+        self._leases = deque(self._loads.start(self._choose(), 0.0) for _ in range(IN_FLIGHT))
+
+    def take(self, count: int) -> float:
+        """Microseconds for each of so many picks."""
+        loads, leases, started = self._loads, self._leases, perf_counter()
+        for _ in range(count):
+            leases.append(loads.start(self._choose(), 0.0))
+            leases.popleft().finish()
+        return (perf_counter() - started) / count * 1e6
+
+    def _choose(self) -> Instance:
+        chosen = choose(self._snapshot, self._loads, self._cooldowns, frozenset(), self._strategy, 0.0)
+        assert isinstance(chosen, Chosen)
+        return chosen.instance
+
+
+def service_of(size: int) -> ServiceSnapshot:
+    instances = tuple(
+        Instance(InstanceId(f"bench-{number}"), SERVICE, "127.0.0.1", 1024 + number, "127.0.0.1")
+        for number in range(size)
+    )
+    return snapshot(SERVICE, Status.KNOWN, instances=instances)
