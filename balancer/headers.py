@@ -5,12 +5,13 @@ the client's headers first and set afterwards, so that nothing a client sends (a
 twin with underscores, a name listed in `Connection`) can add to it, replace it or remove it.
 """
 
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
 from balancer.model import Headers
+
+Pairs = Sequence[tuple[bytes, bytes]]
 
 HOP_BY_HOP = frozenset(
     {
@@ -52,12 +53,16 @@ FROM_PROXIES = frozenset({b"forwarded", b"x-real-ip"})
 GUARDED = HOP_BY_HOP | NOT_FOR_CONNECTION | VOUCHED | FOR_US | FROM_PROXIES
 """Names whose twins with underscores are dropped: many frameworks read both as one variable."""
 
+_REMOVED = HOP_BY_HOP | VOUCHED | FOR_US
+_REMOVED_FROM_STRANGERS = _REMOVED | FROM_PROXIES
+_REMOVED_FROM_ANSWERS = HOP_BY_HOP | {b"server"}
+_ONLY_ABOUT_ITSELF = frozenset({b"close", b"keep-alive"})
+"""What `Connection` says in nearly every message: it names no header."""
+
 VISIBLE_ASCII = "".join(map(chr, range(0x21, 0x7F)))
-_BROKEN_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ForwardFacts:
     """What the gateway knows of a request, and the route's wishes."""
 
@@ -77,92 +82,83 @@ class ForwardFacts:
     """False leaves `Host` out; the upstream then names the instance."""
 
 
-def for_upstream(headers: Headers, facts: ForwardFacts) -> Headers:
+def for_upstream(headers: Pairs, facts: ForwardFacts) -> Headers:
     """The headers of a client's request as an instance gets them."""
-    removed = HOP_BY_HOP | VOUCHED | FOR_US | _listed_in_connection(headers)
-    removed |= {name.lower() for name, _ in facts.set_headers}
-    if not facts.peer_trusted:
-        removed |= FROM_PROXIES
-    if not facts.pass_host:
-        removed |= {b"host"}
-    sent = [(name, value) for name, value in headers if name.lower() not in removed and not _is_twin(name)]
-    wished = [(name, value) for name, value in facts.set_headers if name.lower() not in VOUCHED]
-    return [*sent, *wished, *_vouched_for(headers, facts)]
+    removed = _REMOVED if facts.peer_trusted else _REMOVED_FROM_STRANGERS
+    if facts.set_headers or not facts.pass_host:
+        removed |= {name.lower() for name, _ in facts.set_headers}
+        removed |= {b"host"} if not facts.pass_host else frozenset()
+    sent: Headers = []
+    listed = False
+    host = b""
+    for pair in headers:
+        name = pair[0].lower()
+        if name == b"host" and not host:
+            host = pair[1]
+        if name in removed:
+            listed = listed or (name == b"connection" and pair[1].lower() not in _ONLY_ABOUT_ITSELF)
+        elif b"_" not in name or not _is_twin(name):
+            sent.append(pair)
+    if listed:
+        hop = _listed_in_connection(headers)
+        sent = [pair for pair in sent if pair[0].lower() not in hop]
+    for pair in facts.set_headers:
+        if pair[0].lower() not in VOUCHED:
+            sent.append(pair)
+    _add_vouched(sent, headers, host, facts)
+    return sent
 
 
 def for_client(headers: Headers) -> Headers:
     """The headers of an instance's answer as the client gets them."""
-    removed = HOP_BY_HOP | {b"server"} | _listed_in_connection(headers)
-    return [
-        (name, value)
-        for name, value in headers
-        if (lower := name.lower()) not in removed and not lower.startswith(b"x-quaymaster-")
-    ]
+    passed: Headers = []
+    listed = False
+    for pair in headers:
+        name = pair[0].lower()
+        if name in _REMOVED_FROM_ANSWERS:
+            listed = listed or (name == b"connection" and pair[1].lower() not in _ONLY_ABOUT_ITSELF)
+        elif not name.startswith(b"x-quaymaster-"):
+            passed.append(pair)
+    if listed:
+        hop = _listed_in_connection(headers)
+        passed = [pair for pair in passed if pair[0].lower() not in hop]
+    return passed
 
 
-def fault_of_answer(status: int, reason: bytes, headers: Headers) -> str | None:
-    """Why the head of an answer must not be passed on, or `None`.
-
-    An answer nobody asked for, or one whose length two parties may read differently, would let one
-    instance speak into the answers of others.
-    """
-    if not 200 <= status <= 599:
-        return f"status {status}"
-    if any(_TOKEN.fullmatch(name) is None or _BROKEN_VALUE.search(value) for name, value in headers):
-        return "malformed header"
-    if _BROKEN_VALUE.search(reason):
-        return "malformed reason phrase"
-    codings, lengths = values_of(headers, b"transfer-encoding"), values_of(headers, b"content-length")
-    if codings and (len(codings) > 1 or codings[0].strip().lower() != b"chunked"):
-        return "transfer-encoding other than chunked"
-    if len(lengths) > 1 or (lengths and codings):
-        return "length given twice"
-    return None
-
-
-def fault_of_request(headers: Headers) -> str | None:
-    """Why these headers can't be written on a wire, or `None`."""
-    for name, value in headers:
-        if _TOKEN.fullmatch(name) is None:
-            return "malformed header name"
-        if _BROKEN_VALUE.search(value):
-            return "control character in a header"
-    return None
-
-
-def values_of(headers: Headers, name: bytes) -> list[bytes]:
+def values_of(headers: Pairs, name: bytes) -> list[bytes]:
     """Every value under that (lower-case) name, in order."""
     return [value for key, value in headers if key.lower() == name]
 
 
-def _vouched_for(headers: Headers, facts: ForwardFacts) -> Headers:
+def _add_vouched(sent: Headers, headers: Pairs, host: bytes, facts: ForwardFacts) -> None:
     """Read from what the client sent before anything was removed: a chain a trusted proxy vouches for
     is not lost to a `Connection: X-Forwarded-For` that it let through."""
-    chain = [facts.peer.encode()]
-    scheme, host = facts.scheme.encode(), b"".join(values_of(headers, b"host")[:1])
+    chain, scheme = facts.peer.encode(), facts.scheme.encode()
     if facts.peer_trusted:
-        chain = [*_all_of(headers, b"x-forwarded-for"), *chain]
+        chain = b", ".join([*_all_of(headers, b"x-forwarded-for"), chain])
         scheme = b"".join(values_of(headers, b"x-forwarded-proto")[-1:]) or scheme
         host = b"".join(values_of(headers, b"x-forwarded-host")[-1:]) or host
-    vouched = [(b"X-Forwarded-For", b", ".join(chain)), (b"X-Forwarded-Proto", scheme)]
+    sent.append((b"X-Forwarded-For", chain))
+    sent.append((b"X-Forwarded-Proto", scheme))
     if host:
-        vouched.append((b"X-Forwarded-Host", host))
+        sent.append((b"X-Forwarded-Host", host))
     if facts.user_id is not None:
-        vouched.append((b"X-User-Id", encode_user(facts.user_id)))
-    vouched.append((b"X-Request-Id", facts.request_id.encode()))
-    return vouched
+        sent.append((b"X-User-Id", encode_user(facts.user_id)))
+    sent.append((b"X-Request-Id", facts.request_id.encode()))
 
 
 def encode_user(user_id: str) -> bytes:
     """Percent-encodes all but visible ASCII, and `%` itself: two users never become one header value."""
+    if user_id.isascii() and user_id.isalnum():
+        return user_id.encode()
     return quote(user_id, safe=VISIBLE_ASCII.replace("%", ""), errors="surrogatepass").encode()
 
 
-def _listed_in_connection(headers: Headers) -> frozenset[bytes]:
+def _listed_in_connection(headers: Pairs) -> frozenset[bytes]:
     return frozenset(name.lower() for name in _all_of(headers, b"connection")) - NOT_FOR_CONNECTION
 
 
-def _all_of(headers: Headers, name: bytes) -> Iterable[bytes]:
+def _all_of(headers: Pairs, name: bytes) -> Iterable[bytes]:
     """The members of a comma-separated list, over all lines of that name."""
     return (
         member for value in values_of(headers, name) for part in value.split(b",") if (member := part.strip())
@@ -170,4 +166,5 @@ def _all_of(headers: Headers, name: bytes) -> Iterable[bytes]:
 
 
 def _is_twin(name: bytes) -> bool:
-    return b"_" in name and name.lower().replace(b"_", b"-") in GUARDED
+    """`name` is in lower case."""
+    return name.replace(b"_", b"-") in GUARDED

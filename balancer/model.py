@@ -63,7 +63,7 @@ class CallPolicy:
     max_attempts: int = 3
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class OutboundRequest:
     """A request as it goes to an instance.
 
@@ -88,12 +88,14 @@ class AnswerBody(Protocol):
         """All of it, when the instance has sent all of it already; `None` when it must be read in pieces."""
         ...
 
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        """Its pieces as they arrive. Raises `UpstreamBroke` when it is cut short."""
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+    async def __anext__(self) -> bytes:
+        """The next piece that has arrived. Raises `UpstreamBroke` when the body is cut short."""
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answer:
     """The head of an instance's answer, and its body."""
 

@@ -42,11 +42,11 @@ def choose(
     now: float,
 ) -> Chosen | Refused:
     """One usable instance that was not tried yet, or why there is none. `now` is monotonic seconds."""
-    if (refused := refusal(snapshot)) is not None:
+    if not snapshot.usable and (refused := refusal(snapshot)) is not None:
         return refused
 
     def accept(instance: Instance) -> bool:
-        return instance.id not in tried and instance.weight > 0 and not cooldowns.cooling(instance, now)
+        return instance.weight > 0 and instance.id not in tried and not cooldowns.cooling(instance, now)
 
     picked = strategy.pick(snapshot.usable, loads.at(now), accept)
     if picked is not None:

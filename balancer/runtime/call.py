@@ -8,9 +8,10 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from random import Random
+from types import TracebackType
 from typing import Protocol
 
 from tenacity import AsyncRetrying, RetryCallState, wait_exponential_jitter
@@ -111,18 +112,13 @@ class Balancer:
             sleep=asyncio.sleep,
         )
 
-    @asynccontextmanager
-    async def call(self, policy: CallPolicy, request: OutboundRequest) -> AsyncIterator[End]:
+    def call(self, policy: CallPolicy, request: OutboundRequest) -> "AbstractAsyncContextManager[End]":
         """Sends the request, to other instances too as far as `policy` allows.
 
         The instance counts as busy until the answer's body has ended or the context is left. A body
         that the context leaves unread is given up with its connection.
         """
-        call = _Call(self, policy, request)
-        try:
-            yield await call.run()
-        finally:
-            await call.close()
+        return _Call(self, policy, request)
 
     def hand_out(
         self, snapshot: ServiceSnapshot, ttl_s: float, exclude: frozenset[InstanceId] = frozenset()
@@ -146,7 +142,7 @@ class Balancer:
 
     def choose(self, snapshot: ServiceSnapshot, tried: frozenset[InstanceId], now: float) -> Chosen | Refused:
         # A service that nobody can be chosen of must not cost the strategy of another one.
-        if (refused := refusal(snapshot)) is not None:
+        if not snapshot.usable and (refused := refusal(snapshot)) is not None:
             return refused
         return choose(snapshot, self.ledger, self.cooldowns, tried, self._strategy(snapshot.service), now)
 
@@ -165,7 +161,19 @@ class Balancer:
 
 
 class _Call:
-    """One call and its tries, one after the other."""
+    """One call and its tries, one after the other. A context that is entered once."""
+
+    __slots__ = (
+        "_balancer",
+        "_body",
+        "_failed",
+        "_policy",
+        "_repeatable",
+        "_request",
+        "_started_at",
+        "_stream",
+        "_tried",
+    )
 
     def __init__(self, balancer: Balancer, policy: CallPolicy, request: OutboundRequest) -> None:
         self._balancer = balancer
@@ -178,17 +186,19 @@ class _Call:
         self._failed: Failed | None = None
         self._body: _CountedBody | None = None
 
-    async def run(self) -> End:
+    async def __aenter__(self) -> End:
         # The first try runs outside of tenacity, which would cost every good call 25 microseconds.
         end = await self._try_one()
-        if self._wants_another(end):
+        if isinstance(end, Failed) and self._wants_another(end):
             # A copy: the object's own state is shared by all its users.
             end = await self._balancer.retrying.copy(retry=self._wants_yet_another)(self._try_one)
         if isinstance(end, Refused) and self._failed is not None:
             return self._failed
         return end
 
-    async def close(self) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._body is not None:
             await self._body.close()
 
@@ -224,11 +234,12 @@ class _Call:
     def _wants_yet_another(self, state: RetryCallState) -> bool:
         """tenacity's predicate: it asks after every try. Whatever was raised ends the call."""
         assert state.outcome is not None
-        return not state.outcome.failed and self._wants_another(state.outcome.result())
-
-    def _wants_another(self, end: End) -> bool:
-        if not isinstance(end, Failed):
+        if state.outcome.failed:
             return False
+        end = state.outcome.result()
+        return isinstance(end, Failed) and self._wants_another(end)
+
+    def _wants_another(self, end: Failed) -> bool:
         facts = AttemptFacts(
             retry=self._policy.retry,
             attempt=end.attempts,
@@ -250,6 +261,8 @@ class _Call:
 
 class _Try:
     """One try at one instance: the lease on it, and whom its end is told."""
+
+    __slots__ = ("_balancer", "_instance", "_lease", "_service", "_status")
 
     def __init__(self, balancer: Balancer, service: ServiceName, instance: Instance, now: float) -> None:
         self._balancer = balancer
@@ -277,9 +290,10 @@ class _Try:
 class _CountedBody:
     """The body of an answer; its end is the end of the try."""
 
+    __slots__ = ("_body", "_try")
+
     def __init__(self, body: LeasedBody, this: _Try) -> None:
         self._body = body
-        self._chunks = aiter(body)
         self._try = this
 
     def whole(self) -> bytes | None:
@@ -293,7 +307,7 @@ class _CountedBody:
 
     async def __anext__(self) -> bytes:
         try:
-            return await anext(self._chunks)
+            return await anext(self._body)
         except StopAsyncIteration:
             self._try.end(SUCCESS)
             raise

@@ -242,10 +242,9 @@ class AnswerReader:
             raise BadAnswer("not HTTP/1")
         if _BAD_REASON.search(self._reason):
             raise BadAnswer("control character in the reason phrase")
-        for name, value in self._headers:
-            is_coding = len(name) == 17 and name.lower() == b"transfer-encoding"
-            if is_coding and (value.strip().lower() != b"chunked" or version != "1.1"):
-                raise BadAnswer("transfer-encoding other than chunked")
+        codings = [v for n, v in self._headers if len(n) == 17 and n.lower() == b"transfer-encoding"]
+        if codings and (len(codings) > 1 or codings[0].strip().lower() != b"chunked" or version != "1.1"):
+            raise BadAnswer("transfer-encoding other than chunked")
         self.head = AnswerHead(status, self._reason, self._headers)
         self._fields = self._head_bytes = 0
         self.keep_alive = parser.should_keep_alive()

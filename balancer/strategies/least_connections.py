@@ -20,15 +20,16 @@ class LeastConnections:
 
     def pick(self, candidates: Sequence[Instance], load_of: LoadOf, accept: Accept) -> Instance | None:
         best, best_at, lowest = None, 0, inf
-        for step in range(len(candidates)):
-            # Looking from behind the last chosen one on, the first of equals is the one whose turn it is.
-            at = (self._start + step) % len(candidates)
+        # Looking from behind the last chosen one on, the first of equals is the one whose turn it is.
+        at = self._start % len(candidates) if candidates else 0
+        for _ in candidates:
             candidate = candidates[at]
-            if not accept(candidate):
-                continue
-            busy = (load_of(candidate) + 1) / max(candidate.weight, 1e-3)
-            if busy < lowest:
+            busy = (load_of(candidate) + 1) / (candidate.weight or 1e-3)
+            if busy < lowest and accept(candidate):
                 best, best_at, lowest = candidate, at, busy
+            at += 1
+            if at == len(candidates):
+                at = 0
         if best is not None:
             self._start = best_at + 1
         return best

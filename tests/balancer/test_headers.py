@@ -11,8 +11,6 @@ from balancer.headers import (
     VOUCHED,
     ForwardFacts,
     encode_user,
-    fault_of_answer,
-    fault_of_request,
     for_client,
     for_upstream,
     values_of,
@@ -210,44 +208,3 @@ def test_an_answer_keeps_its_cookies_and_loses_what_is_ours_to_say() -> None:
         (b"Connection", b"set-cookie, content-length, keep-alive"),
     ]
     assert for_client(answer) == [*answer[1:4], (b"Content-Length", b"3")]
-
-
-@pytest.mark.parametrize(
-    ("status", "reason", "headers", "fault"),
-    [
-        (200, b"OK", [(b"Content-Length", b"3")], None),
-        (599, b"", [(b"Transfer-Encoding", b"Chunked")], None),
-        (200, "Café".encode("latin-1"), [(b"X", "é\tü".encode("latin-1"))], None),
-        (101, b"Switching", [], "status 101"),
-        (0, b"X", [], "status 0"),
-        (999, b"X", [], "status 999"),
-        (200, b"O\x1bK", [], "malformed reason phrase"),
-        (200, b"OK", [(b"X", b"a\x01b")], "malformed header"),
-        (200, b"OK", [(b"X", b"a\r\nY: z")], "malformed header"),
-        (200, b"OK", [(b"", b"a")], "malformed header"),
-        (200, b"OK", [(b"A b", b"a")], "malformed header"),
-        (200, b"OK", [(b"Transfer-Encoding", b"gzip, chunked")], "transfer-encoding other than chunked"),
-        (200, b"OK", [(b"Transfer-Encoding", b"xchunked")], "transfer-encoding other than chunked"),
-        (200, b"OK", [(b"Transfer-Encoding", b"chunked")] * 2, "transfer-encoding other than chunked"),
-        (200, b"OK", [(b"Content-Length", b"3")] * 2, "length given twice"),
-        (200, b"OK", [(b"content-length", b"3"), (b"Transfer-Encoding", b"chunked")], "length given twice"),
-    ],
-)
-def test_answers_that_must_not_be_passed_on(
-    status: int, reason: bytes, headers: Headers, fault: str | None
-) -> None:
-    assert fault_of_answer(status, reason, headers) == fault
-
-
-@pytest.mark.parametrize(
-    ("header", "fault"),
-    [
-        ((b"X-A", "é\t".encode()), None),
-        ((b"X-A", b"a\r\nX-B: c"), "control character in a header"),
-        ((b"X-A", b"a\x00"), "control character in a header"),
-        ((b"X-A:", b"a"), "malformed header name"),
-        ((b"", b"a"), "malformed header name"),
-    ],
-)
-def test_requests_that_cannot_be_written(header: tuple[bytes, bytes], fault: str | None) -> None:
-    assert fault_of_request([header]) == fault
