@@ -17,7 +17,7 @@ from tests.gateway.runtime.gateways import ask, eventually, until_idle
 
 CALLS = {"uvloop": 10_000, "asyncio": 2_000}
 """uvloop is the loop of `quaymaster serve`."""
-AT_ONCE = 50
+AT_ONCE = 200
 TIMEOUTS = {"connect_s": 2, "first_byte_s": 0.1, "idle_s": 0.1, "total_s": 5}
 CONNECTIONS = {"idle_s": 0.2}
 """So that those which are kept are soon closed, and what is left at the end is nothing at all."""
