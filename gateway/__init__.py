@@ -10,6 +10,7 @@ Map of the package:
     identity.py        token -> user
     client_address.py  whose call is this, behind trusted proxies
     limits.py          which limits a request falls under; windows.py counts
+    answer_head.py     an answer's head as bytes, and how its body is framed
     cors.py errors.py  cross-origin answers; the one shape of the gateway's own errors
     limiters/          one file per place that counts requests: memory
     runtime/           app.py wires everything; dispatch.py carries one request through it

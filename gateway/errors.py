@@ -61,6 +61,7 @@ class Reason(StrEnum):
     UPSTREAM_REFUSED = "upstream_refused"
     UPSTREAM_RESET = "upstream_reset"
     UPSTREAM_GARBAGE = "upstream_garbage"
+    UPSTREAM_SATURATED = "upstream_saturated"
     REGISTRY_UNREACHABLE = "registry_unreachable"
     NO_INSTANCES = "no_instances"
     NO_HEALTHY_INSTANCE = "no_healthy_instance"
@@ -140,6 +141,7 @@ _TABLE: Mapping[Reason, tuple[int, str]] = {
     Reason.UPSTREAM_REFUSED: (502, "The service does not take connections."),
     Reason.UPSTREAM_RESET: (502, "The service broke off the call."),
     Reason.UPSTREAM_GARBAGE: (502, "The service gave an answer that is not HTTP."),
+    Reason.UPSTREAM_SATURATED: (503, "The service has more calls than it can take."),
     Reason.REGISTRY_UNREACHABLE: (503, "It is not known yet where the service runs."),
     Reason.NO_INSTANCES: (503, "The service has no instances at the moment."),
     Reason.NO_HEALTHY_INSTANCE: (503, "No instance of the service is healthy at the moment."),
@@ -163,12 +165,16 @@ _CHALLENGES: Mapping[Reason, str] = {
     Reason.EXPIRED_TOKEN: 'Bearer error="invalid_token"',
 }
 
+_GATEWAYS_PATIENCE = frozenset({Kind.TIMEOUT, Kind.SATURATED})
+"""Ends of a call that are the gateway's doing, and no fault in it."""
+
 _UPSTREAM_KINDS: Mapping[Kind, Reason] = {
     Kind.REFUSED: Reason.UPSTREAM_REFUSED,
     Kind.TIMEOUT: Reason.UPSTREAM_TIMEOUT,
     Kind.RESET: Reason.UPSTREAM_RESET,
     Kind.GARBAGE: Reason.UPSTREAM_GARBAGE,
     Kind.CANCELLED: Reason.UPSTREAM_RESET,
+    Kind.SATURATED: Reason.UPSTREAM_SATURATED,
 }
 
 
@@ -223,7 +229,7 @@ def from_failed(failed: Failed) -> GatewayError:
     kind = failed.outcome.kind
     if failed.outcome.side is Side.CLIENT:
         return gateway_error(Reason.REQUEST_TIMEOUT if kind is Kind.TIMEOUT else Reason.BAD_REQUEST)
-    if failed.outcome.side is Side.GATEWAY and kind is not Kind.TIMEOUT:
+    if failed.outcome.side is Side.GATEWAY and kind not in _GATEWAYS_PATIENCE:
         return gateway_error(Reason.INTERNAL_ERROR)
     return gateway_error(_UPSTREAM_KINDS[kind])
 

@@ -50,6 +50,18 @@ class ListenSettings(Section):
     """Whose X-Forwarded-For and -Proto are believed."""
     max_body_bytes: Bytes = 10 * 1024 * 1024
     """A longer request body is refused with 413."""
+    max_connections: Count = 10_000
+    """More clients at a time are turned away with 503."""
+    max_header_bytes: Annotated[int, Field(ge=1024, le=1 << 20)] = 64 * 1024
+    """All headers of a request together; longer ones get 431."""
+    max_headers: Annotated[int, Field(ge=8, le=1024)] = 128
+    """More headers get 431."""
+    header_s: Seconds = 10
+    """For a request's headers, from their first byte; also for a new connection's first request."""
+    body_idle_s: Seconds = 10
+    """A request body of which nothing comes for so long is given up with 408."""
+    keepalive_s: Seconds = 75
+    """How long a connection is kept for another request."""
     drain_s: SecondsOrZero = 5
     """How long after SIGTERM new requests are still taken."""
     shutdown_timeout_s: Seconds = 30

@@ -107,6 +107,15 @@ def path_is_carried(path: str) -> bool:
     return "%" not in path or not (_BAD_ESCAPE.search(path) or _FORBIDDEN_ESCAPE.search(path))
 
 
+def framing_is_clear(version: tuple[int, int], coding: str) -> bool:
+    """Whether `Transfer-Encoding` says where the body ends, to everybody the same (RFC 9112, 6.1 and 6.3).
+
+    `chunked` alone does, since 1.1. A list, an empty value, another coding or one told to HTTP/1.0 is read
+    by some as a body without chunks.
+    """
+    return version == (1, 1) and coding.isascii() and coding.lower() == "chunked"
+
+
 @lru_cache(maxsize=1024)
 def split_host(value: str) -> tuple[str, int | None] | None:
     """`host[:port]` -> (host in lower case, port or `None`); `None` if it is not one.

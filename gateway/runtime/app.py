@@ -27,7 +27,7 @@ from gateway.runtime.endpoints.peers import PeerEndpoint
 from gateway.runtime.endpoints.seats import SeatEndpoints
 from gateway.runtime.forward import Forwarder
 from gateway.runtime.handler_feed import HandlerFeed
-from gateway.runtime.http_server import HttpServer
+from gateway.runtime.http_server import HttpServer, parser_problem
 from gateway.runtime.metrics import Metrics
 from gateway.settings import HandlersSettings, Settings
 from handlers.runtime.allocator import Allocator
@@ -168,9 +168,11 @@ class Gateway:
         return access_log
 
     async def _listen(self, dispatcher: Dispatcher) -> None:
+        if (problem := parser_problem()) is not None:
+            raise StartFailed(problem)
         listen = self._settings.listen
         runner = web.ServerRunner(
-            HttpServer(dispatcher, dispatcher.refuse), shutdown_timeout=listen.shutdown_timeout_s
+            HttpServer(dispatcher, dispatcher.refuse, listen), shutdown_timeout=listen.shutdown_timeout_s
         )
         await runner.setup()
         self._stack.push_async_callback(runner.cleanup)

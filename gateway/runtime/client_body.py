@@ -6,19 +6,14 @@ Rules of this file: every read has a deadline, and no more than the limit is eve
 import asyncio
 from collections.abc import AsyncIterator
 
-from aiohttp import HttpVersion11, web
+from aiohttp import web
 
+from gateway.answer_head import HTTP_1_1
 from gateway.errors import GatewayError, Reason, gateway_error
-from gateway.runtime.http_server import continue_100
-
-IDLE_S = 10.0
-"""A client that sends nothing of its body for so long gets 408."""
+from gateway.runtime.client_request import ClientRequest
 
 WHOLE_S = 30.0
 """A body that is read whole must be there by then, however steadily it drips."""
-
-REPLAY_BYTES = 64 * 1024
-"""Bodies up to this size are kept for the call's time, so that the call can be tried again."""
 
 
 class BodyTooLarge(Exception):
@@ -32,7 +27,7 @@ class BodyStalled(Exception):
 class ClientBody:
     """The body of one request, at most `limit` bytes. Iterating yields it in pieces, once."""
 
-    def __init__(self, request: web.BaseRequest, limit: int) -> None:
+    def __init__(self, request: ClientRequest, limit: int) -> None:
         self._request = request
         self._limit = limit
         self.fault: BodyTooLarge | BodyStalled | None = None
@@ -46,25 +41,27 @@ class ClientBody:
             return gateway_error(Reason.BODY_TOO_LARGE)
         return None
 
-    async def begin(self) -> None:
+    def begin(self) -> None:
         """Lets a client go on that waits to be told so. Call it after everything that could refuse.
 
         A client of HTTP/1.0 would take it for its answer (RFC 9110, 10.1.1).
         """
-        waits = self._request.headers.get("Expect") and self._request.version >= HttpVersion11
-        if waits and self._request.body_exists:
-            await continue_100(self._request)
+        request = self._request
+        if request.body_exists and request.version >= HTTP_1_1 and "Expect" in request.headers:
+            request.continue_100()
 
-    @property
-    def is_small(self) -> bool:
-        """Whether its announced length is short enough to keep."""
-        length = self._request.content_length
-        return not self._request.body_exists or (length is not None and length <= REPLAY_BYTES)
+    def is_within(self, size: int) -> bool:
+        """Whether its announced length is no more than that: then it can be kept, and sent again."""
+        length = self._request.content_length if self._request.body_exists else 0
+        return length is not None and length <= size
 
     async def whole(self) -> bytes | GatewayError:
         """All of it, or why not."""
         if not self._request.body_exists:
             return b""
+        body = self._request.body
+        if body.is_eof() and body.exception() is None and body.total_bytes <= self._limit:
+            return body.read_nowait()
         try:
             async with asyncio.timeout(WHOLE_S):
                 return b"".join([piece async for piece in self])
@@ -81,8 +78,8 @@ class ClientBody:
         taken = 0
         while True:
             try:
-                async with asyncio.timeout(IDLE_S):
-                    piece = await self._request.content.readany()
+                async with asyncio.timeout(self._request.body_idle_s):
+                    piece = await self._request.body.readany()
             except TimeoutError:
                 self.fault = BodyStalled()
                 raise self.fault from None

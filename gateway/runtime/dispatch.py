@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 from typing import Literal
 
 import structlog
-from aiohttp import web
 
+from gateway.answer_head import HTTP_1_1, answer_head
 from gateway.client_address import (
     RELAY_SIGNS,
     find_client,
@@ -27,10 +27,10 @@ from gateway.limiters.base import Limiter
 from gateway.limits import rate_headers, rules_for
 from gateway.routes import Match, MethodNotAllowed, NoRoute, RouteTable
 from gateway.runtime.access_log import AccessLog
+from gateway.runtime.client_request import ClientRequest
 from gateway.runtime.endpoints.endpoint import Endpoint
 from gateway.runtime.exchange import Exchange
 from gateway.runtime.forward import Forwarder
-from gateway.runtime.http_server import WholeResponse
 from gateway.runtime.metrics import Metrics
 from gateway.runtime.reply import Reply, error_reply, send
 from gateway.settings import RouteSettings, Settings
@@ -74,16 +74,14 @@ class Dispatcher:
         key = settings.internal.key
         self._internal_key = key.get_secret_value() if key else ""
 
-    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def __call__(self, request: ClientRequest) -> None:
         """Answers one request. Only cancellation and a lost connection leave it as exceptions."""
         exchange = self._open(request)
         status, delivered = CLIENT_CLOSED, False
         try:
-            response = await self._answer(exchange)
+            await self._answer(exchange)
             # An answer that could not be written whole ended its connection.
-            delivered = request.transport is not None and not request.transport.is_closing()
-            status = response.status
-            return response
+            status, delivered = request.status, request.connected
         finally:
             if not delivered and exchange.on_undelivered is not None:
                 await asyncio.shield(exchange.on_undelivered())
@@ -92,16 +90,13 @@ class Dispatcher:
             if not exchange.quiet or status >= 400:
                 self._access_log.write(exchange, status, seconds)
 
-    def _open(self, request: web.BaseRequest) -> Exchange:
-        peername = request.transport.get_extra_info("peername") if request.transport else None
-        peer = peername[0] if isinstance(peername, tuple) else "unix"
+    def _open(self, request: ClientRequest) -> Exchange:
         given = request.headers.get("X-Request-Id", "")
         return Exchange(
             request=request,
             request_id=given if usable_request_id(given) else uuid.uuid4().hex,
-            peer=peer,
             client=find_client(
-                peer,
+                request.peer,
                 request.headers.getall("X-Forwarded-For", ()),
                 request.headers.getall("X-Forwarded-Proto", ()),
                 self._settings.listen.trusted_proxies,
@@ -110,31 +105,34 @@ class Dispatcher:
             started_at=self._clock(),
         )
 
-    async def _answer(self, exchange: Exchange) -> web.StreamResponse:
+    async def _answer(self, exchange: Exchange) -> None:
         try:
             end = await self._decide(exchange)
         except ConnectionError:
             raise
         except Exception:
             log.exception("request_failed", request_id=exchange.request_id, path=exchange.target.path)
-            if exchange.request.writer.output_size > 0:
+            if exchange.request.head_sent:
                 raise ConnectionResetError("failed in the middle of an answer") from None
             end = gateway_error(Reason.INTERNAL_ERROR)
         if isinstance(end, GatewayError):
             exchange.reason = end.reason
             self._metrics.refused(end.reason)
             end = error_reply(end, exchange.request_id)
-        return await send(exchange, end) if isinstance(end, Reply) else end
+        if end is not None:
+            send(exchange, end)
 
-    async def _decide(self, exchange: Exchange) -> Reply | GatewayError | web.StreamResponse:
+    async def _decide(self, exchange: Exchange) -> Reply | GatewayError | None:
+        """What to answer; `None` when an instance's answer has gone out already."""
         request = exchange.request
         target = read_target(
             request.method,
-            request.raw_path,
-            (request.version.major, request.version.minor),
+            request.target,
+            request.version,
             request.headers.getall("Host", ()),
         )
         if isinstance(target, BadTarget):
+            request.keep_alive = False
             return from_bad_target(target)
         exchange.target = target
         cors, origin = self._settings.cors, request.headers.get("Origin")
@@ -213,12 +211,13 @@ class Dispatcher:
             return False
         return is_internal(exchange.client, self._settings.internal.networks)
 
-    def refuse(self, reason: str) -> web.StreamResponse:
-        """The answer to bytes that are no request: aiohttp writes it and closes the connection."""
+    def refuse(self, reason: str) -> bytes:
+        """The answer to bytes that are no request, and to a connection too many; `HttpServer` sends it."""
         error = gateway_error(Reason(reason))
         self._metrics.refused(error.reason)
         request_id = uuid.uuid4().hex
         reply = error_reply(error, request_id)
-        return WholeResponse(
-            body=reply.body, status=reply.status, headers=[*reply.headers, ("X-Request-Id", request_id)]
-        )
+        own = (*reply.headers, ("X-Request-Id", request_id))
+        now, length = int(self._unix_clock()), len(reply.body)
+        head = answer_head("GET", HTTP_1_1, reply.status, own, keep_alive=False, second=now, whole=length)
+        return head.data + reply.body

@@ -5,16 +5,11 @@ Filled by dispatch.py in the order of the checks; read by endpoints, the access 
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
-from multidict import CIMultiDict
 
 from gateway.client_address import Client
 from gateway.identity import User
+from gateway.runtime.client_request import ClientRequest
 from gateway.target import Target
-
-if TYPE_CHECKING:
-    from aiohttp import web
 
 Pairs = tuple[tuple[str, str], ...]
 NO_ROUTE = "none"
@@ -23,10 +18,9 @@ NOWHERE = Target("/", "", "")
 
 @dataclass(slots=True)
 class Exchange:
-    request: "web.BaseRequest"
+    request: ClientRequest
     request_id: str
     client: Client
-    peer: str
     started_at: float
     """Monotonic seconds."""
     target: Target = NOWHERE
@@ -48,6 +42,6 @@ class Exchange:
     def header(self, name: str) -> str | None:
         return self.request.headers.get(name)
 
-    def answer_headers(self, own: Pairs = ()) -> "CIMultiDict[str]":
+    def answer_headers(self, own: Pairs = ()) -> list[tuple[str, str]]:
         """An answer's own headers with those that every answer of this exchange carries."""
-        return CIMultiDict([*own, *self.headers, ("X-Request-Id", self.request_id)])
+        return [*own, *self.headers, ("X-Request-Id", self.request_id)]

@@ -4,11 +4,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import orjson
-from aiohttp import web
 
 from gateway.errors import COMMON_HEADERS, GatewayError, encode
 from gateway.runtime.exchange import Exchange, Pairs
-from gateway.runtime.http_server import PlainResponse
 
 JSON: Pairs = (("Content-Type", "application/json; charset=utf-8"), ("Cache-Control", "no-store"))
 
@@ -34,15 +32,10 @@ def now_iso() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-async def send(exchange: Exchange, reply: Reply) -> web.StreamResponse:
-    """Writes the reply. Raises `ConnectionError` when the client has gone."""
-    response = PlainResponse(status=reply.status, headers=exchange.answer_headers(reply.headers))
-    if reply.status != 204:
-        response.content_length = len(reply.body)
-    if exchange.request.method == "HEAD" or reply.status == 204:
-        await response.prepare(exchange.request)
-        await response.write_eof()
-    else:
-        await response.prepare(exchange.request)
-        await response.write_eof(reply.body)
-    return response
+def send(exchange: Exchange, reply: Reply) -> None:
+    """Writes the reply. Raises `ConnectionResetError` when the client has gone."""
+    own = exchange.answer_headers(reply.headers)
+    if exchange.request.method == "HEAD" and reply.status != 204:
+        # The body stays here, so its length is said as any other header.
+        own.append(("Content-Length", str(len(reply.body))))
+    exchange.request.send(reply.status, own, reply.body)

@@ -123,6 +123,7 @@ def test_an_unknown_service_is_a_404_where_the_client_named_it() -> None:
         (Side.INSTANCE, Kind.GARBAGE, 502, Reason.UPSTREAM_GARBAGE),
         (Side.INSTANCE, Kind.TIMEOUT, 504, Reason.UPSTREAM_TIMEOUT),
         (Side.GATEWAY, Kind.TIMEOUT, 504, Reason.UPSTREAM_TIMEOUT),
+        (Side.GATEWAY, Kind.SATURATED, 503, Reason.UPSTREAM_SATURATED),
         (Side.GATEWAY, Kind.RESET, 500, Reason.INTERNAL_ERROR),
         (Side.CLIENT, Kind.TIMEOUT, 408, Reason.REQUEST_TIMEOUT),
         (Side.CLIENT, Kind.RESET, 400, Reason.BAD_REQUEST),

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal, TypeVar
+from urllib.parse import parse_qsl
 
 from pydantic import BaseModel, ValidationError
 
@@ -43,7 +44,7 @@ async def read_message(exchange: Exchange, model: type[M]) -> M | GatewayError:
     body = ClientBody(exchange.request, MAX_MESSAGE)
     if (refused := body.refusal()) is not None:
         return refused
-    await body.begin()
+    body.begin()
     content = await body.whole()
     if isinstance(content, GatewayError):
         return content
@@ -60,4 +61,5 @@ async def read_message(exchange: Exchange, model: type[M]) -> M | GatewayError:
 
 def query_value(exchange: Exchange, name: str) -> str | None:
     """The first value of a query parameter, `None` when it is missing."""
-    return exchange.request.rel_url.query.get(name)
+    found = parse_qsl(exchange.target.query.removeprefix("?"), keep_blank_values=True)
+    return next((value for key, value in found if key == name), None)

@@ -12,13 +12,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import jwt
-from aiohttp import web
+from aiohttp import EMPTY_PAYLOAD, web
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from gateway.client_address import Client
 from gateway.runtime.app import Gateway
+from gateway.runtime.client_request import ClientRequest
 from gateway.runtime.exchange import Exchange
-from gateway.runtime.http_server import Handler, HttpServer, WholeResponse
-from gateway.settings import Settings, load_settings
+from gateway.runtime.http_server import Handler, HttpServer, Refuse
+from gateway.settings import ListenSettings, Settings, load_settings
+from gateway.target import Target
 from registry.model import Instance
 from registry.runtime.clock import unix_now
 
@@ -218,32 +221,76 @@ def said(head: bytes, name: str) -> list[str]:
 
 
 @asynccontextmanager
-async def serving(
-    handler: Handler, refuse: Callable[[str], web.StreamResponse] | None = None
-) -> AsyncIterator[int]:
+async def serving(handler: Handler, refuse: Refuse | None = None, **listen: Any) -> AsyncIterator[int]:
     """The gateway's server around any handler; yields its port."""
-    runner = web.ServerRunner(HttpServer(handler, refuse or _refused), shutdown_timeout=0.5)
+    async with server_of(handler, refuse, **listen) as (_, port):
+        yield port
+
+
+@asynccontextmanager
+async def server_of(
+    handler: Handler, refuse: Refuse | None = None, **listen: Any
+) -> AsyncIterator[tuple[HttpServer, int]]:
+    """The same with the server itself."""
+    server = HttpServer(handler, refuse or refused, ListenSettings(**listen))
+    runner = web.ServerRunner(server, shutdown_timeout=0.5)
     await runner.setup()
     try:
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
-        port: int = runner.addresses[0][1]
-        yield port
+        yield server, runner.addresses[0][1]
     finally:
         await runner.cleanup()
 
 
-def _refused(reason: str) -> web.StreamResponse:
-    return WholeResponse(status=400, text=reason)
+def refused(reason: str) -> bytes:
+    """A refusal whose body is its reason."""
+    head = f"HTTP/1.1 400 No\r\nContent-Length: {len(reason)}\r\nConnection: close\r\n\r\n"
+    return (head + reason).encode()
 
 
-def exchange_for(request: web.BaseRequest, **known: Any) -> Exchange:
+def send_text(request: ClientRequest, text: str) -> None:
+    request.send(200, (("Content-Type", "text/plain"),), text.encode())
+
+
+class NoConnection:
+    """What a request that was never on a wire has for a connection."""
+
+    transport: asyncio.Transport | None = None
+    peer = "127.0.0.1"
+    body_idle_s = 10.0
+    writing_paused = False
+    ending = False
+
+    async def drained(self) -> None:
+        raise AssertionError("nothing is written here")
+
+    def take_over(self, protocol: asyncio.Protocol) -> tuple[asyncio.Transport, bytes]:
+        raise AssertionError("there is nothing to take")
+
+
+def unsent_request(method: str, target: str, **headers: str) -> ClientRequest:
+    """A request for what only reads requests. Underscores in names are hyphens."""
+    pairs = CIMultiDict((name.replace("_", "-"), value) for name, value in headers.items())
+    return ClientRequest(
+        NoConnection(),
+        method,
+        target,
+        (1, 1),
+        CIMultiDictProxy(pairs),
+        tuple((name.encode(), value.encode()) for name, value in pairs.items()),
+        EMPTY_PAYLOAD,
+    )
+
+
+def exchange_for(request: ClientRequest, **known: Any) -> Exchange:
     """What the dispatcher would know of this request before anything is decided."""
+    path, mark, query = request.target.partition("?")
     facts: Mapping[str, Any] = {
         "request_id": "request-1",
         "client": Client("127.0.0.1", "http"),
-        "peer": "127.0.0.1",
         "started_at": 0.0,
+        "target": Target(path, mark + query, "localhost"),
         **known,
     }
     return Exchange(request=request, **facts)

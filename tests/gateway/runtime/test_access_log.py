@@ -7,19 +7,18 @@ from typing import BinaryIO
 
 import orjson
 import pytest
-from aiohttp.test_utils import make_mocked_request
 
 from gateway.identity import User
 from gateway.runtime.access_log import MAX_WAITING, AccessLog
 from gateway.runtime.exchange import Exchange
 from gateway.target import Target
-from tests.gateway.runtime.gateways import exchange_for
+from tests.gateway.runtime.gateways import exchange_for, unsent_request
 
 CANARY = "a-token-nobody-may-log"
 
 
 def exchange(path: str = "/matching") -> Exchange:
-    request = make_mocked_request("GET", f"/matching?token={CANARY}", headers={"token": CANARY})
+    request = unsent_request("GET", f"/matching?token={CANARY}", token=CANARY)
     return exchange_for(
         request,
         target=Target(path, f"?token={CANARY}", "chat.example"),

@@ -3,44 +3,47 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
-from aiohttp import web
 
 from gateway.errors import GatewayError
 from gateway.runtime import client_body
-from gateway.runtime.client_body import REPLAY_BYTES, ClientBody
-from gateway.runtime.http_server import WholeResponse
-from tests.gateway.runtime.gateways import Wire, request, serving, wire
+from gateway.runtime.client_body import ClientBody
+from gateway.runtime.client_request import ClientRequest
+from tests.gateway.runtime.gateways import Wire, request, send_text, serving, wire
 
 LIMIT = 1000
+KEPT = 64 * 1024
 
 
 @asynccontextmanager
-async def reading(*, streamed: bool = False, limit: int = LIMIT) -> AsyncIterator[Wire]:
+async def reading(*, streamed: bool = False, limit: int = LIMIT, **listen: Any) -> AsyncIterator[Wire]:
     """A client of a server that reads bodies and says what it made of them."""
 
-    async def handler(raw: web.BaseRequest) -> web.StreamResponse:
+    async def handler(raw: ClientRequest) -> None:
+        send_text(raw, await (streamed_of(raw) if streamed else whole_of(raw)))
+
+    async def whole_of(raw: ClientRequest) -> str:
         body = ClientBody(raw, limit)
         if (refused := body.refusal()) is not None:
-            return WholeResponse(text=f"not read: {refused.reason}")
-        await body.begin()
-        if not streamed:
-            whole = await body.whole()
-            said = whole.reason if isinstance(whole, GatewayError) else f"{len(whole)} bytes"
-            return WholeResponse(text=f"{'small' if body.is_small else 'large'}: {said}")
-        taken = 0
+            return f"not read: {refused.reason}"
+        body.begin()
+        whole = await body.whole()
+        said = whole.reason if isinstance(whole, GatewayError) else f"{len(whole)} bytes"
+        return f"{'small' if body.is_within(KEPT) else 'large'}: {said}"
+
+    async def streamed_of(raw: ClientRequest) -> str:
+        body, taken = ClientBody(raw, limit), 0
         try:
             async for piece in body:
                 taken += len(piece)
         except Exception as error:  # noqa: BLE001 - what is raised is what is asked about
             reported = body.error()
-            return WholeResponse(
-                text=f"{type(error).__name__}, {reported.reason if reported else 'no fault of the client'}"
-            )
-        return WholeResponse(text=f"{taken} bytes")
+            return f"{type(error).__name__}, {reported.reason if reported else 'no fault of the client'}"
+        return f"{taken} bytes"
 
-    async with serving(handler) as port, wire(port) as client:
+    async with serving(handler, **listen) as port, wire(port) as client:
         yield client
 
 
@@ -86,8 +89,8 @@ async def test_a_chunked_one_is_refused_when_the_limit_is_passed(streamed: bool)
 @pytest.mark.parametrize(
     ("head", "small"),
     [
-        (announcing(REPLAY_BYTES), True),
-        (announcing(REPLAY_BYTES + 1), False),
+        (announcing(KEPT), True),
+        (announcing(KEPT + 1), False),
         (CHUNKED, False),
         (request("GET", "/"), True),
     ],
@@ -96,10 +99,10 @@ async def test_only_a_short_announced_body_is_kept_for_another_try(head: bytes, 
     told = asyncio.Event()
     found = []
 
-    async def handler(raw: web.BaseRequest) -> web.StreamResponse:
-        found.append(ClientBody(raw, 10 * REPLAY_BYTES).is_small)
+    async def handler(raw: ClientRequest) -> None:
+        found.append(ClientBody(raw, 10 * KEPT).is_within(KEPT))
         told.set()
-        return WholeResponse()
+        send_text(raw, "")
 
     async with serving(handler) as port, wire(port) as client:
         await client.say(head)
@@ -108,19 +111,15 @@ async def test_only_a_short_announced_body_is_kept_for_another_try(head: bytes, 
 
 
 @pytest.mark.parametrize("streamed", [True, False])
-async def test_a_client_that_stops_in_the_middle_is_given_up(
-    streamed: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(client_body, "IDLE_S", 0.05)
-    async with reading(streamed=streamed) as client:
+async def test_a_client_that_stops_in_the_middle_is_given_up(streamed: bool) -> None:
+    async with reading(streamed=streamed, body_idle_s=0.05) as client:
         await client.say(announcing(10), b"half")
         expected = "BodyStalled, request_timeout" if streamed else "small: request_timeout"
         assert await said(client) == expected
 
 
-async def test_a_client_that_is_slow_but_goes_on_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_body, "IDLE_S", 1.0)
-    async with reading() as client:
+async def test_a_client_that_is_slow_but_goes_on_is_not() -> None:
+    async with reading(body_idle_s=1.0) as client:
         await client.say(announcing(10))
         for _ in range(10):
             await client.say(b"x")
@@ -161,7 +160,7 @@ async def test_chunks_that_are_none_are_a_bad_request(garbage: bytes) -> None:
         (announcing(2, "Expect: more"), "HTTP/1.1 200 OK"),
         (announcing(LIMIT + 1, "Expect: 100-continue"), "HTTP/1.1 200 OK"),
         (request("GET", "/", "Expect: 100-continue"), "HTTP/1.1 200 OK"),
-        (announcing(2, "Expect: 100-continue").replace(b"HTTP/1.1", b"HTTP/1.0"), "HTTP/1.0 200 OK"),
+        (announcing(2, "Expect: 100-continue").replace(b"HTTP/1.1", b"HTTP/1.0"), "HTTP/1.1 200 OK"),
     ],
 )
 async def test_only_a_client_that_waits_and_may_go_on_is_told_so(head: bytes, reply: str) -> None:

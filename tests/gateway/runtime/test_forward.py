@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gateway.runtime import forward
+from gateway.runtime import client_request
 from tests.balancer import origins
 from tests.balancer.origins import OK, Connection, answers, counts_requests, instance_at, origin, until
 from tests.gateway.runtime.gateways import (
@@ -527,7 +527,7 @@ async def test_a_client_that_hangs_up_in_the_middle_of_an_answer_cancels_its_cal
 
 async def test_a_client_that_does_not_read_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else a hundred of them would hold a hundred calls for as long as they like."""
-    monkeypatch.setattr(forward, "CLIENT_STALLED_S", 0.2)
+    monkeypatch.setattr(client_request, "CLIENT_STALLED_S", 0.2)
     async with origin(streams_for_ever) as there, gateway(there.instance) as running:
         async with wire(running.port) as client:
             await client.say(request("GET", "/open/x"))

@@ -1,15 +1,15 @@
 import orjson
 import pytest
-from aiohttp import web
 
 from gateway.errors import Reason, gateway_error
+from gateway.runtime.client_request import ClientRequest
 from gateway.runtime.reply import Reply, error_reply, json_reply, now_iso, send
 from tests.gateway.runtime.gateways import RawAnswer, ask, exchange_for, serving
 
 
 async def answered(method: str, reply: Reply) -> RawAnswer:
-    async def handler(request: web.BaseRequest) -> web.StreamResponse:
-        return await send(exchange_for(request), reply)
+    async def handler(request: ClientRequest) -> None:
+        send(exchange_for(request), reply)
 
     async with serving(handler) as port:
         return await ask(port, method, "/")

@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
 from gateway.errors import GatewayError
+from gateway.runtime.client_request import ClientRequest
 from gateway.runtime.endpoints.endpoint import MAX_MESSAGE, Endpoint, query_value, read_message
 from gateway.runtime.exchange import Exchange
 from gateway.runtime.reply import Reply, error_reply, json_reply, send
@@ -29,12 +29,13 @@ class Message(BaseModel):
 async def reading() -> AsyncIterator[int]:
     """A server that answers a message with its own name."""
 
-    async def handler(raw: web.BaseRequest) -> web.StreamResponse:
+    async def handler(raw: ClientRequest) -> None:
         exchange = exchange_for(raw)
         message = await read_message(exchange, Message)
         if isinstance(message, GatewayError):
-            return await send(exchange, error_reply(message, exchange.request_id))
-        return await send(exchange, json_reply({"name": message.name}))
+            send(exchange, error_reply(message, exchange.request_id))
+        else:
+            send(exchange, json_reply({"name": message.name}))
 
     async with serving(handler) as port:
         yield port
@@ -97,9 +98,9 @@ async def test_a_client_that_waits_is_told_to_go_on() -> None:
     ],
 )
 async def test_a_query_value_is_the_first_of_its_name_decoded(target: str, value: str | None) -> None:
-    async def handler(raw: web.BaseRequest) -> web.StreamResponse:
+    async def handler(raw: ClientRequest) -> None:
         exchange = exchange_for(raw)
-        return await send(exchange, json_reply({"value": query_value(exchange, "uid")}))
+        send(exchange, json_reply({"value": query_value(exchange, "uid")}))
 
     async with serving(handler) as port:
         assert (await ask(port, "GET", target)).json() == {"value": value}
