@@ -318,8 +318,14 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.pause_reading()
 
     def eof_received(self) -> None:
-        if self._busy:
-            self._ended_by(None)
+        """Only here may an answer end by the end of its connection: whatever else ends it is a fault."""
+        if not self._busy or self.fault is not None:
+            return
+        try:
+            self.answers.eof()
+        except CutShort:
+            self.fail(Side.INSTANCE, Kind.RESET, "closed")
+        self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
@@ -327,21 +333,13 @@ class Connection(asyncio.BufferedProtocol):
             self._timer.cancel()
             self._timer = None
         if self._busy:
-            self._ended_by(exc)
+            number = getattr(exc, "errno", None)
+            self.fail(
+                Side.INSTANCE, Kind.RESET, errno.errorcode.get(number, "closed") if number else "closed"
+            )
         self.resume_writing()
         if self.on_closed is not None:
             self.on_closed(self)
-
-    def _ended_by(self, error: Exception | None) -> None:
-        try:
-            if error is not None:
-                raise CutShort
-            self.answers.eof()
-        except CutShort:
-            number = getattr(error, "errno", None)
-            detail = errno.errorcode.get(number, "closed") if number else "closed"
-            self.fail(Side.INSTANCE, Kind.RESET, detail)
-        self._wake()
 
     def pause_writing(self) -> None:
         self._write_paused = True

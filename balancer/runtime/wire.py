@@ -21,6 +21,7 @@ MAX_FIELDS = 128
 _METHOD = re.compile("[A-Z][A-Z-]*")
 _TARGET = re.compile("/[^\x00-\x20\x7f]*")
 _WRITABLE = bytes([*b"\t\r\n", *range(0x20, 0x7F), *range(0x80, 0x100)])
+_PROTOCOL = b"HTTP/"
 _BAD_REASON = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _VERSIONS = frozenset({"1.0", "1.1"})
 _LENGTH = b"\r\ncontent-length: "
@@ -167,6 +168,11 @@ class AnswerReader:
     def feed(self, data: bytes | memoryview) -> None:
         """Takes what came. Raises `BadAnswer`, after an answer's end too."""
         assert self._parser is not None
+        if self._fed < len(_PROTOCOL):
+            # llhttp would take RTSP and ICE for HTTP.
+            start = bytes(data[: len(_PROTOCOL) - self._fed])
+            if not _PROTOCOL.startswith(start, self._fed):
+                raise BadAnswer("not HTTP")
         self.begun = True
         if self.head is None:
             self._fed += len(data)

@@ -380,6 +380,39 @@ async def test_a_body_cut_short_never_looks_complete(
     assert outcome.blames_instance
 
 
+async def test_a_body_that_ends_by_close_is_cut_by_any_other_end(upstream: PooledUpstream) -> None:
+    async def stops_before_its_close(connection: origins.Connection) -> None:
+        await connection.request()
+        await connection.say(b"HTTP/1.1 200 OK\r\n\r\nhalf")
+        await connection.reader.read()
+
+    async def resets_instead_of_closing(connection: origins.Connection) -> None:
+        await connection.request()
+        await connection.say(b"HTTP/1.1 200 OK\r\n\r\nhalf")
+        await connection.origin.go.wait()
+        connection.reset()
+
+    async with origin(stops_before_its_close) as there:
+        assert (await breakage(upstream, there.instance)).label == "body_timeout"
+    async with origin(resets_instead_of_closing) as there:
+        answer = await upstream.send(there.instance, GET, PATIENT)
+        there.go.set()
+        with pytest.raises(UpstreamBroke) as raised:
+            await whole(answer)
+        assert raised.value.outcome.label == "body_reset"
+
+
+async def test_a_body_that_ends_by_close_ends_there(upstream: PooledUpstream) -> None:
+    async def closes(connection: origins.Connection) -> None:
+        await connection.request()
+        await connection.say(b"HTTP/1.1 200 OK\r\n\r\nall of it")
+
+    async with origin(closes) as there:
+        for _ in range(2):
+            assert await ask_whole(upstream, there.instance) == b"all of it"
+        assert there.connections == 2
+
+
 async def test_a_reset_between_head_and_body_breaks_the_body(upstream: PooledUpstream) -> None:
     async with origin(origins.resets_after_headers) as there:
         answer = await upstream.send(there.instance, GET, PATIENT)

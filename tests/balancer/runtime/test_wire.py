@@ -85,6 +85,7 @@ def test_any_split_of_the_bytes_gives_the_same_events(
 
 
 HOSTILE = {
+    "RTSP": b"RTSP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
     "no HTTP at all": b"SSH-2.0-OpenSSH_9.2\r\n\r\n",
     "bare LF": b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok",
     "bare LF after a header": b"HTTP/1.1 200 OK\r\nContent-Length: 2\nX: y\r\n\r\nok",
