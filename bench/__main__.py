@@ -16,8 +16,8 @@ from bench.peers import PEERS
 from bench.processes import DidNotStart
 from bench.programs import ROOT, NotInstalled
 from bench.report import QUICK, Options
-from bench.results import save
-from bench.tables import text_table
+from bench.results import draw, load, save
+from bench.tables import markdown_page, text_table
 
 
 def main() -> int:
@@ -26,11 +26,20 @@ def main() -> int:
     given = parser.parse_args()
     if unknown := sorted(set(given.names) - set(MEASUREMENTS)):
         parser.error(f"no measurement {unknown[0]!r}; there are {', '.join(MEASUREMENTS)}")
+    if given.markdown:
+        kept = load(given.names or MEASUREMENTS)
+        if not kept:
+            parser.error("no results are kept of that: measure first")
+        print(markdown_page(kept))
+        return 0
     options = read_options(given, parser)
     os.sched_setaffinity(0, {LOAD_CORE})
     # What our own code logs while it is measured in this process would be measured too, and hide the table.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    return 0 if measure_all(given.names or list(MEASUREMENTS), options, keep=is_kept(given)) else 1
+    good = measure_all(given.names or list(MEASUREMENTS), options, keep=is_kept(given))
+    if is_kept(given):
+        print(f"the picture of all kept results: bench/results/{draw(load(MEASUREMENTS)).name}")
+    return 0 if good else 1
 
 
 def new_parser() -> argparse.ArgumentParser:
@@ -40,6 +49,9 @@ def new_parser() -> argparse.ArgumentParser:
     known = ", ".join(MEASUREMENTS)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of: {known}; default: all")
     parser.add_argument("--quick", action="store_true", help="a look of a few seconds; nothing is kept")
+    parser.add_argument(
+        "--markdown", action="store_true", help="print the kept results as Markdown; measure nothing"
+    )
     parser.add_argument("--rounds", type=int, help=f"turns of each contestant (default {Options().rounds})")
     parser.add_argument("--seconds", type=float, help=f"of load in a turn (default {Options().seconds:g})")
     parser.add_argument(

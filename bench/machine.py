@@ -4,10 +4,11 @@ import os
 import platform
 from pathlib import Path
 
-CORES = os.cpu_count() or 1
-LOAD_CORE = 0
+_USABLE = sorted(os.sched_getaffinity(0))
+CORES = len(_USABLE)
+LOAD_CORE = _USABLE[0]
 """Of the load generator and the instances."""
-GATEWAY_CORE = min(1, CORES - 1)
+GATEWAY_CORE = _USABLE[min(1, CORES - 1)]
 """Of the gateway alone, where there is a second core."""
 
 

@@ -65,18 +65,12 @@ class Process:
 
 
 @contextmanager
-def running(
-    launch: Launch, core: int | None, log: Path, *, out: Path | None = None, files: int | None = None
-) -> Iterator[Process]:
-    """The process while the block runs, pinned to `core`; its stderr goes to `log`, its stdout to `out`.
-
-    `files` is the soft limit of open files it starts with.
-    """
+def running(launch: Launch, core: int | None, log: Path, *, out: Path | None = None) -> Iterator[Process]:
+    """The process while the block runs, pinned to `core`; its stderr goes to `log`, its stdout to `out`."""
     pinned = [] if core is None else [find_program("taskset"), "-c", str(core)]
-    limited = [] if files is None else [find_program("prlimit"), f"--nofile={files}:"]
     with log.open("wb") as stderr, (out or log).open("ab") as stdout:
         popen = subprocess.Popen(
-            [*limited, *pinned, *launch.argv],
+            [*pinned, *launch.argv],
             cwd=launch.cwd,
             env={**os.environ, **launch.env},
             stdin=subprocess.DEVNULL,

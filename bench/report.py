@@ -19,7 +19,7 @@ class Options:
 
     rounds: int = 3
     """Turns of each contestant; the median counts."""
-    seconds: float = 5.0
+    seconds: float = 3.0
     """Of load in one turn."""
     quick: bool = False
     """Whether a look will do: fewer changes, smaller bodies of work."""
@@ -30,7 +30,7 @@ class Options:
     """Where the gateway's source is."""
 
 
-QUICK = Options(rounds=2, seconds=2.0, quick=True)
+QUICK = Options(rounds=1, seconds=2.0, quick=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +87,12 @@ class Report:
     def figure(self, case: str, name: str) -> float | None:
         """`None` when that case did not take part, or has no such figure."""
         return next((row.figures.get(name) for row in self.rows if row.case == case), None)
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """Our cases that took part, when there is any other to compare them with."""
+        ours = tuple(case for case in self.ours if self.figure(case, self.compare) is not None)
+        return ours if len(self.rows) > len(ours) else ()
 
     def ratio(self, ours: str, other: str) -> float | None:
         """How many times the other's figure ours is."""

@@ -1,14 +1,16 @@
 """Reports on disk: `bench/results/<measurement>.json`, each with its date and machine."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bench.chart import picture
 from bench.machine import machine
 from bench.report import Goal, Report, Row
+from bench.tables import Saved, taken_on
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -29,9 +31,9 @@ def save(report: Report) -> Path:
     return path
 
 
-def read(document: dict[str, Any]) -> Report:
-    """The report of a saved document. Raises `KeyError` when it is none."""
-    return Report(
+def read(document: dict[str, Any]) -> Saved:
+    """A saved document. Raises `KeyError` when it is none."""
+    report = Report(
         measurement=document["measurement"],
         title=document["title"],
         rows=tuple(Row(**row) for row in document["rows"]),
@@ -42,10 +44,17 @@ def read(document: dict[str, Any]) -> Report:
         ours=tuple(document["ours"]),
         compare=document["compare"],
     )
+    return Saved(report, document["taken_at"], document["machine"])
 
 
-def load(names: Iterable[str], folder: Path = RESULTS) -> list[tuple[Report, dict[str, Any]]]:
-    """The saved reports, in that order, each with its whole document; missing ones are left out."""
+def draw(saved: Sequence[Saved]) -> Path:
+    """Writes the picture of these reports. Returns the file."""
+    path = RESULTS / "bench.svg"
+    path.write_text(picture([one.report for one in saved], taken_on(saved)))
+    return path
+
+
+def load(names: Iterable[str], folder: Path = RESULTS) -> list[Saved]:
+    """The saved reports, in that order; missing ones are left out."""
     files = [folder / f"{name}.json" for name in names]
-    documents = [json.loads(file.read_text()) for file in files if file.exists()]
-    return [(read(document), document) for document in documents]
+    return [read(json.loads(file.read_text())) for file in files if file.exists()]

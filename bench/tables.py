@@ -1,5 +1,7 @@
 """Reports as text: for a terminal, and as Markdown for the docs. Pure."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.report import Goal, Report
@@ -31,6 +33,17 @@ COLUMNS = {
 }
 """Every figure that a row may have. A new figure needs its line here."""
 
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A report as it was kept."""
+
+    report: Report
+    taken_at: str
+    """UTC, ISO 8601."""
+    machine: dict[str, str | int]
+
+
 VERDICTS = {True: "met", False: "MISSED", None: "not measured"}
 
 
@@ -44,24 +57,49 @@ def text_table(report: Report) -> str:
     return "\n".join([f"{report.measurement}: {report.title}", *lines])
 
 
-def markdown_table(report: Report) -> str:
-    """The report as a Markdown section."""
+def markdown_table(report: Report, said: Sequence[str] = ()) -> str:
+    """The report as a Markdown section, without the notes that were said before."""
     headings, rows = cells(report)
     lines = [f"### {report.title}", "", _row(headings), _row(["---", *("---:" for _ in headings[1:])])]
     lines += [_row(row) for row in rows]
-    if report.goals:
-        lines += ["", *(f"- {goal_line(goal)}" for goal in report.goals)]
-    if report.left_out:
-        lines += ["", *(f"- left out: {line}" for line in report.left_out)]
+    items = [f"goal: {goal_line(goal)}" for goal in report.goals]
+    items += [f"left out: {line}" for line in report.left_out]
+    items += [note for note in report.notes if note not in said]
+    if items:
+        lines += ["", *(f"- {item}" for item in items)]
     return "\n".join(lines) + "\n"
+
+
+def markdown_page(saved: Sequence[Saved]) -> str:
+    """All of them, and before them where and when they were taken and with which programs."""
+    programs = {name: version for one in saved for name, version in one.report.programs.items()}
+    versions = ", ".join(f"{name} {version}" for name, version in sorted(programs.items()))
+    times = Counter(note for one in saved for note in one.report.notes)
+    common = [note for note, count in times.items() if count > 1]
+    lines = [f"Taken on {taken_on(saved)}.", *([f"With {versions}."] if versions else [])]
+    if common:
+        lines += ["", *(f"- {note}" for note in common)]
+    for one in saved:
+        lines += ["", markdown_table(one.report, said=common).rstrip()]
+    return "\n".join(lines)
+
+
+def taken_on(saved: Sequence[Saved]) -> str:
+    """The machine and the days, in one line."""
+    machines = dict.fromkeys(
+        f"{m['cpu']}, {m['cores']} cores, {m['system']}, Python {m['python']}"
+        for m in (one.machine for one in saved)
+    )
+    days = sorted({one.taken_at[:10] for one in saved})
+    span = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
+    return f"{'; '.join(machines)}; {span}"
 
 
 def cells(report: Report) -> tuple[list[str], list[list[str]]]:
     """The headings, and each row's cells: its case, its figures, and how many times it each of ours is."""
     taken = {name for row in report.rows for name in row.figures}
     names = sorted(taken, key=list(COLUMNS).index)
-    ours = [case for case in report.ours if report.figure(case, report.compare) is not None]
-    compared = ours if len(report.rows) > len(ours) else []
+    compared = report.compared
     headings = ["", *(COLUMNS[name].heading for name in names), *(f"{case} is" for case in compared)]
     rows = []
     for row in report.rows:
@@ -73,7 +111,7 @@ def cells(report: Report) -> tuple[list[str], list[list[str]]]:
 
 
 def goal_line(goal: Goal) -> str:
-    """Such as `Quaymaster / Envoy: 1.12, at least 1: met`."""
+    """Such as `Quaymaster / Envoy: 1.12 (at least 1): met`."""
     value = "-" if goal.value is None else f"{goal.value:,.2f}"
     return f"{goal.text}: {value} ({goal.kind} {goal.bound:,g}): {VERDICTS[goal.met]}"
 

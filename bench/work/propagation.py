@@ -24,7 +24,7 @@ GOAL_P99_MS = 50.0
 WATCHED = (1, 20)
 """Services in each case; every change is in one of them, drawn at random."""
 PATIENCE_S = 30.0
-CHANGES = 100
+CHANGES = 50
 """Of each kind in each case; a tenth of that for a quick look."""
 
 

@@ -24,7 +24,7 @@ GOAL_MIB = 20.0
 
 
 def measure(options: Options) -> Report:
-    limit = LARGE_BYTES // 8 if options.quick else LARGE_BYTES
+    limit = LARGE_BYTES // 16 if options.quick else LARGE_BYTES
     entries = [features_on(options), *contestants(PEERS_TAKEN, options)]
     with contest(entries, answers(SMALL)) as taken:
         rows = []
