@@ -108,19 +108,9 @@ CUT_SHORT = {
     "sends_a_broken_chunk": faults.sends_a_broken_chunk,
     "drips_the_body": faults.drips_the_body,
 }
-NOT_YET = {"stops_an_open_end": "a body that ends with the connection looks complete when it stalls"}
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(
-            name,
-            marks=[pytest.mark.xfail(strict=True, reason=NOT_YET[name])] if name in NOT_YET else [],
-        )
-        for name in CUT_SHORT
-    ],
-)
+@pytest.mark.parametrize("name", CUT_SHORT)
 async def test_an_answer_cut_short_never_looks_whole_and_what_has_begun_is_not_tried_again(
     name: str, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:

@@ -29,22 +29,6 @@ EITHER = {
 """May be passed on or refused: more bytes after an answer that ends its connection, empty lines before a
 status line, and a version that only its line break tells from 1.0."""
 
-NOT_YET = {
-    "RTSP response": "RTSP is taken for HTTP",
-    "ICE response": "ICE is taken for HTTP",
-}
-
-
-def cases() -> list[object]:
-    return [
-        pytest.param(
-            case,
-            id=str(case),
-            marks=[pytest.mark.xfail(strict=True, reason=why)] if (why := NOT_YET.get(case.title)) else [],
-        )
-        for case in llhttp_cases("response")
-    ]
-
 
 @dataclass(slots=True)
 class Says:
@@ -90,7 +74,7 @@ def has_a_fine_head(case: LlhttpCase) -> bool:
     return answers_in(head + end).problem is None and head_problem(head + end) is None
 
 
-@pytest.mark.parametrize("case", cases())
+@pytest.mark.parametrize("case", llhttp_cases("response"), ids=str)
 async def test_an_answer_is_passed_on_as_it_was_meant_or_not_at_all(case: LlhttpCase) -> None:
     reading = answers_in(case.raw, closed=True)
     wanted = reading.whole[0] if reading.whole else None

@@ -67,8 +67,6 @@ OBSOLETE_HANDSHAKE = "Upgrade GET request"
 
 NOT_YET = {
     "OPTIONS request with RTSP": "RTSP is taken for HTTP/1.0",
-    "Emitting part of body and pausing": "what follows a request with Upgrade is swallowed",
-    "Upgrade POST request": "what follows a request with Upgrade is swallowed",
     "Trailing headers": "the last trailer becomes a header of the next request",
 }
 
