@@ -64,6 +64,7 @@ class ClientRequest:
         "_left",
         "_upgrade",
         "body",
+        "chunked",
         "headers",
         "keep_alive",
         "method",
@@ -85,6 +86,7 @@ class ClientRequest:
         body: StreamReader,
         *,
         keep_alive: bool = True,
+        chunked: bool = False,
         upgrade: bool = False,
     ) -> None:
         self._connection = connection
@@ -96,6 +98,8 @@ class ClientRequest:
         self.raw_headers = raw_headers
         """The same as bytes, order, case and repeats kept."""
         self.body = body
+        self.chunked = chunked
+        """Whether the body's end is told by `Transfer-Encoding: chunked`."""
         self.keep_alive = keep_alive
         """Whether another request may follow. Whoever answers may set it to False, never to True."""
         self.status = 0

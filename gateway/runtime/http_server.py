@@ -38,6 +38,9 @@ SWEEP_S = 1.0
 SWITCHES = "websocket"
 """The only protocol for which aiohttp's parser lets go of a connection."""
 
+BODY_END = b"\r\n0\r\n\r\n"
+"""The end of a chunked body without trailers: no trailer is a line without a colon."""
+
 READ_BUFFER = 1 << 16
 """Bytes of a body held per request, twice over, while nobody reads them."""
 
@@ -62,6 +65,7 @@ class _Connection(RequestHandler):
     __slots__ = (
         "_body",
         "_head_bytes",
+        "_last_bytes",
         "_late_at",
         "_listen",
         "_server",
@@ -93,6 +97,7 @@ class _Connection(RequestHandler):
         self.head_begun = False
         """Whether a part of a head has come, and not all of it."""
         self._head_bytes = 0
+        self._last_bytes = b""
         self.body_idle_s = server.listen.body_idle_s
         self.ending = False
         self.peer = "unix"
@@ -113,6 +118,7 @@ class _Connection(RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
+        self._last_bytes = (data if len(data) >= len(BODY_END) else self._last_bytes + data)[-len(BODY_END) :]
         if self._messages and isinstance(self._messages[-1][0], _ErrInfo):
             self._fail_unfinished_bodies()
         elif self._waiter is not None:
@@ -165,10 +171,13 @@ class _Connection(RequestHandler):
             message.raw_headers,
             body,
             keep_alive=not message.should_close,
+            chunked=message.chunked,
             upgrade=message.upgrade,
         )
         if message.upgrade and request.wants_upgrade != SWITCHES:
             # The parser loses what follows a switch to anything else.
+            request.keep_alive = False
+        if body.is_eof() and not self._is_at_boundary(request):
             request.keep_alive = False
         try:
             await self._server.handler(request)
@@ -215,7 +224,7 @@ class _Connection(RequestHandler):
         """Clears what is left of an answered request."""
         if not request.body.is_eof() and not await _read_to_end(request.body):
             return False
-        if self.ending or not request.keep_alive:
+        if self.ending or not request.keep_alive or not self._is_at_boundary(request):
             return False
         self._body = EMPTY_PAYLOAD
         if self._upgraded and not self._messages:
@@ -226,6 +235,14 @@ class _Connection(RequestHandler):
             await self._drain_helper()
         self._late_at = self._server.clock() + self._listen.keepalive_s
         return True
+
+    def _is_at_boundary(self, request: ClientRequest) -> bool:
+        """Whether the parser would read the next request by itself.
+
+        It makes the last trailer of a body the first header of the next request, and does not say whether
+        there was one. So a chunked body must have had its plain end, as the last bytes that came.
+        """
+        return not request.chunked or (not self._messages and self._last_bytes == BODY_END)
 
     def _decline_upgrade(self) -> None:
         """What followed a request for another protocol is HTTP after all."""

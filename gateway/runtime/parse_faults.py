@@ -14,9 +14,9 @@ MAX_LINE = 8190
 MAX_FIELD = MAX_LINE + 1
 """Bytes of one header. Not MAX_LINE, because aiohttp's fault only names the limit that was passed."""
 
-_METHOD_QUOTED = re.compile(r"b['\"][!-\[\]-~]+ ")
+_METHOD_QUOTED = re.compile(r"b['\"][!-\[\]-~]{1,64} ")
 """aiohttp's text quotes what it could not read. Only a word before a space was meant as a method: a TLS
-hello and other bytes were not."""
+hello and other bytes were not, and nothing that goes on for ever."""
 
 _TOO_MANY = "Too many headers received"
 

@@ -208,6 +208,64 @@ async def test_bad_bytes_inside_a_body_fail_that_body_at_once() -> None:
         assert await client.rest() == b"", "one answer, and the end"
 
 
+CHUNKED = request("POST", "/first", "Transfer-Encoding: chunked")
+
+
+async def says_its_headers(raw: ClientRequest) -> None:
+    body = await raw.body.read()
+    send_text(raw, f"{body.decode()} {dict(raw.headers)}")
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [b"1\r\nx\r\n0\r\nEvil: 1\r\n\r\n"],
+        [b"1\r\nx\r\n0\r\nEvil: 1\r\n", b"\r\n"],
+        [b"1\r\nx\r\n0\r\nEvil: ", b"0\r\n\r\n"],
+        [b"1\r\nx\r\n0\r\nEvil: \r", b"\n\r\n"],
+        [b"1\r\nx\r\n0\r\nEvil: 1\r\n\r\nGET"],
+    ],
+)
+async def test_a_trailer_never_becomes_a_header_of_the_next_request(parts: list[bytes]) -> None:
+    async with serving(says_its_headers) as port, wire(port) as client:
+        await client.say(CHUNKED)
+        for part in parts:
+            await asyncio.sleep(0.01)  # so that the parts arrive apart: the test holds however they do
+            await client.say(part)
+        assert (await client.answer()).body.startswith(b"x ")
+        assert await client.rest() == b"", "there is no next request on this connection"
+
+
+@pytest.mark.parametrize("parts", [[b"1\r\nx\r\n0\r\n\r\n"], [b"1\r\nx\r\n", b"0\r\n\r", b"\n"]])
+async def test_a_chunked_body_without_trailers_keeps_its_connection(parts: list[bytes]) -> None:
+    async with serving(says_its_headers) as port, wire(port) as client:
+        for _ in range(2):
+            await client.say(CHUNKED)
+            for part in parts:
+                await asyncio.sleep(0.01)  # as above
+                await client.say(part)
+            answer = await client.answer()
+            assert answer.body.startswith(b"x ")
+            assert answer.all("Connection") == []
+
+
+async def test_what_is_pipelined_behind_a_chunked_body_is_not_answered_but_asked_for_again() -> None:
+    async with serving(says_the_target) as port, wire(port) as client:
+        await client.say(CHUNKED + b"1\r\nx\r\n0\r\nEvil: 1\r\n\r\n" + request("GET", "/second"))
+        answer = await client.answer()
+        assert (answer.body, answer.one("Connection")) == (b"/first", "close")
+        assert await client.rest() == b""
+
+
+async def test_the_parser_still_makes_a_trailer_a_header() -> None:
+    """Why such connections are closed. When this fails, they need not be any more."""
+    parser = RequestHandler(web.Server(lambda _: None), loop=asyncio.get_running_loop())._parser  # type: ignore[arg-type,return-value]
+    assert parser is not None
+    parser.feed_data(CHUNKED + b"0\r\nEvil: 1\r\n\r\n")
+    ((message, _),), _, _ = parser.feed_data(request("GET", "/second"))
+    assert "Evil" in message.headers
+
+
 # A handler and its faults
 
 

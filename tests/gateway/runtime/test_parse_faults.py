@@ -36,6 +36,8 @@ async def fault_of(data: bytes) -> HttpProcessingError:
         (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 129 + b"\r\n", Reason.HEADERS_TOO_LARGE),
         (b"BREW / HTTP/1.1\r\n", Reason.BAD_METHOD),
         (b"get / HTTP/1.1\r\n", Reason.BAD_METHOD),
+        (b"X" * 40 + b" / HTTP/1.1\r\n", Reason.BAD_METHOD),
+        (b"X" * 9000 + b" / HTTP/1.1\r\n", Reason.BAD_REQUEST),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", Reason.BAD_REQUEST),
         (b"\x00\x01 GET / HTTP/1.1\r\n", Reason.BAD_REQUEST),
         (b"GET / HTTP/1.1\r\nX\r\n\r\n", Reason.BAD_REQUEST),
