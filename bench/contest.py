@@ -159,8 +159,12 @@ def take_turns(gateways: Contest, one_turn: Callable[[Started], dict[str, float]
 
 
 def turn(one: Started, work: Work, options: Options) -> dict[str, float]:
-    """A warm-up and a run of wrk. Raises `ValueError` when too many answers were errors."""
-    wrk.run(work, one.port, WARM_UP_S)
+    """A warm-up, unless a look will do, and a run of wrk.
+
+    Raises `ValueError` when too many answers were errors.
+    """
+    if not options.quick:
+        wrk.run(work, one.port, WARM_UP_S)
     before_s = one.cpu_s()
     taken = wrk.run(work, one.port, options.seconds)
     cpu_s = one.cpu_s() - before_s
