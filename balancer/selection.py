@@ -13,7 +13,7 @@ from balancer.strategies import Strategy
 from registry.model import Instance, InstanceId, ServiceSnapshot, Status
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Chosen:
     instance: Instance
 

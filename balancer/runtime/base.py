@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from balancer.model import AnswerBody, Headers, OutboundRequest, Timeouts
+from balancer.runtime.bodies import WholeBody
 from balancer.runtime.tunnel import End
 from registry.model import Instance
 
@@ -31,12 +32,12 @@ class LeasedBody(AnswerBody, Protocol):
 
 @dataclass(slots=True)
 class UpstreamAnswer:
-    """The head of an answer as it came, and its body. Whoever has it releases the body."""
+    """The head of an answer as it came, and its body. Whoever has a `LeasedBody` releases it."""
 
     status: int
     reason: bytes
     headers: Headers
-    body: LeasedBody
+    body: LeasedBody | WholeBody
 
 
 class Upstream(Protocol):

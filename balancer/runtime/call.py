@@ -32,6 +32,7 @@ from balancer.model import (
 from balancer.outcome import SUCCESS, Kind, Outcome, Phase, Side
 from balancer.retry import LONGEST_WAIT_S, AttemptFacts, Retry, decide, safe_to_repeat
 from balancer.runtime.base import LeasedBody, Upstream
+from balancer.runtime.bodies import WholeBody
 from balancer.runtime.tunnel import End as TunnelEnd
 from balancer.selection import Chosen, choose, refusal
 from balancer.strategies import Strategy, load_strategy
@@ -224,12 +225,15 @@ class _Call:
             side = Side.CLIENT if isinstance(error, asyncio.CancelledError) else Side.GATEWAY
             this.end(Outcome(Phase.WAIT, side, Kind.CANCELLED, sent=True))
             raise
-        self._body = _CountedBody(answer.body, this)
         this.answered(answer.status)
+        body, attempts = answer.body, len(self._tried)
+        if isinstance(body, WholeBody):
+            this.end(SUCCESS)
+            return Answer(answer.status, answer.reason, answer.headers, body, instance, attempts)
+        self._body = _CountedBody(body, this)
         if answer.status == 101:
-            take_over, attempts = answer.body.take_over, len(self._tried)
-            return Switched(answer.reason, answer.headers, take_over, instance, attempts)
-        return Answer(answer.status, answer.reason, answer.headers, self._body, instance, len(self._tried))
+            return Switched(answer.reason, answer.headers, body.take_over, instance, attempts)
+        return Answer(answer.status, answer.reason, answer.headers, self._body, instance, attempts)
 
     def _wants_yet_another(self, state: RetryCallState) -> bool:
         """tenacity's predicate: it asks after every try. Whatever was raised ends the call."""

@@ -8,7 +8,7 @@ import asyncio
 import errno
 import ssl
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from types import TracebackType
@@ -19,10 +19,10 @@ import structlog
 from balancer.model import OutboundRequest, PoolLimits, Timeouts, UpstreamFailed
 from balancer.outcome import Kind, Outcome, Phase, Side
 from balancer.runtime.base import UpstreamAnswer
+from balancer.runtime.bodies import StreamedBody, WholeBody
 from balancer.runtime.connection import READ_SIZE, Connection
 from balancer.runtime.pool import InstancePool, Saturated
-from balancer.runtime.tunnel import End
-from balancer.runtime.wire import BadRequest, RequestHead, encode_head
+from balancer.runtime.wire import BadRequest, encode_head
 from registry.exhaustion import is_out_of_resources
 from registry.model import Instance, ServiceName, ServiceSnapshot
 from registry.runtime.tasks import Tasks
@@ -96,15 +96,16 @@ class PooledUpstream:
             raise UpstreamFailed(fault) from None
         pool = self._pool(instance)
         now = loop.time()
-        call = _Call(pool, self._tasks, request, head, timeouts, now + timeouts.total_s)
+        total_at = now + timeouts.total_s
         kept = pool.take(now)
         if kept is not None and not repeatable and kept.hung_up():
             kept.abort()
             kept = None
         if kept is None:
-            return await call.on(await self._connect(pool, now, timeouts))
+            fresh = await self._connect(pool, now, timeouts)
+            return await self._exchange(fresh, pool, request, head, timeouts, total_at)
         try:
-            return await call.on(kept)
+            return await self._exchange(kept, pool, request, head, timeouts, total_at)
         except UpstreamFailed as failed:
             again = repeatable and isinstance(request.body, bytes)
             if not _met_a_closing_connection(failed.outcome, kept, repeatable=again):
@@ -112,7 +113,39 @@ class PooledUpstream:
             self.resent[instance.service] += 1
             log.debug("request_resent", service=instance.service, instance=instance.id)
             fresh = await self._connect(pool, loop.time(), timeouts, sent=failed.outcome.sent)
-            return await call.on(fresh)
+            return await self._exchange(fresh, pool, request, head, timeouts, total_at)
+
+    async def _exchange(
+        self,
+        connection: Connection,
+        pool: InstancePool,
+        request: OutboundRequest,
+        head: tuple[bytes, int | None],
+        timeouts: Timeouts,
+        total_at: float,
+    ) -> UpstreamAnswer:
+        """Sends it there. Raises `UpstreamFailed`; the connection is taken care of in any case."""
+        content, (data, declared) = request.body, head
+        upload = None
+        if isinstance(content, bytes):
+            connection.begin(data + content, request.method, timeouts, total_at, switch=request.switch)
+        else:
+            connection.begin(data, request.method, timeouts, total_at, body_follows=True)
+            if connection.fault is None:
+                upload = self._tasks.start("upload", connection.upload(content, declared))
+        try:
+            answer = await connection.answer()
+        except BaseException:
+            await StreamedBody(pool, connection, upload).release()
+            raise
+        body: StreamedBody | WholeBody
+        if connection.answers.ended and upload is None and answer.status != 101:
+            body = WholeBody(connection.answers.take())
+            if connection.end(pool.now()):
+                pool.give_back(connection)
+        else:
+            body = StreamedBody(pool, connection, upload)
+        return UpstreamAnswer(answer.status, answer.reason, answer.headers, body)
 
     def stats(self) -> dict[ServiceName, PoolStats]:
         """What is open now, for metrics."""
@@ -166,132 +199,6 @@ class PooledUpstream:
 
     def __repr__(self) -> str:
         return f"<PooledUpstream: {list(self._pools.values())}>"
-
-
-class _Call:
-    """One request and its answer, on whichever connection."""
-
-    __slots__ = ("_head", "_pool", "_request", "_tasks", "_timeouts", "_total_at")
-
-    def __init__(
-        self,
-        pool: InstancePool,
-        tasks: Tasks,
-        request: OutboundRequest,
-        head: RequestHead,
-        timeouts: Timeouts,
-        total_at: float,
-    ) -> None:
-        self._pool = pool
-        self._tasks = tasks
-        self._request = request
-        self._head = head
-        self._timeouts = timeouts
-        self._total_at = total_at
-
-    async def on(self, connection: Connection) -> UpstreamAnswer:
-        """Sends it there. Raises `UpstreamFailed`; the connection is taken care of in any case."""
-        body = self._begin(connection)
-        try:
-            head = await connection.answer()
-        except BaseException:
-            await body.release()
-            raise
-        body.settle()
-        return UpstreamAnswer(head.status, head.reason, head.headers, body)
-
-    def _begin(self, connection: Connection) -> "_Body":
-        content, method = self._request.body, self._request.method
-        if isinstance(content, bytes):
-            connection.begin(
-                self._head.data + content,
-                method,
-                self._timeouts,
-                self._total_at,
-                switch=self._request.switch,
-            )
-            return _Body(self._pool, connection, None)
-        connection.begin(self._head.data, method, self._timeouts, self._total_at, body_follows=True)
-        if connection.fault is not None:
-            return _Body(self._pool, connection, None)
-        upload = self._tasks.start("upload", connection.upload(content, self._head.declared))
-        return _Body(self._pool, connection, upload)
-
-
-class _Body:
-    """The body of an answer, and the connection it comes from until it is released."""
-
-    __slots__ = ("_connection", "_ended", "_pool", "_rest", "_upload")
-
-    def __init__(
-        self, pool: InstancePool, connection: Connection, upload: "asyncio.Task[None] | None"
-    ) -> None:
-        self._pool = pool
-        self._connection: Connection | None = connection
-        self._upload = upload
-        self._rest = b""
-        self._ended = False
-
-    @property
-    def ended(self) -> bool:
-        return self._ended or (self._connection is not None and self._connection.answers.ended)
-
-    def settle(self) -> None:
-        """The head is there. An answer that has come whole gives its connection back before it is read."""
-        connection = self._connection
-        assert connection is not None
-        assert connection.answers.head is not None
-        if connection.answers.head.status == 101:
-            return
-        self._ended = connection.answers.ended
-        if self._ended:
-            self._rest = b"".join(connection.answers.pieces)
-            if self._upload is None:
-                self._give_back(connection)
-
-    def whole(self) -> bytes | None:
-        if not self._ended:
-            return None
-        rest, self._rest = self._rest, b""
-        return rest
-
-    def take_over(self, end: End) -> tuple[asyncio.Transport, bytes]:
-        connection = self._connection
-        assert connection is not None
-        self._connection = None
-        self._ended = True
-        end.behind = connection
-        return connection.take_over(end)
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        if self._ended:
-            if self._rest:
-                rest, self._rest = self._rest, b""
-                return rest
-        elif self._connection is not None:
-            if piece := await self._connection.read():
-                return piece
-            self._ended = True
-        raise StopAsyncIteration
-
-    async def release(self) -> None:
-        connection = self._connection
-        if connection is None:
-            return
-        if self._upload is not None and not self._upload.done():
-            # The client's stream is its task's until that has ended: somebody may want to read on.
-            self._upload.cancel()
-            await asyncio.wait([self._upload])
-        if self._connection is not None:
-            self._give_back(connection)
-
-    def _give_back(self, connection: Connection) -> None:
-        self._connection = None
-        if connection.end(self._pool.now()):
-            self._pool.give_back(connection)
 
 
 def _address(instance: Instance) -> Address:

@@ -40,15 +40,10 @@ class CutShort(Exception):
     """The connection ended in the middle of an answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class RequestHead:
-    data: bytes
-    declared: int | None
-    """The length of the body that follows; `None` is chunked."""
+def encode_head(request: OutboundRequest, authority: str) -> tuple[bytes, int | None]:
+    """The head as it goes out, and the length of the body that follows it; `None` is chunked.
 
-
-def encode_head(request: OutboundRequest, authority: str) -> RequestHead:
-    """The head as it goes out; `authority` is the `Host` of a request without one. Raises `BadRequest`.
+    `authority` is the `Host` of a request without one. Raises `BadRequest`.
 
     A body in memory gets its length, a stream keeps the client's `Content-Length` or becomes chunked.
     """
@@ -82,7 +77,7 @@ def encode_head(request: OutboundRequest, authority: str) -> RequestHead:
         declared = len(body)
     elif declared is None:
         head += b"Transfer-Encoding: chunked\r\n"
-    return RequestHead(head + b"\r\n", declared)
+    return head + b"\r\n", declared
 
 
 def _declared(lower: bytes) -> int | None:
@@ -188,6 +183,13 @@ class AnswerReader:
         # A header without an end is not told of by the parser, which gathers it.
         if self.head is None and self._fed > 2 * MAX_HEAD:
             raise BadAnswer("head too long")
+
+    def take(self) -> bytes:
+        """All of the body that nobody has taken yet."""
+        data = self.pieces[0] if len(self.pieces) == 1 else b"".join(self.pieces)
+        self.pieces.clear()
+        self.buffered = 0
+        return data
 
     def eof(self) -> None:
         """The instance sends no more. Raises `CutShort` unless the answer ends just there."""

@@ -128,20 +128,39 @@ async def bad_and_good(behaviour: Behaviour) -> AsyncIterator[tuple[Origin, Orig
 async def test_a_call_reaches_an_instance_and_counts_until_its_body_has_ended(
     upstream: PooledUpstream,
 ) -> None:
+    async def in_two_parts(connection: origins.Connection) -> None:
+        await connection.request()
+        await connection.say(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no")
+        await connection.origin.go.wait()
+        await connection.say(b"k")
+        await connection.reader.read()
+
     watching = Watching()
-    async with origin(counts_requests) as there:
+    async with origin(in_two_parts) as there:
         balancer = balancer_of(upstream, there.instance, observer=watching)
         async with balancer.call(policy(), get()) as answer:
             assert isinstance(answer, Answer)
             assert (answer.status, answer.reason, answer.attempts) == (200, b"OK", 1)
             assert answer.instance is there.instance
             assert [load.active for load in balancer.loads(SERVICE)] == [1]
-            assert [chunk async for chunk in answer.body] == [b"ok"]
+            there.go.set()
+            assert b"".join([chunk async for chunk in answer.body]) == b"ok"
             assert [load.active for load in balancer.loads(SERVICE)] == [0]
             assert [chunk async for chunk in answer.body] == []
     assert watching.tries == [("a", "done_ok", 200)]
     assert watching.retries == []
     assert repr(balancer.ledger) == IDLE
+
+
+async def test_a_call_whose_answer_came_whole_counts_no_longer(upstream: PooledUpstream) -> None:
+    watching = Watching()
+    async with origin(counts_requests) as there:
+        balancer = balancer_of(upstream, there.instance, observer=watching)
+        async with balancer.call(policy(), get()) as answer:
+            assert isinstance(answer, Answer)
+            assert [load.active for load in balancer.loads(SERVICE)] == [0]
+            assert answer.body.whole() == b"ok"
+    assert watching.tries == [("a", "done_ok", 200)]
 
 
 # What is tried again, per fault and retry class
