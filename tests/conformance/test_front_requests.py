@@ -1,13 +1,15 @@
 """What is no request, or could be read as two: refused whole, and nothing of it reaches an instance."""
 
+import asyncio
 import json
+from functools import partial
 
 import pytest
 
 from tests.conformance.gateways import open_gateway
 from tests.conformance.oracle import Answer
 from tests.conformance.recorder import Recorder, recorder
-from tests.conformance.talk import Talk, converse
+from tests.conformance.talk import Talk, converse, talk
 
 pytestmark = pytest.mark.asyncio(loop_factories=["uvloop"])
 
@@ -117,6 +119,33 @@ async def test_chunked_is_not_for_http_1_0() -> None:
     assert client.answers[0].status == 400
     assert client.closed
     assert not kept.begun()
+
+
+TRAILED = CHUNKED + b"\r\n5\r\nhello\r\n0\r\nX: 1\r\nAuthorization: Bearer evil\r\n\r\n"
+NEXT = b"GET /next HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+@pytest.mark.parametrize("trailed", [TRAILED, TRAILED.replace(b"X: 1\r\n", b"")])
+async def test_trailers_are_no_headers_of_what_follows_however_it_is_cut(trailed: bytes) -> None:
+    """aiohttp's parser takes the last one for the first header of the next request."""
+    whole = trailed + NEXT
+    async with recorder() as kept, open_gateway(kept.instance) as running:
+        for cut in range(len(CHUNKED), len(whole)):
+            async with talk(running.port) as client:
+                await client.say(whole[:cut])
+                # Only a turn of the loop, so that the pieces are read one by one.
+                await asyncio.sleep(0)
+                await client.say(whole[cut:])
+                assert (await client.answer()).status == 200
+                await client.hear(partial(_has_two, client))
+        seen = kept.requests()
+        assert seen
+        assert not [request for request in seen if request.all(b"authorization") or request.all(b"x")]
+        assert kept.problem() is None
+
+
+def _has_two(client: Talk) -> bool:
+    return len(client.answers) == 2
 
 
 UPGRADE = POST + b"Connection: Upgrade\r\nUpgrade: websocket\r\n"

@@ -4,10 +4,12 @@ import asyncio
 import re
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
+from urllib.parse import unquote
 
 import pytest
 import uvloop
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.balancer.origins import Connection, origin
 from tests.conformance.gateways import open_gateway
@@ -116,3 +118,25 @@ async def passes_on(stage: Stage, answer: Told) -> None:
 @given(told())
 def test_an_answer_reaches_the_client_as_it_was(stage: Stage, answer: Told) -> None:
     stage.runner.run(passes_on(stage, answer))
+
+
+@settings(max_examples=200)
+@given(st.text("/.%2eEfF5cC0;\\#aA?", max_size=12))
+def test_a_path_arrives_as_it_is_or_not_at_all(stage: Stage, path: str) -> None:
+    async def carry() -> None:
+        stage.kept.forget()
+        async with talk(stage.to_recorder) as client:
+            await client.say(f"GET /{path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+            answer = await client.answer()
+        if answer.status == 200:
+            (seen,) = stage.kept.requests()
+            assert seen.target == f"/{path}".encode()
+            decoded = unquote(f"/{path}".partition("?")[0], encoding="latin-1")
+            assert not {".", ".."} & set(decoded.split("/"))
+            assert "//" not in decoded
+            assert "\\" not in decoded
+        else:
+            assert answer.status == 400
+            assert not stage.kept.begun()
+
+    stage.runner.run(carry())

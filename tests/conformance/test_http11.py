@@ -21,25 +21,10 @@ METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "OPTIONS"]
 """Not DELETE: a case wants to see what is not allowed."""
 UNLIMITED = 1 << 40
 """Bytes of a body. The suite's huge Content-Length is about a body that never comes, not about limits."""
-NOT_YET = {
-    "SMUG-TRAILER-HOST": "the last trailer becomes a header of the next request",
-    "SMUG-TRAILER-AUTH": "the last trailer becomes a header of the next request",
-    "SMUG-TRAILER-CONTENT-TYPE": "the last trailer becomes a header of the next request",
-    "COMP-CHUNKED-TRAILER-VALID": "the last trailer becomes a header of the next request",
-    "MAL-LONG-METHOD": "a method of 100,000 bytes is answered with 405",
-}
 
 
 def cases(wanted: Callable[[Http11Case], object]) -> list[object]:
-    return [
-        pytest.param(
-            case,
-            id=case.id,
-            marks=[pytest.mark.xfail(strict=True, reason=NOT_YET[case.id])] if case.id in NOT_YET else [],
-        )
-        for case in CASES
-        if wanted(case)
-    ]
+    return [pytest.param(case, id=case.id) for case in CASES if wanted(case)]
 
 
 def echoes(answer: Answer, asked: Request, _: Talk) -> bool:

@@ -67,7 +67,6 @@ OBSOLETE_HANDSHAKE = "Upgrade GET request"
 
 NOT_YET = {
     "OPTIONS request with RTSP": "RTSP is taken for HTTP/1.0",
-    "Trailing headers": "the last trailer becomes a header of the next request",
 }
 
 
