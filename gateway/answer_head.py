@@ -93,10 +93,23 @@ def answer_head(
         lines.append(b"Connection: close\r\n")
     elif version < HTTP_1_1:
         lines.append(b"Connection: keep-alive\r\n")
+    return AnswerHead(_joined(lines), framing, length, keep_alive)
+
+
+def switch_head(reason: bytes, own: Pairs, theirs: RawPairs) -> bytes:
+    """The 101 with which a connection turns into a WebSocket. Raises `ValueError` as `answer_head` does."""
+    lines = [status_line(101, reason), b"Connection: Upgrade\r\n", b"Upgrade: websocket\r\n"]
+    replaced = {_lower(name) for name, _ in own}
+    lines += [b"%b: %b\r\n" % pair for pair in theirs if pair[0].lower() not in replaced]
+    lines += [f"{name}: {value}\r\n".encode() for name, value in own]
+    return _joined(lines)
+
+
+def _joined(lines: list[bytes]) -> bytes:
     data = b"".join(lines)
     if data.count(b"\n") != len(lines) or data.count(b"\r") != len(lines):
         raise ValueError("a line break inside a header")
-    return AnswerHead(data + b"\r\n", framing, length, keep_alive)
+    return data + b"\r\n"
 
 
 @lru_cache(maxsize=512)

@@ -25,6 +25,7 @@ from balancer.model import (
     Headers,
     OutboundRequest,
     Refused,
+    RefusedReason,
     Timeouts,
     UpstreamBroke,
     UpstreamFailed,
@@ -113,13 +114,15 @@ class Balancer:
             sleep=asyncio.sleep,
         )
 
-    def call(self, policy: CallPolicy, request: OutboundRequest) -> "AbstractAsyncContextManager[End]":
-        """Sends the request, to other instances too as far as `policy` allows.
+    def call(
+        self, policy: CallPolicy, request: OutboundRequest, only: Instance | None = None
+    ) -> "AbstractAsyncContextManager[End]":
+        """Sends the request, to other instances too as far as `policy` allows; or to `only` that one.
 
         The instance counts as busy until the answer's body has ended or the context is left. A body
         that the context leaves unread is given up with its connection.
         """
-        return _Call(self, policy, request)
+        return _Call(self, policy, request, only)
 
     def hand_out(
         self, snapshot: ServiceSnapshot, ttl_s: float, exclude: frozenset[InstanceId] = frozenset()
@@ -168,6 +171,7 @@ class _Call:
         "_balancer",
         "_body",
         "_failed",
+        "_only",
         "_policy",
         "_repeatable",
         "_request",
@@ -176,8 +180,11 @@ class _Call:
         "_tried",
     )
 
-    def __init__(self, balancer: Balancer, policy: CallPolicy, request: OutboundRequest) -> None:
+    def __init__(
+        self, balancer: Balancer, policy: CallPolicy, request: OutboundRequest, only: Instance | None
+    ) -> None:
         self._balancer = balancer
+        self._only = only
         self._policy = policy
         self._stream = None if isinstance(request.body, bytes) else _OnceStream(request.body)
         self._request = request if self._stream is None else replace(request, body=self._stream)
@@ -205,10 +212,15 @@ class _Call:
 
     async def _try_one(self) -> End:
         balancer, service, now = self._balancer, self._policy.service, self._balancer.clock()
-        chosen = balancer.choose(balancer.snapshots(service), self._tried, now)
-        if isinstance(chosen, Refused):
-            return chosen
-        instance = chosen.instance
+        if self._only is None:
+            chosen = balancer.choose(balancer.snapshots(service), self._tried, now)
+            if isinstance(chosen, Refused):
+                return chosen
+            instance = chosen.instance
+        elif self._tried:
+            return Refused(RefusedReason.ALL_TRIED)
+        else:
+            instance = self._only
         if self._failed is not None and balancer.observer is not None:
             balancer.observer.retried(service, self._failed.outcome.label)
         self._tried |= {instance.id}

@@ -219,6 +219,9 @@ class Connection(asyncio.BufferedProtocol):
         """
         self._busy = False
         self._deadline = inf
+        if self.closed:
+            # Its new owner hears of the end as of any other.
+            self._loop.call_soon(protocol.connection_lost, ConnectionResetError("closed"))
         self._transport.set_protocol(protocol)
         return self._transport, self.answers.leftover
 
@@ -328,6 +331,8 @@ class Connection(asyncio.BufferedProtocol):
         self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self.closed:
+            return
         self.closed = True
         if self._timer is not None:
             self._timer.cancel()

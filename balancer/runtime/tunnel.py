@@ -9,6 +9,9 @@ import asyncio
 from math import inf
 from typing import cast
 
+LAST_WORDS_S = 2.0
+"""How long the last bytes of a client that has gone may take to the instance."""
+
 
 class End(asyncio.Protocol):
     """One of the two ends. `behind` is the protocol that the transport belonged to: it is told of its end."""
@@ -101,6 +104,11 @@ class Tunnel:
         try:
             self._watch()
             await self._over
+        except asyncio.CancelledError:
+            if self.client.lost:
+                # The end of a client ends whoever serves it; what it said last may still be on its way.
+                await asyncio.wait([self._over], timeout=LAST_WORDS_S)
+            raise
         finally:
             if self._timer is not None:
                 self._timer.cancel()

@@ -15,6 +15,7 @@ from typing import Self
 import structlog
 from aiohttp import web
 
+from balancer.model import PoolLimits
 from balancer.runtime.call import Balancer
 from balancer.runtime.upstream import PooledUpstream
 from gateway.identity import Verifier
@@ -95,7 +96,7 @@ class Gateway:
         metrics = Metrics(software_version())
         limits = {ServiceName(name): s.connections.limits() for name, s in settings.services.items()}
         upstream = await stack.enter_async_context(
-            PooledUpstream(lambda service: limits[service], watcher.current)
+            PooledUpstream(lambda service: limits.get(service, PoolLimits()), watcher.current)
         )
         balancer = Balancer(
             watcher.current,

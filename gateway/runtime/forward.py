@@ -14,7 +14,9 @@ from gateway.errors import GatewayError, Reason, from_failed, from_refused, gate
 from gateway.routes import Match
 from gateway.runtime.client_body import ClientBody
 from gateway.runtime.exchange import Exchange
+from gateway.runtime.tunnelling import Tunnels, asking_upstream, asks_for_a_websocket
 from gateway.settings import RouteSettings, Settings
+from registry.model import Instance
 
 MAX_POLICIES = 4096
 
@@ -24,7 +26,7 @@ of a gateway would have one request go round until the sockets run out."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Prepared:
+class Prepared:
     """What does not depend on the request."""
 
     policy: CallPolicy
@@ -37,14 +39,26 @@ class _Prepared:
 class Forwarder:
     settings: Settings
     balancer: Balancer
+    tunnels: Tunnels = field(default_factory=Tunnels)
     mark: str = field(default_factory=lambda: secrets.token_hex(8))
     """Names this gateway in `HOP`."""
-    _prepared: dict[tuple[str, str], _Prepared] = field(default_factory=dict)
+    _prepared: dict[tuple[str, str], Prepared] = field(default_factory=dict)
 
     async def forward(self, exchange: Exchange, match: Match) -> GatewayError | None:
         """Carries the request out. The answer has been written when this returns `None`."""
-        route, request = match.route, exchange.request
-        prepared = self._prepare(route, request.method)
+        prepared = self._prepare(match.route, exchange.request.method)
+        return await self.carry(exchange, match.route, prepared, match.upstream_target(exchange.target.query))
+
+    async def carry(
+        self,
+        exchange: Exchange,
+        route: RouteSettings,
+        prepared: Prepared,
+        target: str,
+        only: Instance | None = None,
+    ) -> GatewayError | None:
+        """The same for a route that was prepared, to `only` that instance if one is given."""
+        request = exchange.request
         exchange.service = prepared.policy.service
         body = ClientBody(request, self.settings.body_limit(route))
         if (refused := body.refusal()) is not None:
@@ -57,35 +71,38 @@ class Forwarder:
             content = await body.whole()
         if isinstance(content, GatewayError):
             return content
+        headers = for_upstream(request.raw_headers, self._facts(exchange, route, prepared))
+        headers.append((HOP.encode(), self.mark.encode()))
+        switch = asks_for_a_websocket(request)
         outbound = OutboundRequest(
             method=request.method,
-            target=match.upstream_target(exchange.target.query),
-            headers=[
-                *for_upstream(list(request.raw_headers), self._facts(exchange, route, prepared)),
-                (HOP.encode(), self.mark.encode()),
-            ],
+            target=target,
+            headers=asking_upstream(headers) if switch else headers,
             body=content,
             idempotency_key="Idempotency-Key" in request.headers,
+            switch=switch,
         )
-        async with self.balancer.call(prepared.policy, outbound) as end:
+        async with self.balancer.call(prepared.policy, outbound, only) as end:
             match end:
                 case Answer():
                     exchange.instance, exchange.attempts = end.instance.id, end.attempts
                     await _pass_on(exchange, end)
                     return None
                 case Switched():
-                    raise RuntimeError("nobody asked for another protocol")
+                    exchange.instance, exchange.attempts = end.instance.id, end.attempts
+                    await self.tunnels.carry(exchange, end, prepared.policy.timeouts.tunnel_idle_s)
+                    return None
                 case Refused():
                     return from_refused(end)
                 case Failed():
                     exchange.attempts = end.attempts
                     return body.error() or from_failed(end)
 
-    def _prepare(self, route: RouteSettings, method: str) -> _Prepared:
+    def _prepare(self, route: RouteSettings, method: str) -> Prepared:
         key = (route.path, method)
         prepared = self._prepared.get(key)
         if prepared is None:
-            prepared = _Prepared(
+            prepared = Prepared(
                 self.settings.policy(route, method),
                 tuple(route.header_pairs()),
                 self.settings.services[route.service].retry_buffer_bytes,
@@ -94,7 +111,7 @@ class Forwarder:
                 self._prepared[key] = prepared
         return prepared
 
-    def _facts(self, exchange: Exchange, route: RouteSettings, prepared: _Prepared) -> ForwardFacts:
+    def _facts(self, exchange: Exchange, route: RouteSettings, prepared: Prepared) -> ForwardFacts:
         return ForwardFacts(
             peer=exchange.request.peer,
             scheme="http",
