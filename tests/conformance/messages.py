@@ -104,7 +104,7 @@ def asked(draw: st.DrawFn) -> Asked:
 
 @st.composite
 def told(draw: st.DrawFn) -> Told:
-    """An answer to a GET with any head and body, interim answers before it."""
+    """An answer with any head and body, interim answers before it; its raw bytes are those to a GET."""
     status = draw(st.one_of(st.sampled_from([200, 204, 304]), st.integers(200, 599)))
     fields, cuts = draw(HEADERS), draw(CUTS)
     framing = "none" if status in (204, 304) else draw(st.sampled_from(["length", "chunked", "close"]))

@@ -3,86 +3,88 @@
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from itertools import count
 from random import Random
 
-from tests.balancer.origins import OK, Connection
-from tests.conformance.faults import SECOND
+from tests.balancer.origins import Connection
 from tests.conformance.talk import Talk, talk
 
 BIG = 150_000
 """Bytes of a body that does not fit into one read, nor into the buffers on the way."""
 
 
-def closing_headers(head: bytes) -> bytes:
-    return head.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+def ok(mark: bytes, *lines: bytes) -> bytes:
+    """The head of an answer that says whose it is."""
+    return b"\r\n".join([b"HTTP/1.1 200 OK", b"X-Mark: " + mark, *lines, b"", b""])
 
 
-async def answers(connection: Connection) -> bool:
-    await connection.say(OK)
+async def answers(connection: Connection, mark: bytes) -> bool:
+    await connection.say(ok(mark, b"Content-Length: 2") + b"ok")
     return True
 
 
-async def answers_and_closes(connection: Connection) -> bool:
-    await connection.say(closing_headers(OK))
+async def answers_and_closes(connection: Connection, mark: bytes) -> bool:
+    await connection.say(ok(mark, b"Content-Length: 2", b"Connection: close") + b"ok")
     return False
 
 
-async def closes_unannounced(connection: Connection) -> bool:
-    await connection.say(OK)
+async def closes_unannounced(connection: Connection, mark: bytes) -> bool:
+    await connection.say(ok(mark, b"Content-Length: 2") + b"ok")
     return False
 
 
-async def answers_in_chunks(connection: Connection) -> bool:
-    await connection.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n")
+async def answers_in_chunks(connection: Connection, mark: bytes) -> bool:
+    await connection.say(ok(mark, b"Transfer-Encoding: chunked") + b"2\r\nok\r\n0\r\n\r\n")
     return True
 
 
-async def answers_at_length(connection: Connection) -> bool:
-    await connection.say(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % BIG + bytes(BIG))
+async def answers_at_length(connection: Connection, mark: bytes) -> bool:
+    await connection.say(ok(mark, b"Content-Length: %d" % BIG) + bytes(BIG))
     return True
 
 
-async def ends_the_body_by_closing(connection: Connection) -> bool:
-    await connection.say(b"HTTP/1.1 200 OK\r\n\r\nok")
+async def ends_the_body_by_closing(connection: Connection, mark: bytes) -> bool:
+    await connection.say(ok(mark) + b"ok")
     return False
 
 
-async def closes(_: Connection) -> bool:
+async def closes(_: Connection, __: bytes) -> bool:
     return False
 
 
-async def resets(connection: Connection) -> bool:
+async def resets(connection: Connection, _: bytes) -> bool:
     connection.reset()
     return False
 
 
-async def stalls(connection: Connection) -> bool:
+async def stalls(connection: Connection, _: bytes) -> bool:
     await connection.reader.read()
     return False
 
 
-async def cuts_the_body(connection: Connection) -> bool:
-    await connection.say(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % BIG + bytes(BIG // 2))
+async def cuts_the_body(connection: Connection, mark: bytes) -> bool:
+    await connection.say(ok(mark, b"Content-Length: %d" % BIG) + bytes(BIG // 2))
     return False
 
 
-async def stalls_in_the_body(connection: Connection) -> bool:
-    await connection.say(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok")
+async def stalls_in_the_body(connection: Connection, mark: bytes) -> bool:
+    await connection.say(ok(mark, b"Content-Length: 9") + b"ok")
     await connection.reader.read()
     return False
 
 
-async def says_garbage(connection: Connection) -> bool:
+async def says_garbage(connection: Connection, _: bytes) -> bool:
     await connection.say(b"\x16\x03\x01\r\n\r\n")
     return True
 
 
-async def says_it_twice(connection: Connection) -> bool:
-    await connection.say(OK + SECOND)
+async def says_it_twice(connection: Connection, mark: bytes) -> bool:
+    whole = ok(mark, b"Content-Length: 2") + b"ok"
+    await connection.say(whole + whole)
     return True
 
 
-INSTANCE: dict[str, Callable[[Connection], Awaitable[bool]]] = {
+INSTANCE: dict[str, Callable[[Connection, bytes], Awaitable[bool]]] = {
     behaviour.__name__: behaviour
     for behaviour in (
         answers,
@@ -106,21 +108,21 @@ WEIGHTS = [9, 2, 2, 4, 1, 2, 1, 1, 1, 1, 1, 1, 1]
 
 
 EARLY = "early"
-"""The second half of a path: the instance does it before it has the body."""
+"""In the middle of a path: the instance does it before it has the body."""
 
 
 async def obeys(connection: Connection) -> None:
-    """Does what the request's path says, `/<what>/<when>`."""
+    """Does what the request's path says, `/<what>/<when>/<mark>`."""
     goes_on = True
     while goes_on:
         head = await connection.reader.readuntil(b"\r\n\r\n")
         connection.origin.heads.append(head)
-        _, what, when = head.split(b" ")[1].decode().split("/")
+        _, what, when, mark = head.split(b" ")[1].decode().split("/")
         if when == EARLY:
-            await INSTANCE[what](connection)
+            await INSTANCE[what](connection, mark.encode())
             return
         await read_body(connection.reader, head.lower())
-        goes_on = await INSTANCE[what](connection)
+        goes_on = await INSTANCE[what](connection, mark.encode())
 
 
 async def read_body(reader: asyncio.StreamReader, head: bytes) -> None:
@@ -140,14 +142,15 @@ class Client:
         self._port = port
         self._rng = rng
         self.heard: Counter[str] = Counter()
-        """How calls ended: by status, or `gone` where the client left, or `cut`."""
+        """How calls ended: by status, or `gone` where the client left, or `cut`; `wrong` must not be."""
+        self._marks = count()
 
-    async def call(self, count: int) -> None:
+    async def call(self, calls: int) -> None:
         """As many calls, on as few connections as their ends allow."""
-        while count > 0:
+        while calls > 0:
             async with talk(self._port) as client:
-                while count > 0:
-                    count -= 1
+                while calls > 0:
+                    calls -= 1
                     if not await self._one(client):
                         break
                     client.raw.clear()
@@ -159,7 +162,8 @@ class Client:
         when = EARLY if rng.random() < 0.1 else "whole"
         size = rng.choice([0, 5, 5, 5, 5, 5, 5, BIG])
         leaves = rng.choice([None] * 6 + ["in the head", "in the body", "at once", "in the answer"])
-        head = f"{rng.choice(['GET', 'POST'])} /{what}/{when} HTTP/1.1\r\nHost: a\r\n"
+        mark = f"{next(self._marks)}"
+        head = f"{rng.choice(['GET', 'POST'])} /{what}/{when}/{mark} HTTP/1.1\r\nHost: a\r\n"
         if rng.random() < 0.5:
             head += f"Content-Length: {size}\r\n\r\n"
             body, end = bytes(size), b""
@@ -179,6 +183,8 @@ class Client:
         await client.hear(lambda: bool(client.answers))
         answers = client.answers
         self.heard[str(answers[0].status) if answers else "cut"] += 1
+        if answers and answers[0].status == 200 and answers[0].all(b"x-mark") != [mark.encode()]:
+            self.heard["wrong"] += 1
         return bool(answers) and not client.closed and when != EARLY and len(body) < BIG
 
     async def _leave(self, client: Talk, last_words: bytes) -> bool:

@@ -1,9 +1,11 @@
 """Whatever is said, in whatever pieces: it comes out at the other end as it was, in both directions."""
 
 import asyncio
+import json
 import re
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
+from itertools import pairwise
 from urllib.parse import unquote
 
 import pytest
@@ -99,15 +101,52 @@ def test_a_request_reaches_the_instance_as_it_was(stage: Stage, request: Asked) 
     stage.runner.run(carry())
 
 
-async def passes_on(stage: Stage, answer: Told) -> None:
+@given(st.lists(asked(), min_size=2, max_size=5), st.lists(st.integers(0, 1 << 20), max_size=6))
+def test_requests_in_a_row_are_answered_in_their_order(
+    stage: Stage, requests: list[Asked], cuts: list[int]
+) -> None:
+    """Said without waiting for answers, cut anywhere."""
+
+    async def carry() -> None:
+        stage.kept.forget()
+        raw = b"".join(request.raw for request in requests)
+        async with talk(stage.to_recorder, [request.method for request in requests]) as client:
+            edges = [0, *sorted(cut % len(raw) for cut in cuts), len(raw)]
+            saying = [client.say(raw[start:end]) for start, end in pairwise(edges)]
+            for piece in saying:
+                await piece
+                await asyncio.sleep(0)
+            await client.hear(lambda: len(client.answers) == len(requests))
+            heard = client.heard()
+            assert heard.problem is None
+            assert heard.rest == b""
+            for request, answer in zip(requests, heard.whole, strict=False):
+                assert json.loads(answer.one(b"x-saw"))[1:] == [
+                    request.method.decode(),
+                    request.target.decode(),
+                ]
+        seen = stage.kept.requests()
+        assert sorted(request.message for request in seen) == sorted(
+            (request.method, request.target, request.body) for request in requests[: len(seen)]
+        )
+        assert len(heard.whole) == len(requests) or client.closed
+
+    stage.runner.run(carry())
+
+
+async def passes_on(stage: Stage, answer: Told, version: str) -> None:
     stage.said = answer
     async with talk(stage.to_speaker) as client:
-        await client.say(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        await client.say(f"GET / HTTP/{version}\r\nHost: a\r\n\r\n".encode())
         found = await client.answer()
         heard = client.heard()
         assert heard.problem is None
         assert heard.rest == b""
         assert (found.status, found.body) == (answer.status, answer.body)
+        if version == "1.0":
+            assert not found.all(b"transfer-encoding"), "unknown to HTTP/1.0"
+            assert not found.interim, "unknown to HTTP/1.0"
+            await client.to_the_end()
         final = bytes(client.raw)
         while final.startswith(b"HTTP/1.1 1"):
             final = final.partition(b"\r\n\r\n")[2]
@@ -115,9 +154,9 @@ async def passes_on(stage: Stage, answer: Told) -> None:
 
 
 @settings(max_examples=200)
-@given(told())
-def test_an_answer_reaches_the_client_as_it_was(stage: Stage, answer: Told) -> None:
-    stage.runner.run(passes_on(stage, answer))
+@given(told(), st.sampled_from(["1.1", "1.1", "1.0"]))
+def test_an_answer_reaches_the_client_as_it_was(stage: Stage, answer: Told, version: str) -> None:
+    stage.runner.run(passes_on(stage, answer, version))
 
 
 @settings(max_examples=200)

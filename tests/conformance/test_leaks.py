@@ -28,7 +28,7 @@ def held() -> tuple[int, int]:
     return len(asyncio.all_tasks()), len(os.listdir("/proc/self/fd"))
 
 
-async def test_calls_that_go_wrong_leave_nothing_behind(
+async def test_calls_that_go_wrong_leave_nothing_behind_and_no_answer_goes_astray(
     rng: Random, caplog: pytest.LogCaptureFixture
 ) -> None:
     calls = CALLS["uvloop" if isinstance(asyncio.get_running_loop(), uvloop.Loop) else "asyncio"]
@@ -39,7 +39,7 @@ async def test_calls_that_go_wrong_leave_nothing_behind(
         async with open_gateway(
             instance.instance, services={"auth": service}, route={"timeouts": TIMEOUTS}
         ) as running:
-            assert (await ask(running.port, "GET", "/answers/whole")).status == 200
+            assert (await ask(running.port, "GET", "/answers/whole/first")).status == 200
             await until_idle(running.port)
             await eventually(lambda: _equals(0, instance.open_connections))
             before = held()
@@ -53,6 +53,7 @@ async def test_calls_that_go_wrong_leave_nothing_behind(
             await eventually(lambda: _equals(0, instance.open_connections))
             gc.collect()
             await eventually(lambda: _at_most(before))
+    assert client.heard["wrong"] == 0, "somebody got an answer to another's request"
     assert client.heard.total() == calls
     assert {"200", "502", "504", "gone", "cut"} <= set(client.heard)
     assert {head.split(b"/")[1].decode() for head in instance.heads} == set(INSTANCE)
