@@ -1,15 +1,14 @@
 """What goes into a call and what comes out of it.
 
-`Answer`, `Refused` and `Failed` are the three ends of a call; only faults of our own raise.
+`Refused` and `Failed` are the ends of a call that no instance answered; only faults of our own raise.
 """
 
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
 
 from balancer.outcome import Outcome
-from registry.model import Instance, ServiceName
+from registry.model import ServiceName
 
 Headers = list[tuple[bytes, bytes]]
 """Names and values as they stand on the wire: order, case and duplicates kept."""
@@ -79,32 +78,6 @@ class OutboundRequest:
     idempotency_key: bool = False
     switch: bool = False
     """The headers ask for another protocol (`Upgrade`): the answer may be 101."""
-
-
-class AnswerBody(Protocol):
-    """The body of an answer, read once: by `whole()` when it is all there, else by iterating."""
-
-    def whole(self) -> bytes | None:
-        """All of it, when the instance has sent all of it already; `None` when it must be read in pieces."""
-        ...
-
-    def __aiter__(self) -> AsyncIterator[bytes]: ...
-
-    async def __anext__(self) -> bytes:
-        """The next piece that has arrived. Raises `UpstreamBroke` when the body is cut short."""
-        ...
-
-
-@dataclass(slots=True)
-class Answer:
-    """The head of an instance's answer, and its body."""
-
-    status: int
-    reason: bytes
-    headers: Headers
-    body: AnswerBody
-    instance: Instance
-    attempts: int
 
 
 class RefusedReason(StrEnum):

@@ -27,6 +27,7 @@ from gateway.settings_types import (
     OneOf,
     Origin,
     Port,
+    PublicUrl,
     Seconds,
     SecondsOrZero,
     Secret,
@@ -224,8 +225,19 @@ class HandlersSettings(Section):
     """How long a ticket is good for."""
     dead_after_s: Seconds = 3
     """A handler that is silent for longer gets no clients."""
+    expose: Literal["direct", "tunnel"] = "direct"
+    """Whether clients connect to a handler's own URL, or to this gateway, which tunnels to that handler."""
+    public_url: PublicUrl = None
+    """With `tunnel`: where clients reach the gateways; null: by the name they asked for it."""
     seats_per_user: Count = 5
     """Seats a user may hold unused. At the limit the oldest past `guaranteed_s` gives way; else it is 429."""
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_of_a_tunnel(cls, url: str | None, info: ValidationInfo) -> str | None:
+        if url is not None and info.data.get("expose") == "direct":
+            raise ValueError("needs expose: tunnel; a handler that is reached directly says its own")
+        return url
 
     @field_validator("previous_secret")
     @classmethod

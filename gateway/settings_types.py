@@ -165,6 +165,13 @@ def _origin(value: str) -> str:
     return value
 
 
+def _public_url(value: str) -> str:
+    scheme, _, authority = value.partition("://")
+    if scheme not in ("http", "https") or split_host(authority) is None:
+        raise ValueError("must be like https://chat.example.org, with nothing behind the host and port")
+    return value
+
+
 def _long_enough(secret: SecretStr) -> SecretStr:
     size = len(secret.get_secret_value().encode())
     if size < MIN_SECRET_BYTES:
@@ -215,6 +222,7 @@ Address = Annotated[str, AfterValidator(_address)]
 Host = Annotated[str | None, BeforeValidator(_empty_is_unset), AfterValidator(_host)]
 InstanceUrl = Annotated[str, AfterValidator(_instance_url)]
 Origin = Annotated[str, AfterValidator(_origin)]
+PublicUrl = Annotated[Annotated[str, AfterValidator(_public_url)] | None, BeforeValidator(_empty_is_unset)]
 Text = Annotated[str | None, BeforeValidator(_empty_is_unset)]
 Secret = Annotated[SecretStr | None, BeforeValidator(_empty_is_unset)]
 LongSecret = Annotated[

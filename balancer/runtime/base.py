@@ -4,13 +4,28 @@ Narrow on purpose: it says nothing of what carries the bytes, and every fault le
 """
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from balancer.model import AnswerBody, Headers, OutboundRequest, Timeouts
+from balancer.model import Headers, OutboundRequest, Timeouts
 from balancer.runtime.bodies import WholeBody
 from balancer.runtime.tunnel import End
 from registry.model import Instance
+
+
+class AnswerBody(Protocol):
+    """The body of an answer, read once: by `whole()` when it is all there, else by iterating."""
+
+    def whole(self) -> bytes | None:
+        """All of it, when the instance has sent all of it already; `None` when it must be read in pieces."""
+        ...
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+    async def __anext__(self) -> bytes:
+        """The next piece that has arrived. Raises `UpstreamBroke` when the body is cut short."""
+        ...
 
 
 class LeasedBody(AnswerBody, Protocol):

@@ -19,7 +19,6 @@ from tenacity import AsyncRetrying, RetryCallState, wait_exponential_jitter
 from balancer.cooldown import CooldownLedger
 from balancer.load import LoadLedger
 from balancer.model import (
-    Answer,
     CallPolicy,
     Failed,
     Headers,
@@ -32,7 +31,7 @@ from balancer.model import (
 )
 from balancer.outcome import SUCCESS, Kind, Outcome, Phase, Side
 from balancer.retry import LONGEST_WAIT_S, AttemptFacts, Retry, decide, safe_to_repeat
-from balancer.runtime.base import LeasedBody, Upstream
+from balancer.runtime.base import AnswerBody, LeasedBody, Upstream
 from balancer.runtime.bodies import WholeBody
 from balancer.runtime.tunnel import End as TunnelEnd
 from balancer.selection import Chosen, choose, refusal
@@ -44,6 +43,18 @@ MAX_SERVICES = 1024
 BASE_WAIT_S = 0.025
 ABANDONED = Outcome(Phase.BODY, Side.CLIENT, Kind.CANCELLED, sent=True)
 """The answer was not read to its end: nothing is known against the instance."""
+
+
+@dataclass(slots=True)
+class Answer:
+    """The head of an instance's answer, and its body."""
+
+    status: int
+    reason: bytes
+    headers: Headers
+    body: AnswerBody
+    instance: Instance
+    attempts: int
 
 
 @dataclass(frozen=True, slots=True)

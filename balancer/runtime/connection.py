@@ -160,7 +160,8 @@ class Connection(asyncio.BufferedProtocol):
     async def read(self) -> bytes:
         """What there is of the answer's body; empty at its end. Raises `UpstreamBroke`."""
         answers = self.answers
-        if not answers.pieces and not answers.ended and self.fault is None:
+        # Bytes may come that hold nothing of the body: a part of a chunk's size, of the trailers.
+        while not answers.pieces and not answers.ended and self.fault is None:
             self._limit(self._timeouts.idle_s)
             await self._news()
             self._deadline = inf

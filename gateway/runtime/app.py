@@ -15,7 +15,7 @@ from typing import Self
 import structlog
 from aiohttp import web
 
-from balancer.model import PoolLimits
+from balancer.model import PoolLimits, Timeouts
 from balancer.runtime.call import Balancer
 from balancer.runtime.upstream import PooledUpstream
 from gateway.identity import Verifier
@@ -23,6 +23,7 @@ from gateway.limiters import load_limiter
 from gateway.runtime.access_log import AccessLog
 from gateway.runtime.dispatch import Dispatcher
 from gateway.runtime.endpoints.endpoint import Endpoint
+from gateway.runtime.endpoints.handler_tunnel import HandlerTunnelEndpoint
 from gateway.runtime.endpoints.health import HealthEndpoints
 from gateway.runtime.endpoints.peers import PeerEndpoint
 from gateway.runtime.endpoints.seats import SeatEndpoints
@@ -30,7 +31,7 @@ from gateway.runtime.forward import Forwarder
 from gateway.runtime.handler_feed import HandlerFeed
 from gateway.runtime.http_server import HttpServer, parser_problem
 from gateway.runtime.metrics import Metrics
-from gateway.settings import HandlersSettings, Settings
+from gateway.settings import HandlersSettings, ServiceSettings, Settings
 from handlers.runtime.allocator import Allocator
 from handlers.runtime.sweeper import Sweeper
 from handlers.stores import load_store
@@ -109,15 +110,23 @@ class Gateway:
         if settings.handlers is not None:
             allocator = await self._open_pool(settings.handlers, watcher)
         self._health = HealthEndpoints(watcher, balancer, allocator, metrics, software_version())
+        forwarder = Forwarder(settings, balancer)
         endpoints: list[Endpoint] = [
             *self._health.endpoints(),
             *PeerEndpoint(balancer, watcher, settings.handout_ttl_s).endpoints(),
-            *(SeatEndpoints(allocator, metrics).endpoints() if allocator else ()),
         ]
+        if settings.handlers is not None and allocator is not None:
+            pool = settings.handlers
+            tunnelled = pool.expose == "tunnel"
+            endpoints += SeatEndpoints(allocator, metrics, tunnelled, pool.public_url).endpoints()
+            if tunnelled:
+                timeouts = settings.services.get(pool.service, ServiceSettings()).timeouts.over(Timeouts())
+                service = ServiceName(pool.service)
+                endpoints += HandlerTunnelEndpoint(forwarder, watcher, service, timeouts).endpoints()
         dispatcher = Dispatcher(
             settings,
             endpoints=endpoints,
-            forwarder=Forwarder(settings, balancer),
+            forwarder=forwarder,
             verifier=build_verifier(settings),
             limiter=await stack.enter_async_context(
                 load_limiter(settings.store.limiter)(settings.store.url.get_secret_value())

@@ -63,7 +63,9 @@ class Dispatcher:
     ) -> None:
         self._settings = settings
         self._routes = RouteTable(settings.routes)
-        self._endpoints = {endpoint.path: endpoint for endpoint in endpoints}
+        endpoints = list(endpoints)
+        self._endpoints = {endpoint.path: endpoint for endpoint in endpoints if not endpoint.prefix}
+        self._prefixes = [endpoint for endpoint in endpoints if endpoint.prefix]
         self._forwarder = forwarder
         self._verifier = verifier
         self._limiter = limiter
@@ -147,6 +149,9 @@ class Dispatcher:
         endpoint = self._endpoints.get(target.path)
         if endpoint is not None:
             return await self._local(exchange, endpoint)
+        for endpoint in self._prefixes:
+            if target.path.startswith(endpoint.path):
+                return await self._local(exchange, endpoint)
         match self._routes.resolve(request.method, target.path):
             case NoRoute():
                 return gateway_error(Reason.NO_ROUTE)
@@ -157,7 +162,7 @@ class Dispatcher:
                 refused = await self._admit(exchange, found.route.access, found.route, limited=True)
                 return refused or await self._forwarder.forward(exchange, found)
 
-    async def _local(self, exchange: Exchange, endpoint: Endpoint) -> Reply | GatewayError:
+    async def _local(self, exchange: Exchange, endpoint: Endpoint) -> Reply | GatewayError | None:
         exchange.route, exchange.quiet = endpoint.path, endpoint.quiet
         if exchange.request.method not in endpoint.allowed:
             return gateway_error(Reason.METHOD_NOT_ALLOWED, allow=endpoint.allowed)

@@ -8,8 +8,8 @@ import secrets
 from dataclasses import dataclass, field
 
 from balancer.headers import ForwardFacts, for_client, for_upstream
-from balancer.model import Answer, CallPolicy, Failed, OutboundRequest, Refused, UpstreamBroke
-from balancer.runtime.call import Balancer, Switched
+from balancer.model import CallPolicy, Failed, OutboundRequest, Refused, UpstreamBroke
+from balancer.runtime.call import Answer, Balancer, Switched
 from gateway.errors import GatewayError, Reason, from_failed, from_refused, gateway_error
 from gateway.routes import Match
 from gateway.runtime.client_body import ClientBody

@@ -12,7 +12,8 @@ from gateway.runtime.client_body import ClientBody
 from gateway.runtime.exchange import Exchange
 from gateway.runtime.reply import Reply
 
-Answer = Callable[[Exchange], Awaitable[Reply | GatewayError]]
+Answer = Callable[[Exchange], Awaitable[Reply | GatewayError | None]]
+"""`None` when the answer has gone out already."""
 M = TypeVar("M", bound=BaseModel)
 
 MAX_MESSAGE = 256 * 1024
@@ -29,6 +30,9 @@ class Endpoint:
     """Whether requests count against the rate limits."""
     quiet: bool = False
     """Asked all the time by machines: logged only when something is wrong."""
+
+    prefix: bool = False
+    """Whether `path` is only how the paths begin that are answered here."""
 
     head: bool = True
     """Whether HEAD is answered where GET is. Not where GET hands something out that nobody would see."""

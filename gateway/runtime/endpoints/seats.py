@@ -13,10 +13,11 @@ from gateway.errors import (
 )
 from gateway.handler_messages import AdmitMessage, HelloMessage, ReportMessage, client_id_problem
 from gateway.runtime.endpoints.endpoint import Endpoint, query_value, read_message
+from gateway.runtime.endpoints.handler_tunnel import tunnel_url
 from gateway.runtime.exchange import Exchange
 from gateway.runtime.metrics import Metrics
 from gateway.runtime.reply import Reply, json_reply
-from handlers.address import BadAddress
+from handlers.address import BadAddress, websocket_url
 from handlers.model import HandlerId, Jti, ReportRefused, SeatRefused
 from handlers.runtime.allocator import Allocator
 from handlers.stores.base import StoreUnreachable
@@ -31,6 +32,10 @@ BAD_ADDRESS = "url or path: give a url like https://host:8001, without query, an
 class SeatEndpoints:
     allocator: Allocator
     metrics: Metrics
+    tunnelled: bool = False
+    """Clients reach the handlers through this gateway."""
+    public_url: str | None = None
+    """Where clients reach the gateways; `None`: by the name they asked for it."""
 
     def endpoints(self) -> list[Endpoint]:
         return [
@@ -47,6 +52,8 @@ class SeatEndpoints:
         client_id = exchange.header("X-Client-Id")
         if client_id is not None and (problem := client_id_problem(client_id)) is not None:
             return gateway_error(Reason.BAD_PARAMETER, message=problem)
+        if self.tunnelled and not (self.public_url or exchange.target.host):
+            return gateway_error(Reason.BAD_HOST)
         excluded = (exchange.header("X-Exclude-Handler") or "").split(",", MAX_HEADER_IDS)
         try:
             grant = await self.allocator.allocate(
@@ -64,7 +71,12 @@ class SeatEndpoints:
         exchange.instance = grant.handler_id
         exchange.on_undelivered = lambda: self._give_back(grant.jti)
         self.metrics.seat("reserved")
-        return json_reply(grant.body())
+        body = grant.body()
+        if self.tunnelled:
+            base = self.public_url or f"{exchange.client.scheme}://{exchange.target.host}"
+            url = tunnel_url(base, grant.handler_id)
+            body |= {"websocket_handler_url": url, "websocket_url": websocket_url(url, "")}
+        return json_reply(body)
 
     async def _give_back(self, jti: Jti) -> None:
         self.metrics.seat("cancelled")

@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from balancer.model import (
-    Answer,
     CallPolicy,
     Failed,
     OutboundRequest,
@@ -25,7 +24,7 @@ from balancer.model import (
 )
 from balancer.outcome import SUCCESS, Kind, Outcome, Phase, Side
 from balancer.runtime.base import Upstream, UpstreamAnswer
-from balancer.runtime.call import ABANDONED, MAX_SERVICES, Balancer, Switched
+from balancer.runtime.call import ABANDONED, MAX_SERVICES, Answer, Balancer, Switched
 from balancer.runtime.tunnel import End, Tunnel
 from balancer.runtime.upstream import PooledUpstream
 from registry.model import Instance, InstanceId, ServiceName, ServiceSnapshot, Status, snapshot

@@ -87,6 +87,29 @@ async def test_whose_deadline_passed_before_the_answer(timeouts: Timeouts, side:
         assert (outcome.phase, outcome.side, outcome.kind) == (Phase.WAIT, side, Kind.TIMEOUT)
 
 
+@pytest.mark.parametrize("cut", range(1, len(b"3;a=b\r\nabc\r\n0\r\nX: y\r\n\r\n")))
+async def test_bytes_without_a_piece_of_the_body_are_waited_over(cut: int) -> None:
+    """A part of a chunk's size or of the trailers is no news for whoever reads."""
+    body = b"3;a=b\r\nabc\r\n0\r\nX: y\r\n\r\n"
+    async with connected() as (connection, peer):
+        begin(connection)
+        await peer.says(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        await connection.answer()
+        got = bytearray()
+
+        async def read() -> None:
+            while piece := await connection.read():
+                got.extend(piece)
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(read())
+            for part in (body[:cut], body[cut:]):
+                await asyncio.sleep(0)
+                await peer.says(part)
+        assert bytes(got) == b"abc"
+        assert connection.fault is None
+
+
 async def test_time_in_which_nobody_reads_does_not_count() -> None:
     async with connected() as (connection, peer):
         begin(connection, Timeouts(first_byte_s=20, idle_s=0.05, total_s=60))

@@ -91,7 +91,7 @@ async def ready(port: int, within_s: float = WITHIN_S) -> None:
     await eventually(says_so, within_s)
 
 
-def token(uid: str = "ada", *, secret: str = SECRET, lifetime_s: float = 60, **claims: Any) -> str:
+def token(uid: str = "ada", *, secret: str = SECRET, lifetime_s: float = 3600, **claims: Any) -> str:
     return jwt.encode({"sub": uid, "exp": unix_now() + lifetime_s, **claims}, secret, "HS256")
 
 

@@ -1,0 +1,83 @@
+"""`/ws/<handler_id>`: the way to one handler, for deployments whose handlers clients can't reach.
+
+Which handler it is was decided when the seat was handed out, so nothing is chosen here and nothing is tried
+elsewhere. Who may come in is the handler's to say: it checks the ticket.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+from urllib.parse import quote, unquote
+
+from balancer.model import CallPolicy, RetryClass, Timeouts
+from gateway.errors import GatewayError, Reason, gateway_error
+from gateway.runtime.endpoints.endpoint import Endpoint
+from gateway.runtime.exchange import Exchange
+from gateway.runtime.forward import Forwarder, Prepared
+from gateway.runtime.tunnelling import asks_for_a_websocket
+from gateway.settings import RouteSettings
+from handlers.address import BadAddress, known
+from registry.model import Instance, ServiceName, ServiceSnapshot
+from registry.runtime.watcher import Watcher
+
+PREFIX = "/ws/"
+
+PATIENCE_S = 1.0
+"""A handler that has just started gets clients as soon as it said hello; the registry may tell later."""
+
+
+@dataclass(slots=True)
+class HandlerTunnelEndpoint:
+    forwarder: Forwarder
+    watcher: Watcher
+    service: ServiceName
+    timeouts: Timeouts
+    _route: RouteSettings = field(init=False)
+    _prepared: Prepared = field(init=False)
+    _instances: dict[str, Instance] = field(default_factory=dict)
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.watcher.subscribe(self.service, self._take)
+        self._route = RouteSettings(
+            path=f"{PREFIX}*", methods=("GET",), service=self.service, access="public", retry=RetryClass.NEVER
+        )
+        policy = CallPolicy(self.service, RetryClass.NEVER, self.timeouts, max_attempts=1)
+        self._prepared = Prepared(policy, set_headers=(), kept_body=0)
+
+    def endpoints(self) -> list[Endpoint]:
+        return [Endpoint(PREFIX, ("GET",), "public", self.answer, limited=True, head=False, prefix=True)]
+
+    async def answer(self, exchange: Exchange) -> GatewayError | None:
+        """Tunnels to that handler, as long as the registry knows it."""
+        target = exchange.target
+        if not asks_for_a_websocket(exchange.request):
+            return gateway_error(Reason.BAD_PARAMETER, message="Connect here by WebSocket.")
+        name = unquote(target.path.removeprefix(PREFIX))
+        instance = self._instances.get(name) or await self._wait_for(name)
+        if instance is None:
+            return gateway_error(Reason.UNKNOWN_HANDLER, message="No such handler is known.")
+        try:
+            path = known(instance, usable=True).path
+        except BadAddress:
+            return gateway_error(Reason.UNKNOWN_HANDLER, message="The handler's registration is not valid.")
+        upstream_target = f"{path}?{target.query}" if target.query else path
+        return await self.forwarder.carry(exchange, self._route, self._prepared, upstream_target, instance)
+
+    async def _wait_for(self, name: str) -> Instance | None:
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while name not in self._instances:
+                    await self._news.wait()
+        except TimeoutError:
+            pass
+        return self._instances.get(name)
+
+    def _take(self, news: ServiceSnapshot) -> None:
+        self._instances = {instance.id: instance for instance in news.instances}
+        self._news.set()
+        self._news = asyncio.Event()
+
+
+def tunnel_url(base: str, handler_id: str) -> str:
+    """Where a client connects to that handler through the gateway at `base` (`https://host`)."""
+    return f"{base}{PREFIX}{quote(handler_id, safe='')}"
