@@ -4,8 +4,9 @@ This is all that retries, cool-downs and blame are decided on. The phases are in
 a call goes through them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 
 
 class Phase(StrEnum):
@@ -45,19 +46,18 @@ class Outcome:
     """Whether any byte of the request may have reached the instance. When in doubt: True."""
     detail: str = ""
 
-    @property
-    def ok(self) -> bool:
-        return self.kind is Kind.OK
+    # Derived once, at the beginning: every call ends with one of a few constants and is asked for these.
+    ok: bool = field(init=False, repr=False, compare=False)
+    blames_instance: bool = field(init=False, repr=False, compare=False)
+    """A client that hangs up says nothing about the instance."""
+    label: str = field(init=False, repr=False, compare=False)
+    """`connect_refused`, `wait_timeout`, …: the metric label and the error's reason."""
 
-    @property
-    def blames_instance(self) -> bool:
-        """A client that hangs up says nothing about the instance."""
-        return self.side is Side.INSTANCE and not self.ok
-
-    @property
-    def label(self) -> str:
-        """`connect_refused`, `wait_timeout`, …: the metric label and the error's reason."""
-        return f"{self.phase}_{self.kind}"
+    def __post_init__(self) -> None:
+        derive = partial(object.__setattr__, self)
+        derive("ok", self.kind is Kind.OK)
+        derive("blames_instance", self.side is Side.INSTANCE and not self.ok)
+        derive("label", f"{self.phase}_{self.kind}")
 
     def __str__(self) -> str:
         return f"{self.label} ({self.detail})" if self.detail else self.label
