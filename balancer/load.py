@@ -55,8 +55,9 @@ class LoadLedger:
 
     def start(self, instance: Instance, now: float) -> Lease:
         """A call begins. Whoever starts a lease finishes it in `finally`."""
-        self._begin(instance.key)
-        return Lease(self, instance.key, now)
+        key = instance.key
+        self._begin(key)
+        return Lease(self, key, now)
 
     def hand_out(self, instance: Instance, now: float, ttl_s: float) -> None:
         """Counts one connection for `ttl_s` seconds, for a peer whose calls are never seen here."""
@@ -77,7 +78,8 @@ class LoadLedger:
 
     def at(self, now: float) -> Callable[[Instance], int]:
         """The load as strategies ask for it, with the hand-outs of `now`."""
-        self.expire(now)
+        if self._handouts:
+            self.expire(now)
         return self.load_of
 
     def total(self) -> int:

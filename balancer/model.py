@@ -7,6 +7,7 @@ from collections.abc import AsyncIterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from balancer.field_lines import FieldLines
 from balancer.outcome import Outcome
 from registry.model import ServiceName
 
@@ -67,13 +68,14 @@ class OutboundRequest:
     """A request as it goes to an instance.
 
     `body` as bytes can be sent again; as a stream it can be sent once. `headers` are complete but
-    for `Host` of a route that does not pass the client's, which the upstream fills in.
+    for `Host` of a route that does not pass the client's, which the upstream fills in; as pairs, or as the
+    lines that were made of them beforehand.
     """
 
     method: str
     target: str
     """Path and query, byte for byte as they go on the wire."""
-    headers: Headers
+    headers: Headers | FieldLines
     body: bytes | AsyncIterable[bytes] = b""
     idempotency_key: bool = False
     switch: bool = False

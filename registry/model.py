@@ -13,6 +13,7 @@ from typing import NewType
 ServiceName = NewType("ServiceName", str)
 InstanceId = NewType("InstanceId", str)
 InstanceKey = tuple[InstanceId, str]
+Endpoint = tuple[InstanceKey, str, int, bool]
 
 NO_META: Mapping[str, str] = MappingProxyType({})
 
@@ -58,11 +59,15 @@ class Instance:
 
     key: "InstanceKey" = field(init=False, repr=False, compare=False)
     """What counters belong to: the id and the incarnation."""
+    endpoint: "Endpoint" = field(init=False, repr=False, compare=False)
+    """What connections belong to: the key, the IP, the port and whether TLS is spoken there."""
 
     def __post_init__(self) -> None:
         if not self.incarnation:
             object.__setattr__(self, "incarnation", f"{self.host}:{self.port}")
-        object.__setattr__(self, "key", (self.id, self.incarnation))
+        key = (self.id, self.incarnation)
+        object.__setattr__(self, "key", key)
+        object.__setattr__(self, "endpoint", (key, self.ip, self.port, self.tls))
 
     @property
     def authority(self) -> str:
@@ -72,8 +77,12 @@ class Instance:
     @property
     def url(self) -> str:
         """Where peers reach it: `http://host:port`, or https when its meta says `scheme: https`."""
-        scheme = "https" if self.meta.get("scheme") == "https" else "http"
-        return f"{scheme}://{self.authority}"
+        return f"{'https' if self.tls else 'http'}://{self.authority}"
+
+    @property
+    def tls(self) -> bool:
+        """Whether its meta says `scheme: https`."""
+        return self.meta.get("scheme") == "https"
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,6 @@ from balancer.model import (
     OutboundRequest,
     Refused,
     RefusedReason,
-    Timeouts,
     UpstreamBroke,
     UpstreamFailed,
 )
@@ -168,7 +167,8 @@ class Balancer:
             strategy = self._strategies[service] = load_strategy(name, self._rng)
             if len(self._strategies) > MAX_SERVICES:
                 self._strategies.popitem(last=False)
-        self._strategies.move_to_end(service)
+        else:
+            self._strategies.move_to_end(service)
         return strategy
 
     def __repr__(self) -> str:
@@ -222,7 +222,8 @@ class _Call:
             await self._body.close()
 
     async def _try_one(self) -> End:
-        balancer, service, now = self._balancer, self._policy.service, self._balancer.clock()
+        balancer, policy = self._balancer, self._policy
+        service, now = policy.service, balancer.clock()
         if self._only is None:
             chosen = balancer.choose(balancer.snapshots(service), self._tried, now)
             if isinstance(chosen, Refused):
@@ -232,24 +233,28 @@ class _Call:
             return Refused(RefusedReason.ALL_TRIED)
         else:
             instance = self._only
-        if self._failed is not None and balancer.observer is not None:
-            balancer.observer.retried(service, self._failed.outcome.label)
+        timeouts = policy.timeouts
+        if self._tried:
+            timeouts = replace(timeouts, total_s=max(0.0, self._remaining_s(now)))
+            if self._failed is not None and balancer.observer is not None:
+                balancer.observer.retried(service, self._failed.outcome.label)
         self._tried |= {instance.id}
+        attempts = len(self._tried)
         this = _Try(balancer, service, instance, now)
         try:
             answer = await balancer.upstream.send(
-                instance, self._request, self._timeouts(now), repeatable=self._repeatable
+                instance, self._request, timeouts, repeatable=self._repeatable
             )
         except UpstreamFailed as fault:
             this.end(fault.outcome)
-            self._failed = Failed(fault.outcome, len(self._tried))
+            self._failed = Failed(fault.outcome, attempts)
             return self._failed
         except BaseException as error:
             side = Side.CLIENT if isinstance(error, asyncio.CancelledError) else Side.GATEWAY
             this.end(Outcome(Phase.WAIT, side, Kind.CANCELLED, sent=True))
             raise
         this.answered(answer.status)
-        body, attempts = answer.body, len(self._tried)
+        body = answer.body
         if isinstance(body, WholeBody):
             this.end(SUCCESS)
             return Answer(answer.status, answer.reason, answer.headers, body, instance, attempts)
@@ -280,11 +285,6 @@ class _Call:
     def _remaining_s(self, now: float) -> float:
         return self._policy.timeouts.total_s - (now - self._started_at)
 
-    def _timeouts(self, now: float) -> Timeouts:
-        if len(self._tried) == 1:
-            return self._policy.timeouts
-        return replace(self._policy.timeouts, total_s=max(0.0, self._remaining_s(now)))
-
 
 class _Try:
     """One try at one instance: the lease on it, and whom its end is told."""
@@ -308,7 +308,8 @@ class _Try:
         if not self._lease.finish():
             return
         balancer, now = self._balancer, self._balancer.clock()
-        balancer.cooldowns.ended(self._instance, outcome, now)
+        if outcome is not SUCCESS:
+            balancer.cooldowns.ended(self._instance, outcome, now)
         if balancer.observer is not None:
             seconds = now - self._lease.started_at
             balancer.observer.tried(self._service, self._instance, outcome, self._status, seconds)

@@ -91,6 +91,7 @@ class Connection(asyncio.BufferedProtocol):
         head: bytes,
         method: str,
         timeouts: Timeouts,
+        now: float,
         total_at: float,
         *,
         body_follows: bool = False,
@@ -98,7 +99,7 @@ class Connection(asyncio.BufferedProtocol):
     ) -> None:
         """Writes a request: all of it, or its head when `upload` is to follow.
 
-        `total_at`: the loop's time at which the whole call is over. `switch`: the answer may be 101.
+        `now`, and `total_at` when the whole call is over, are the loop's time. `switch`: it may be 101.
         """
         self._busy = True
         self._timeouts = timeouts
@@ -107,16 +108,13 @@ class Connection(asyncio.BufferedProtocol):
         self._awaits_client = False
         self.answers.expect(method, switch=switch)
         self.fault = None
-        self.phase = Phase.SEND
         if self.closed or self._transport.is_closing():
+            self.phase = Phase.SEND
             self.fault = Outcome(Phase.SEND, Side.INSTANCE, Kind.RESET, sent=False, detail="closed")
             return
+        self.phase = Phase.SEND if body_follows else Phase.WAIT
         self._transport.write(head)
-        if body_follows:
-            self._limit(timeouts.idle_s)
-        else:
-            self.phase = Phase.WAIT
-            self._limit(timeouts.first_byte_s)
+        self._limit(timeouts.idle_s if body_follows else timeouts.first_byte_s, now)
 
     async def upload(self, body: AsyncIterable[bytes], declared: int | None) -> None:
         """Sends the request's body; `declared` is its length, `None` sends it chunked.
@@ -148,14 +146,15 @@ class Connection(asyncio.BufferedProtocol):
 
     async def answer(self) -> AnswerHead:
         """The head of the answer. Raises `UpstreamFailed`, also for a body that broke by then."""
-        if self.fault is None and self.answers.head is None:
+        answers = self.answers
+        if self.fault is None and answers.head is None:
             await self._news()
         if self.fault is not None:
             raise UpstreamFailed(self.fault)
-        assert self.answers.head is not None
+        assert answers.head is not None
         self._deadline = inf
         self.phase = Phase.BODY
-        return self.answers.head
+        return answers.head
 
     async def read(self) -> bytes:
         """What there is of the answer's body; empty at its end. Raises `UpstreamBroke`."""
@@ -228,8 +227,10 @@ class Connection(asyncio.BufferedProtocol):
 
     # --- deadlines and waiting -------------------------------------------------------------------
 
-    def _limit(self, limit_s: float) -> None:
-        at = min(self._loop.time() + limit_s, self._total_at)
+    def _limit(self, limit_s: float, now: float | None = None) -> None:
+        at = (self._loop.time() if now is None else now) + limit_s
+        if at > self._total_at:
+            at = self._total_at
         self._deadline = at
         if at < self._timer_at:
             if self._timer is not None:

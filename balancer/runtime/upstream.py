@@ -22,15 +22,12 @@ from balancer.runtime.base import UpstreamAnswer
 from balancer.runtime.bodies import StreamedBody, WholeBody
 from balancer.runtime.connection import READ_SIZE, Connection
 from balancer.runtime.pool import InstancePool, Saturated
-from balancer.runtime.wire import BadRequest, encode_head
+from balancer.runtime.wire import AnswerHead, BadRequest, encode_head
 from registry.exhaustion import is_out_of_resources
-from registry.model import Instance, ServiceName, ServiceSnapshot
+from registry.model import Endpoint, Instance, ServiceName, ServiceSnapshot
 from registry.runtime.tasks import Tasks
 
 SWEEP_S = 1.0
-
-Address = tuple[object, str, int, str | None]
-"""Instance key, IP, port and scheme: what connections are kept by."""
 
 log = structlog.get_logger()
 
@@ -58,7 +55,7 @@ class PooledUpstream:
     ) -> None:
         self._limits = limits
         self._current = current
-        self._pools: dict[Address, InstancePool] = {}
+        self._pools: dict[Endpoint, InstancePool] = {}
         # One for all connections: what is read into it is copied before anybody else reads.
         self._buffer = memoryview(bytearray(READ_SIZE))
         self._tls = cache(ssl.create_default_context)
@@ -90,62 +87,45 @@ class PooledUpstream:
         if loop is None:
             raise RuntimeError("use PooledUpstream as an async context manager")
         try:
-            head = encode_head(request, instance.authority)
+            head, declared = encode_head(request, instance)
         except BadRequest as bad:
             fault = Outcome(Phase.CONNECT, Side.CLIENT, Kind.GARBAGE, sent=False, detail=str(bad))
             raise UpstreamFailed(fault) from None
-        pool = self._pool(instance)
+        pool = self._pools.get(instance.endpoint) or self._open_pool(instance)
+        content = request.body
+        in_memory = isinstance(content, bytes)
         now = loop.time()
         total_at = now + timeouts.total_s
         kept = pool.take(now)
         if kept is not None and not repeatable and kept.hung_up():
             kept.abort()
             kept = None
-        if kept is None:
-            fresh = await self._connect(pool, now, timeouts)
-            return await self._exchange(fresh, pool, request, head, timeouts, total_at)
-        try:
-            return await self._exchange(kept, pool, request, head, timeouts, total_at)
-        except UpstreamFailed as failed:
-            again = repeatable and isinstance(request.body, bytes)
-            if not _met_a_closing_connection(failed.outcome, kept, repeatable=again):
-                raise
+        connection = kept or await self._connect(pool, now, timeouts)
+        while True:
+            upload = None
+            try:
+                if isinstance(content, bytes):
+                    connection.begin(
+                        head + content, request.method, timeouts, now, total_at, switch=request.switch
+                    )
+                else:
+                    connection.begin(head, request.method, timeouts, now, total_at, body_follows=True)
+                    if connection.fault is None:
+                        upload = self._tasks.start("upload", connection.upload(content, declared))
+                answer = await connection.answer()
+            except BaseException as error:
+                await StreamedBody(pool, connection, upload).release()
+                if not isinstance(error, UpstreamFailed) or connection is not kept:
+                    raise
+                if not _met_a_closing_connection(error.outcome, kept, repeatable=repeatable and in_memory):
+                    raise
+                sent = error.outcome.sent
+            else:
+                return _answer(answer, pool, connection, upload, loop.time())
             self.resent[instance.service] += 1
             log.debug("request_resent", service=instance.service, instance=instance.id)
-            fresh = await self._connect(pool, loop.time(), timeouts, sent=failed.outcome.sent)
-            return await self._exchange(fresh, pool, request, head, timeouts, total_at)
-
-    async def _exchange(
-        self,
-        connection: Connection,
-        pool: InstancePool,
-        request: OutboundRequest,
-        head: tuple[bytes, int | None],
-        timeouts: Timeouts,
-        total_at: float,
-    ) -> UpstreamAnswer:
-        """Sends it there. Raises `UpstreamFailed`; the connection is taken care of in any case."""
-        content, (data, declared) = request.body, head
-        upload = None
-        if isinstance(content, bytes):
-            connection.begin(data + content, request.method, timeouts, total_at, switch=request.switch)
-        else:
-            connection.begin(data, request.method, timeouts, total_at, body_follows=True)
-            if connection.fault is None:
-                upload = self._tasks.start("upload", connection.upload(content, declared))
-        try:
-            answer = await connection.answer()
-        except BaseException:
-            await StreamedBody(pool, connection, upload).release()
-            raise
-        body: StreamedBody | WholeBody
-        if connection.answers.ended and upload is None and answer.status != 101:
-            body = WholeBody(connection.answers.take())
-            if connection.end(pool.now()):
-                pool.give_back(connection)
-        else:
-            body = StreamedBody(pool, connection, upload)
-        return UpstreamAnswer(answer.status, answer.reason, answer.headers, body)
+            now = loop.time()
+            connection = await self._connect(pool, now, timeouts, sent=sent)
 
     def stats(self) -> dict[ServiceName, PoolStats]:
         """What is open now, for metrics."""
@@ -159,12 +139,12 @@ class PooledUpstream:
 
     def sweep(self, now: float) -> None:
         """Closes what is idle for too long, and forgets instances that have left. `now`: the loop's time."""
-        here: dict[ServiceName, set[Address]] = {}
+        here: dict[ServiceName, set[Endpoint]] = {}
         for key, pool in list(self._pools.items()):
             service = pool.instance.service
             if self._current is not None:
                 if service not in here:
-                    here[service] = {_address(instance) for instance in self._current(service).instances}
+                    here[service] = {instance.endpoint for instance in self._current(service).instances}
                 pool.retired = key not in here[service]
             pool.sweep(now)
             if pool.open == 0:
@@ -177,12 +157,9 @@ class PooledUpstream:
             await asyncio.sleep(SWEEP_S)
             self.sweep(self._loop.time())
 
-    def _pool(self, instance: Instance) -> InstancePool:
-        key = _address(instance)
-        pool = self._pools.get(key)
-        if pool is None:
-            limits = self._limits(instance.service)
-            pool = self._pools[key] = InstancePool(instance, limits, self._buffer, self._tls)
+    def _open_pool(self, instance: Instance) -> InstancePool:
+        limits = self._limits(instance.service)
+        pool = self._pools[instance.endpoint] = InstancePool(instance, limits, self._buffer, self._tls)
         return pool
 
     async def _connect(
@@ -201,8 +178,22 @@ class PooledUpstream:
         return f"<PooledUpstream: {list(self._pools.values())}>"
 
 
-def _address(instance: Instance) -> Address:
-    return (instance.key, instance.ip, instance.port, instance.meta.get("scheme"))
+def _answer(
+    head: AnswerHead,
+    pool: InstancePool,
+    connection: Connection,
+    upload: "asyncio.Task[None] | None",
+    now: float,
+) -> UpstreamAnswer:
+    """What came, whole or with the connection it still comes from."""
+    body: StreamedBody | WholeBody
+    if connection.answers.ended and upload is None and head.status != 101:
+        body = WholeBody(connection.answers.take())
+        if connection.end(now):
+            pool.give_back(connection)
+    else:
+        body = StreamedBody(pool, connection, upload)
+    return UpstreamAnswer(head.status, head.reason, head.headers, body)
 
 
 def _met_a_closing_connection(outcome: Outcome, kept: Connection, *, repeatable: bool) -> bool:

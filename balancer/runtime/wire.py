@@ -8,10 +8,14 @@ reason phrase) is refused here. The same bytes give the same events however they
 import re
 from collections import deque
 from dataclasses import dataclass
+from functools import lru_cache
+from http import HTTPStatus
 
 import httptools
 
+from balancer.field_lines import FieldLines
 from balancer.model import Headers, OutboundRequest
+from registry.model import Instance
 
 MAX_HEAD = 64 * 1024
 """Bytes of an answer before its body, interim answers included; and as many of trailers."""
@@ -20,11 +24,10 @@ MAX_FIELDS = 128
 
 _METHOD = re.compile("[A-Z][A-Z-]*")
 _TARGET = re.compile("/[^\x00-\x20\x7f]*")
-_WRITABLE = bytes([*b"\t\r\n", *range(0x20, 0x7F), *range(0x80, 0x100)])
 _PROTOCOL = b"HTTP/"
 _BAD_REASON = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_PHRASES = frozenset(status.phrase.encode() for status in HTTPStatus)
 _VERSIONS = frozenset({"1.0", "1.1"})
-_LENGTH = b"\r\ncontent-length: "
 _METHODS_WITH_BODIES = frozenset({"POST", "PUT", "PATCH"})
 
 
@@ -40,57 +43,41 @@ class CutShort(Exception):
     """The connection ended in the middle of an answer."""
 
 
-def encode_head(request: OutboundRequest, authority: str) -> tuple[bytes, int | None]:
+def encode_head(request: OutboundRequest, instance: Instance) -> tuple[bytes, int | None]:
     """The head as it goes out, and the length of the body that follows it; `None` is chunked.
 
-    `authority` is the `Host` of a request without one. Raises `BadRequest`.
-
-    A body in memory gets its length, a stream keeps the client's `Content-Length` or becomes chunked.
+    A request without `Host` names the instance. A body in memory gets its length, a stream keeps the
+    client's `Content-Length` or becomes chunked. Raises `BadRequest`.
     """
-    method, target, headers = request.method, request.target, request.headers
+    lines, body = request.headers, request.body
+    if not isinstance(lines, FieldLines):
+        lines = FieldLines(lines)
+    if lines.problem:
+        raise BadRequest(lines.problem)
+    head = _request_line(request.method, request.target)
+    if not lines.has_host:
+        head = b"%bHost: %b\r\n" % (head, instance.authority.encode())
+    declared = lines.declared
+    if not isinstance(body, bytes):
+        end = b"\r\n" if declared is not None else b"Transfer-Encoding: chunked\r\n\r\n"
+        return head + lines.data + end, declared
+    length = len(body)
+    if declared is None and (length or request.method in _METHODS_WITH_BODIES):
+        return b"%b%bContent-Length: %d\r\n\r\n" % (head, lines.data, length), length
+    if declared is not None and declared != length:
+        raise BadRequest("content-length")
+    return head + lines.data + b"\r\n", length
+
+
+@lru_cache(maxsize=1024)
+def _request_line(method: str, target: str) -> bytes:
+    """Remembered: the same places are asked for again and again."""
     if _METHOD.fullmatch(method) is None or method == "CONNECT" or _TARGET.fullmatch(target) is None:
         raise BadRequest("request line")
     try:
-        line = f"{method} {target} HTTP/1.1\r\n".encode()
+        return f"{method} {target} HTTP/1.1\r\n".encode()
     except UnicodeEncodeError:
         raise BadRequest("target") from None
-    fields = b"\r\n".join(map(b": ".join, headers))
-    # No name or value, wherever it came from, may begin a line of its own.
-    if fields.translate(None, _WRITABLE) or not (
-        fields.count(b"\r") == fields.count(b"\n") == max(0, len(headers) - 1)
-    ):
-        raise BadRequest("control character in a header")
-    head = b"%b%b\r\n" % (line, fields) if fields else line
-    lower = head.lower()
-    if b"\r\nhost: " not in lower:
-        head = b"%bHost: %b\r\n%b" % (line, authority.encode(), head[len(line) :])
-    if b"\r\ntransfer-encoding: " in lower:
-        raise BadRequest("transfer-encoding")
-    declared = _declared(lower)
-    body = request.body
-    if isinstance(body, bytes):
-        if declared is None:
-            if body or request.method in _METHODS_WITH_BODIES:
-                head += b"Content-Length: %d\r\n" % len(body)
-        elif declared != len(body):
-            raise BadRequest("content-length")
-        declared = len(body)
-    elif declared is None:
-        head += b"Transfer-Encoding: chunked\r\n"
-    return head + b"\r\n", declared
-
-
-def _declared(lower: bytes) -> int | None:
-    at = lower.find(_LENGTH)
-    if at < 0:
-        return None
-    if lower.find(_LENGTH, at + 1) >= 0:
-        raise BadRequest("content-length")
-    start = at + len(_LENGTH)
-    text = lower[start : lower.index(b"\r\n", start)]
-    if not text.isdigit() or len(text) > 18:
-        raise BadRequest("content-length")
-    return int(text)
 
 
 def chunk(piece: bytes) -> bytes:
@@ -117,15 +104,14 @@ class AnswerReader:
 
     __slots__ = (
         "_fed",
-        "_fields",
-        "_head_bytes",
         "_headers",
+        "_interim",
         "_no_body",
         "_parser",
         "_reason",
         "_switch",
+        "_trailers",
         "_used",
-        "begun",
         "buffered",
         "ended",
         "head",
@@ -148,9 +134,8 @@ class AnswerReader:
         self._no_body = method == "HEAD"
         self._switch = switch
         self._fed = 0
-        self._head_bytes = 0
-        self.begun = False
-        """Any byte has come."""
+        self._interim = 0
+        self._trailers: Headers = []
         self.head: AnswerHead | None = None
         self.pieces.clear()
         self.buffered = 0
@@ -160,6 +145,11 @@ class AnswerReader:
         self.leftover = b""
         """After a 101: what came behind it, in the new protocol."""
 
+    @property
+    def begun(self) -> bool:
+        """Any byte has come."""
+        return self._fed > 0
+
     def feed(self, data: bytes | memoryview) -> None:
         """Takes what came. Raises `BadAnswer`, after an answer's end too."""
         assert self._parser is not None
@@ -168,7 +158,6 @@ class AnswerReader:
             start = bytes(data[: len(_PROTOCOL) - self._fed])
             if not _PROTOCOL.startswith(start, self._fed):
                 raise BadAnswer("not HTTP")
-        self.begun = True
         if self.head is None:
             self._fed += len(data)
         try:
@@ -217,44 +206,43 @@ class AnswerReader:
             self.keep_alive = False
             raise BadAnswer("more than one answer")
         self._headers: Headers = []
-        self._fields = 0
-        self._head_bytes += 16
         self._reason = b""
 
     def on_status(self, reason: bytes) -> None:
         self._reason += reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._fields += 1
-        self._head_bytes += len(name) + len(value) + 4
-        if self._fields > MAX_FIELDS or self._head_bytes > MAX_HEAD:
-            raise BadAnswer("too many headers")
-        # Behind the body these are trailers: read, checked and dropped.
         if self.head is None:
             self._headers.append((name, value))
+        else:
+            # Read, checked and dropped.
+            self._trailers.append((name, value))
+            _check_size(self._trailers, 0)
 
     def on_headers_complete(self) -> None:
-        parser = self._parser
+        parser, headers = self._parser, self._headers
         assert parser is not None
+        if len(headers) > MAX_FIELDS or self._fed > MAX_HEAD:
+            _check_size(headers, self._interim)
         status = parser.get_status_code()
         if self._switch and status == 101:
-            self.head = AnswerHead(status, self._reason, self._headers)
+            self.head = AnswerHead(status, self._reason, headers)
             self.ended = True
             return
         if 100 <= status < 200:
+            self._interim += 16 + _size(headers)
             return
         if not 200 <= status <= 599:
             raise BadAnswer(f"status {status}")
         version = parser.get_http_version()
         if version not in _VERSIONS:
             raise BadAnswer("not HTTP/1")
-        if _BAD_REASON.search(self._reason):
+        if self._reason not in _PHRASES and _BAD_REASON.search(self._reason):
             raise BadAnswer("control character in the reason phrase")
-        codings = [v for n, v in self._headers if len(n) == 17 and n.lower() == b"transfer-encoding"]
+        codings = [v for n, v in headers if len(n) == 17 and n.lower() == b"transfer-encoding"]
         if codings and (len(codings) > 1 or codings[0].strip().lower() != b"chunked" or version != "1.1"):
             raise BadAnswer("transfer-encoding other than chunked")
-        self.head = AnswerHead(status, self._reason, self._headers)
-        self._fields = self._head_bytes = 0
+        self.head = AnswerHead(status, self._reason, headers)
         self.keep_alive = parser.should_keep_alive()
         if self._no_body:
             # llhttp can't be told that no body follows: it would take the next answer for it.
@@ -271,3 +259,12 @@ class AnswerReader:
     def on_message_complete(self) -> None:
         if self.head is not None:
             self.ended = True
+
+
+def _size(headers: Headers) -> int:
+    return sum(len(name) + len(value) + 4 for name, value in headers)
+
+
+def _check_size(headers: Headers, before: int) -> None:
+    if len(headers) > MAX_FIELDS or before + _size(headers) > MAX_HEAD:
+        raise BadAnswer("too many headers")

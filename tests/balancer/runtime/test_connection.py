@@ -49,8 +49,8 @@ async def connected() -> AsyncIterator[tuple[Connection, Peer]]:
 
 
 def begin(connection: Connection, timeouts: Timeouts = LONG, *, body_follows: bool = False) -> None:
-    total_at = asyncio.get_running_loop().time() + timeouts.total_s
-    connection.begin(GET, "GET", timeouts, total_at, body_follows=body_follows)
+    now = asyncio.get_running_loop().time()
+    connection.begin(GET, "GET", timeouts, now, now + timeouts.total_s, body_follows=body_follows)
 
 
 async def pieces(*parts: bytes) -> AsyncIterator[bytes]:
@@ -200,8 +200,8 @@ async def test_whoever_takes_over_gets_what_came_behind_the_switch() -> None:
             connection.connection_lost(exc)
 
     async with connected() as (connection, peer):
-        total_at = asyncio.get_running_loop().time() + 60
-        connection.begin(GET, "GET", LONG, total_at, switch=True)
+        now = asyncio.get_running_loop().time()
+        connection.begin(GET, "GET", LONG, now, now + 60, switch=True)
         await peer.says(b"HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nfirst")
         assert (await connection.answer()).status == 101
         keeps = Keeps()

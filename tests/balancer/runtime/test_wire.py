@@ -17,7 +17,12 @@ from balancer.runtime.wire import (
     chunk,
     encode_head,
 )
+from registry.model import Instance, InstanceId, ServiceName
 
+H, AUTH = (
+    Instance(InstanceId(name), ServiceName("auth"), host=name, port=port, ip="127.0.0.1")
+    for name, port in (("h", 1), ("auth", 9001))
+)
 TOKEN = st.text("abcXYZ019-_!~", min_size=1, max_size=12).map(str.encode)
 VALUE = st.binary(max_size=20).map(
     lambda raw: bytes(byte for byte in raw if byte >= 0x20 and byte != 0x7F).strip()
@@ -231,7 +236,7 @@ def test_a_switch_of_protocols_leaves_what_belongs_to_the_new_one() -> None:
     body=st.binary(max_size=20),
 )
 def test_what_is_written_is_read_the_same_way(method: str, target: str, fields: Headers, body: bytes) -> None:
-    head, declared = encode_head(OutboundRequest(method, f"/{target}", fields, body), "auth:9001")
+    head, declared = encode_head(OutboundRequest(method, f"/{target}", fields, body), AUTH)
     assert declared == len(body)
     server = h11.Connection(h11.SERVER)
     server.receive_data(head + body)
@@ -266,7 +271,7 @@ def test_what_is_written_is_read_the_same_way(method: str, target: str, fields: 
     ],
 )
 def test_what_is_added_to_a_head(request_: OutboundRequest, expected: bytes) -> None:
-    assert encode_head(request_, "h:1")[0] == expected
+    assert encode_head(request_, H)[0] == expected
 
 
 @pytest.mark.parametrize(
@@ -286,4 +291,4 @@ def test_what_is_added_to_a_head(request_: OutboundRequest, expected: bytes) -> 
 )
 def test_what_could_be_read_in_two_ways_is_not_written(headers: Headers) -> None:
     with pytest.raises(BadRequest):
-        encode_head(OutboundRequest("POST", "/", headers, b"ok"), "h:1")
+        encode_head(OutboundRequest("POST", "/", headers, b"ok"), H)
