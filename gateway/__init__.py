@@ -11,6 +11,7 @@ Map of the package:
     client_address.py  whose call is this, behind trusted proxies
     limits.py          which limits a request falls under; windows.py counts
     answer_head.py     an answer's head as bytes, and how its body is framed
+    tallies.py         counters and histograms without locks, for the metrics
     cors.py errors.py  cross-origin answers; the one shape of the gateway's own errors
     limiters/          one file per place that counts requests: memory
     runtime/           app.py wires everything; dispatch.py carries one request through it

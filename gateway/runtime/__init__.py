@@ -10,6 +10,7 @@ Map of the floor:
     exchange.py     what is known of one request; reply.py what the gateway itself answers
     endpoints/      the gateway's own paths
     handler_feed.py what the registry says of handlers, passed on to the seats
-    metrics.py access_log.py logs.py
+    metrics.py      what is counted; live_state.py how things stand, read at a scrape
+    access_log.py logs.py
     processes.py    child processes, for `demo` and nothing else
 """

@@ -109,8 +109,18 @@ class Gateway:
         allocator = None
         if settings.handlers is not None:
             allocator = await self._open_pool(settings.handlers, watcher)
-        self._health = HealthEndpoints(watcher, balancer, allocator, metrics, software_version())
         forwarder = Forwarder(settings, balancer)
+        access_log = self._open_access_log()
+        self._health = HealthEndpoints(
+            watcher,
+            balancer,
+            allocator,
+            metrics,
+            software_version(),
+            upstream=upstream,
+            tunnels=forwarder.tunnels,
+            access_log=access_log,
+        )
         endpoints: list[Endpoint] = [
             *self._health.endpoints(),
             *PeerEndpoint(balancer, watcher, settings.handout_ttl_s).endpoints(),
@@ -132,9 +142,9 @@ class Gateway:
                 load_limiter(settings.store.limiter)(settings.store.url.get_secret_value())
             ),
             metrics=metrics,
-            access_log=self._open_access_log(),
+            access_log=access_log,
         )
-        await self._listen(dispatcher)
+        self._health.server = await self._listen(dispatcher)
         await self._register(backend)
 
     async def _open_backend(self, name: str) -> Backend:
@@ -177,13 +187,12 @@ class Gateway:
         self._stack.callback(access_log.flush, LAST_WORDS_S)
         return access_log
 
-    async def _listen(self, dispatcher: Dispatcher) -> None:
+    async def _listen(self, dispatcher: Dispatcher) -> HttpServer:
         if (problem := parser_problem()) is not None:
             raise StartFailed(problem)
         listen = self._settings.listen
-        runner = web.ServerRunner(
-            HttpServer(dispatcher, dispatcher.refuse, listen), shutdown_timeout=listen.shutdown_timeout_s
-        )
+        server = HttpServer(dispatcher, dispatcher.refuse, listen)
+        runner = web.ServerRunner(server, shutdown_timeout=listen.shutdown_timeout_s)
         await runner.setup()
         self._stack.push_async_callback(runner.cleanup)
         site = web.TCPSite(runner, listen.host, listen.port, backlog=1024)
@@ -193,6 +202,7 @@ class Gateway:
             raise StartFailed(_why_not_listening(listen.host, listen.port, error)) from error
         self.port = runner.addresses[0][1]
         log.info("listening", host=listen.host, port=self.port)
+        return server
 
     async def _register(self, backend: Backend) -> None:
         registry, listen = self._settings.registry, self._settings.listen

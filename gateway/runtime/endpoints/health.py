@@ -5,11 +5,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from balancer.runtime.call import Balancer
+from balancer.runtime.upstream import PooledUpstream
 from gateway.errors import GatewayError
+from gateway.runtime.access_log import AccessLog
 from gateway.runtime.endpoints.endpoint import Endpoint
 from gateway.runtime.exchange import Exchange
-from gateway.runtime.metrics import CONTENT_TYPE, LiveState, Metrics
+from gateway.runtime.http_server import HttpServer
+from gateway.runtime.live_state import LiveState
+from gateway.runtime.metrics import CONTENT_TYPE, Metrics
 from gateway.runtime.reply import Reply, json_reply
+from gateway.runtime.tunnelling import Tunnels
 from handlers.model import HandlerState
 from handlers.runtime.allocator import Allocator
 from handlers.stores.base import StoreUnreachable
@@ -24,6 +29,11 @@ class HealthEndpoints:
     allocator: Allocator | None
     metrics: Metrics
     version: str
+    upstream: PooledUpstream
+    tunnels: Tunnels
+    access_log: AccessLog
+    server: HttpServer | None = None
+    """Set once it listens."""
     clock: Callable[[], float] = time.monotonic
     draining: bool = False
     """Set at SIGTERM: traffic should go elsewhere, what comes is still served."""
@@ -108,6 +118,11 @@ class HealthEndpoints:
             active={s.service: {i.id: i.active for i in self.balancer.loads(s.service)} for s in snapshots},
             handlers=await self._handlers(),
             watch=self.watcher.stats(),
+            upstream=self.upstream.stats(),
+            resent=self.upstream.resent,
+            tunnels=self.tunnels.open,
+            client_connections=len(self.server.connections) if self.server else 0,
+            access_log_dropped=self.access_log.dropped,
         )
         return Reply(200, self.metrics.exposition(live), (("Content-Type", CONTENT_TYPE),))
 

@@ -1,7 +1,22 @@
 """`/ping`, `/health…` and `/metrics`."""
 
+import io
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
+import pytest
+
 from gateway.runtime.app import Gateway
-from tests.balancer.origins import counts_requests, never_answers, origin, until
+from tests.balancer.origins import (
+    Connection,
+    answers_once_then_closes_on_the_second,
+    counts_requests,
+    never_answers,
+    origin,
+    until,
+)
 from tests.gateway.runtime.consuls import deregister, register_in
 from tests.gateway.runtime.gateways import (
     KEY,
@@ -13,6 +28,7 @@ from tests.gateway.runtime.gateways import (
     settings_of,
     wire,
 )
+from tests.gateway.runtime.scrapes import scrape
 from tests.servers import ConsulAgent
 
 INTERNAL = ("/health/detailed", "/metrics", "/get_service_instance?service_name=auth")
@@ -148,6 +164,105 @@ async def test_a_thousand_paths_make_no_new_series() -> None:
 async def series(port: int) -> set[str]:
     lines = (await ask(port, "GET", "/metrics")).body.decode().splitlines()
     return {line.rpartition(" ")[0] for line in lines if not line.startswith("#")}
+
+
+async def test_connections_show_as_in_use_and_as_idle() -> None:
+    in_use, idle = (
+        f'quaymaster_upstream_connections{{service="auth",state="{state}"}}' for state in ("in_use", "idle")
+    )
+    async with origin(answers_at_a_word) as there, gateway(there.instance) as running:
+        async with wire(running.port) as client:
+            await client.say(request("GET", "/open/x"))
+            await until(lambda: there.requests)
+            found = await scrape(running.port)
+            assert (found[in_use], found[idle]) == (1, 0)
+            there.go.set()
+            assert (await client.answer()).status == 200
+        found = await scrape(running.port)
+        assert (found[in_use], found[idle]) == (0, 1)
+
+
+async def answers_at_a_word(connection: Connection) -> None:
+    await connection.request()
+    await connection.origin.go.wait()
+    await connection.say(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    await connection.reader.read()
+
+
+async def test_a_request_that_went_out_again_is_counted() -> None:
+    async with origin(answers_once_then_closes_on_the_second) as there, gateway(there.instance) as running:
+        for _ in range(2):
+            assert (await ask(running.port, "GET", "/open/x")).status == 200
+        assert (await scrape(running.port))['quaymaster_upstream_resent_total{service="auth"}'] == 1
+
+
+async def test_open_tunnels_are_counted_by_service() -> None:
+    websocket = ("Connection: Upgrade", "Upgrade: websocket")
+    tunnels = 'quaymaster_tunnels{service="auth"}'
+    async with origin(switches_protocols) as there, gateway(there.instance) as running:
+        async with wire(running.port) as client:
+            await client.say(request("GET", "/open/x", *websocket))
+            assert (await client.answer(to_head=True)).status == 101
+            found = await scrape(running.port)
+            assert found[tunnels] == 1
+            assert found["quaymaster_client_connections"] == 2
+
+        async def is_closed() -> bool:
+            return tunnels not in await scrape(running.port)
+
+        await eventually(is_closed)
+
+
+async def switches_protocols(connection: Connection) -> None:
+    await connection.request()
+    await connection.say(b"HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+    await connection.reader.read()
+
+
+async def test_client_connections_are_those_open_now() -> None:
+    async with gateway() as running, wire(running.port) as one:
+        await one.say(request("GET", "/ping"))
+        await one.answer()
+        async with wire(running.port) as other:
+            await other.say(request("GET", "/ping"))
+            await other.answer()
+            assert (await scrape(running.port))["quaymaster_client_connections"] == 3
+
+        async def are_two() -> bool:
+            return (await scrape(running.port))["quaymaster_client_connections"] == 2
+
+        await eventually(are_two)
+
+
+class LogsToDisk(io.StringIO):
+    """A standard output whose bytes go to a file."""
+
+    def __init__(self, disk: BinaryIO) -> None:
+        super().__init__()
+        self._disk = disk
+
+    @property
+    def buffer(self) -> BinaryIO:
+        return self._disk
+
+
+@contextmanager
+def full_disk() -> Iterator[LogsToDisk]:
+    """A standard output with no space left."""
+    with open("/dev/full", "wb", buffering=0) as disk:
+        yield LogsToDisk(disk)
+
+
+async def test_log_lines_that_a_full_disk_did_not_take_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    with full_disk() as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        async with gateway(logging={"level": "info"}) as running:
+            await ask(running.port, "GET", "/ping")
+
+            async def are_counted() -> bool:
+                return (await scrape(running.port))["quaymaster_access_log_dropped_total"] == 1
+
+            await eventually(are_counted)
 
 
 async def test_a_departed_instance_takes_its_series_with_it(consul: ConsulAgent) -> None:

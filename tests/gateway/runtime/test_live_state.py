@@ -1,0 +1,92 @@
+from balancer.runtime.upstream import PoolStats
+from gateway.runtime.live_state import LiveState
+from handlers.model import Admin, HandlerId, HandlerState
+from registry.model import (
+    Health,
+    Instance,
+    InstanceId,
+    Quarantined,
+    ServiceName,
+    ServiceSnapshot,
+    Status,
+    snapshot,
+)
+from registry.stats import WatchStats
+from tests.gateway.runtime.scrapes import samples_of
+
+AUTH, CHAT = ServiceName("auth"), ServiceName("chat")
+
+
+def instance(name: str, *, suspect: bool = False) -> Instance:
+    return Instance(
+        InstanceId(name), AUTH, "10.0.0.1", 80, "10.0.0.1", health=Health.PASSING, suspect=suspect
+    )
+
+
+def known(*instances: Instance) -> ServiceSnapshot:
+    left_out = Quarantined("bad", AUTH, "bad_port", "port 0")
+    return snapshot(AUTH, Status.KNOWN, instances=instances, quarantined=(left_out,), answered_at=10.0)
+
+
+def test_instances_are_counted_by_what_the_registry_says() -> None:
+    found = samples_of(
+        LiveState(
+            now=12.5,
+            snapshots=[known(instance("a"), instance("b"), instance("c", suspect=True))],
+            active={AUTH: {"a": 3}},
+            watch=WatchStats((), 1.0, {"unreachable": 4}, 2, 1),
+        )
+    )
+    assert found['quaymaster_instances{health="passing",service="auth"}'] == 2
+    assert found['quaymaster_instances{health="suspect",service="auth"}'] == 1
+    assert found['quaymaster_instances_quarantined{reason="bad_port",service="auth"}'] == 1
+    assert found['quaymaster_discovery_age_seconds{service="auth"}'] == 2.5
+    assert found['quaymaster_upstream_in_flight{instance="a",service="auth"}'] == 3
+    assert found['quaymaster_discovery_failures_total{reason="unreachable"}'] == 4
+    assert found["quaymaster_discovery_index_resets_total"] == 2
+    assert found["quaymaster_discovery_restarts_total"] == 1
+
+
+def test_handlers_are_shown_as_they_last_reported() -> None:
+    found = samples_of(
+        LiveState(
+            now=0.0,
+            handlers=[
+                HandlerState(HandlerId("WSH1"), "http://h", 1, 100, 7, 2, Admin.UP, True, "", 0.5),
+                HandlerState(HandlerId("WSH2"), "http://i", 1, 100, 0, 0, Admin.UP, False, "silent", 9.0),
+            ],
+        )
+    )
+    assert found['quaymaster_handler_connections{handler="WSH1"}'] == 7
+    assert found['quaymaster_handler_seats_held{handler="WSH1"}'] == 2
+    assert found['quaymaster_handler_capacity{handler="WSH1"}'] == 100
+    assert found['quaymaster_handler_eligible{handler="WSH1"}'] == 1
+    assert found['quaymaster_handler_eligible{handler="WSH2"}'] == 0
+
+
+def test_connections_and_tunnels_are_counted_by_service() -> None:
+    found = samples_of(
+        LiveState(
+            now=0.0,
+            upstream={AUTH: PoolStats(in_use=3, idle=2, waiting=1), CHAT: PoolStats(4, 0, 0)},
+            resent={AUTH: 5},
+            tunnels={CHAT: 6},
+            client_connections=7,
+            access_log_dropped=8,
+        )
+    )
+    assert found['quaymaster_upstream_connections{service="auth",state="in_use"}'] == 3
+    assert found['quaymaster_upstream_connections{service="auth",state="idle"}'] == 2
+    assert found['quaymaster_upstream_connections{service="auth",state="waiting"}'] == 1
+    assert found['quaymaster_upstream_connections{service="chat",state="in_use"}'] == 4
+    assert found['quaymaster_upstream_resent_total{service="auth"}'] == 5
+    assert found['quaymaster_tunnels{service="chat"}'] == 6
+    assert found["quaymaster_client_connections"] == 7
+    assert found["quaymaster_access_log_dropped_total"] == 8
+
+
+def test_a_departed_instance_takes_its_series_with_it() -> None:
+    there = LiveState(now=0.0, snapshots=[known(instance("a"))], active={AUTH: {"a": 1}})
+    assert any('instance="a"' in name for name in samples_of(there))
+    gone = LiveState(now=0.0, snapshots=[known()], active={AUTH: {}})
+    assert not any('instance="a"' in name for name in samples_of(gone))
