@@ -70,8 +70,6 @@ class ForwardFacts:
     """The address at the other end of the socket, never one from a header."""
     scheme: str
     """`http` or `https`: how the client's connection reached this gateway."""
-    request_id: str
-    """Visible ASCII: made here, or checked by the gateway before it was believed."""
     peer_trusted: bool = False
     """The peer is one of `trusted_proxies`."""
     user_id: str | None = None
@@ -83,7 +81,8 @@ class ForwardFacts:
 
 
 def for_upstream(headers: Pairs, facts: ForwardFacts) -> Headers:
-    """The headers of a client's request as an instance gets them."""
+    """The headers of a client's request as an instance gets them, but for `X-Request-Id`, which is never
+    the same and comes last."""
     removed = _REMOVED if facts.peer_trusted else _REMOVED_FROM_STRANGERS
     if facts.set_headers or not facts.pass_host:
         removed |= {name.lower() for name, _ in facts.set_headers}
@@ -144,7 +143,6 @@ def _add_vouched(sent: Headers, headers: Pairs, host: bytes, facts: ForwardFacts
         sent.append((b"X-Forwarded-Host", host))
     if facts.user_id is not None:
         sent.append((b"X-User-Id", encode_user(facts.user_id)))
-    sent.append((b"X-Request-Id", facts.request_id.encode()))
 
 
 def encode_user(user_id: str) -> bytes:

@@ -7,6 +7,7 @@ Map of the package:
                        _model and _routes validate, _checks compares sections
     routes.py          method + path -> route, by a table built once; patterns.py reads the paths
     target.py          is this request line one we carry? one normal form of the path
+    request_head.py    what a request's headers say, read once; request_ids.py names requests
     identity.py        token -> user
     client_address.py  whose call is this, behind trusted proxies
     limits.py          which limits a request falls under; windows.py counts

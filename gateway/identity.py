@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from multidict import istr
 
 from gateway.errors import GatewayError, Reason, gateway_error
 
@@ -29,6 +30,7 @@ CACHED_TOKENS = 4096
 FAR_FUTURE = 253_402_300_799.0
 """9999-12-31T23:59:59Z: a later expiry is no date but an attempt."""
 
+_AUTHORIZATION, _TOKEN = istr("Authorization"), istr("token")
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 """Three parts of base64url. Padding is refused: PyJWT takes `token` and `token=` for the same."""
 
@@ -103,7 +105,9 @@ def credentials(headers: _Values) -> str | Rejected | None:
 
     Two that differ, or two headers of a kind, are refused: an instance might read the other one.
     """
-    authorizations, tokens = headers.getall("Authorization", ()), headers.getall("token", ())
+    authorizations, tokens = headers.getall(_AUTHORIZATION, ()), headers.getall(_TOKEN, ())
+    if not authorizations and not tokens:
+        return None
     if len(authorizations) > 1 or len(tokens) > 1:
         return Rejected(Reason.BAD_REQUEST, "repeated credentials")
     found = list(tokens)
@@ -116,15 +120,16 @@ def credentials(headers: _Values) -> str | Rejected | None:
     return found[0] if found else None
 
 
-def uid_problem(user: User, headers: _Values, query: str) -> Rejected | None:
-    """A `uid` header or query parameter, where present, must be the token's user.
+def uid_problem(user: User, claimed: Sequence[str], query: str) -> Rejected | None:
+    """Whoever a request says it is from must be the token's user.
 
-    `query` is raw, with or without its question mark.
+    `claimed` are the values of `uid` headers; `query`, where there may be more, is raw, with or without
+    its question mark.
     """
-    claimed = list(headers.getall("uid", ()))
     if "uid" in query or "%" in query:
-        claimed += [value for key, value in parse_qsl(query.removeprefix("?"), True) if key == "uid"]
-    if any(uid != user.id for uid in claimed):
+        said = [value for key, value in parse_qsl(query.removeprefix("?"), True) if key == "uid"]
+        claimed = [*claimed, *said]
+    if claimed and any(uid != user.id for uid in claimed):
         return Rejected(Reason.UID_MISMATCH, "uid is not the token's user")
     return None
 

@@ -5,6 +5,7 @@ are counted is in windows.py.
 """
 
 import math
+from functools import lru_cache
 
 from gateway.client_address import Client, limit_key
 from gateway.identity import User
@@ -19,15 +20,21 @@ def rules_for(
 
     `user` comes from a verified token only: a token that nobody checked must not choose its own count.
     """
-    if user is None:
-        who, limit = f"address:{limit_key(client.address)}", limits.per_address
-    else:
-        who = f"user:{user.id}"
-        limit = limits.tiers.get(user.tier or "", limits.per_user)
-    rules = [] if limit is None else [Rule(who, limit, limits.window_s)]
-    if route is not None and route.limit is not None:
-        rules.append(Rule(f"route:{route.path}:{who}", route.limit, limits.window_s))
+    limit = limits.per_address if user is None else limits.tiers.get(user.tier or "", limits.per_user)
+    of_route = None if route is None else route.limit
+    if limit is None and of_route is None:
+        return ()
+    who = f"user:{user.id}" if user is not None else f"address:{limit_key(client.address)}"
+    rules = [] if limit is None else [_rule(who, limit, limits.window_s)]
+    if route is not None and of_route is not None:
+        rules.append(_rule(f"route:{route.path}:{who}", of_route, limits.window_s))
     return tuple(rules)
+
+
+@lru_cache(maxsize=4096)
+def _rule(key: str, limit: int, window_s: float) -> Rule:
+    """Remembered: callers come back."""
+    return Rule(key, limit, window_s)
 
 
 def rate_headers(verdict: Verdict) -> tuple[tuple[str, str], ...]:

@@ -109,7 +109,7 @@ class Gateway:
         allocator = None
         if settings.handlers is not None:
             allocator = await self._open_pool(settings.handlers, watcher)
-        forwarder = Forwarder(settings, balancer)
+        forwarder = Forwarder(balancer)
         access_log = self._open_access_log()
         self._health = HealthEndpoints(
             watcher,

@@ -23,6 +23,7 @@ from gateway.answer_head import (
     answer_head,
     chunk,
 )
+from gateway.request_head import RequestHead
 from registry.runtime.clock import unix_now
 
 CLIENT_STALLED_S = 60.0
@@ -40,6 +41,8 @@ class ClientConnection(Protocol):
     peer: str
     """The address at the other end of the socket; `unix` where there is none."""
     body_idle_s: float
+    remembered: RequestHead | None
+    """What was read from the headers of an earlier request."""
 
     @property
     def writing_paused(self) -> bool: ...
@@ -113,6 +116,15 @@ class ClientRequest:
     @property
     def peer(self) -> str:
         return self._connection.peer
+
+    @property
+    def remembered(self) -> RequestHead | None:
+        """What this client's last request said by its headers, or what was made of these meanwhile."""
+        return self._connection.remembered
+
+    @remembered.setter
+    def remembered(self, head: RequestHead) -> None:
+        self._connection.remembered = head
 
     @property
     def body_idle_s(self) -> float:

@@ -4,10 +4,11 @@ Filled by dispatch.py in the order of the checks; read by endpoints, the access 
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from gateway.client_address import Client
 from gateway.identity import User
+from gateway.request_head import RequestHead
 from gateway.runtime.client_request import ClientRequest
 from gateway.target import Target
 
@@ -19,8 +20,8 @@ NOWHERE = Target("/", "", "")
 @dataclass(slots=True)
 class Exchange:
     request: ClientRequest
+    head: RequestHead
     request_id: str
-    client: Client
     started_at: float
     """Monotonic seconds."""
     target: Target = NOWHERE
@@ -36,8 +37,12 @@ class Exchange:
     """Of the gateway's own error, if that is the answer."""
     on_undelivered: Callable[[], Awaitable[None]] | None = None
     """Undoes what was promised in an answer that did not get through to the client."""
-    headers: list[tuple[str, str]] = field(default_factory=list)
+    headers: Pairs = ()
     """Goes out with whatever the answer is: CORS and rate limits."""
+
+    @property
+    def client(self) -> Client:
+        return self.head.client
 
     def header(self, name: str) -> str | None:
         return self.request.headers.get(name)

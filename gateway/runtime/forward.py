@@ -7,22 +7,18 @@ written as it arrives. An answer that is cut short upstream is cut short here to
 import secrets
 from dataclasses import dataclass, field
 
+from balancer.field_lines import FieldLines
 from balancer.headers import ForwardFacts, for_client, for_upstream
 from balancer.model import CallPolicy, Failed, OutboundRequest, Refused, UpstreamBroke
 from balancer.runtime.call import Answer, Balancer, Switched
 from gateway.errors import GatewayError, Reason, from_failed, from_refused, gateway_error
-from gateway.routes import Match
+from gateway.request_head import HOP, Forwarded
 from gateway.runtime.client_body import ClientBody
+from gateway.runtime.client_request import ClientRequest
 from gateway.runtime.exchange import Exchange
 from gateway.runtime.tunnelling import Tunnels, asking_upstream, asks_for_a_websocket
 from gateway.settings import RouteSettings, Settings
 from registry.model import Instance
-
-MAX_POLICIES = 4096
-
-HOP = "X-Quaymaster-Hop"
-"""One per gateway a request has come through. Without it, an instance that is registered with the address
-of a gateway would have one request go round until the sockets run out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,56 +26,45 @@ class Prepared:
     """What does not depend on the request."""
 
     policy: CallPolicy
-    set_headers: tuple[tuple[bytes, bytes], ...]
-    kept_body: int
+    body_limit: int
+    """Bytes that a request's body may have."""
+    kept_body: int = 0
     """Bytes of a request body that are kept for another try."""
+    set_headers: tuple[tuple[bytes, bytes], ...] = ()
+    pass_host: bool = True
 
 
 @dataclass(slots=True)
 class Forwarder:
-    settings: Settings
     balancer: Balancer
     tunnels: Tunnels = field(default_factory=Tunnels)
     mark: str = field(default_factory=lambda: secrets.token_hex(8))
     """Names this gateway in `HOP`."""
-    _prepared: dict[tuple[str, str], Prepared] = field(default_factory=dict)
-
-    async def forward(self, exchange: Exchange, match: Match) -> GatewayError | None:
-        """Carries the request out. The answer has been written when this returns `None`."""
-        prepared = self._prepare(match.route, exchange.request.method)
-        return await self.carry(exchange, match.route, prepared, match.upstream_target(exchange.target.query))
 
     async def carry(
-        self,
-        exchange: Exchange,
-        route: RouteSettings,
-        prepared: Prepared,
-        target: str,
-        only: Instance | None = None,
+        self, exchange: Exchange, prepared: Prepared, target: str, only: Instance | None = None
     ) -> GatewayError | None:
-        """The same for a route that was prepared, to `only` that instance if one is given."""
-        request = exchange.request
+        """Carries the request out, to `only` that instance if one is given.
+
+        The answer has been written when this returns `None`.
+        """
+        request, head = exchange.request, exchange.head
         exchange.service = prepared.policy.service
-        body = ClientBody(request, self.settings.body_limit(route))
-        if (refused := body.refusal()) is not None:
-            return refused
-        if self.mark in request.headers.getall(HOP, ()):
+        if self.mark in head.hops:
             return gateway_error(Reason.LOOP_DETECTED)
-        body.begin()
-        content: bytes | ClientBody | GatewayError = body
-        if body.is_within(prepared.kept_body):
-            content = await body.whole()
-        if isinstance(content, GatewayError):
-            return content
-        headers = for_upstream(request.raw_headers, self._facts(exchange, route, prepared))
-        headers.append((HOP.encode(), self.mark.encode()))
-        switch = asks_for_a_websocket(request)
+        content: bytes | ClientBody = b""
+        if request.body_exists or head.expects:
+            found = await _content(request, prepared)
+            if isinstance(found, GatewayError):
+                return found
+            content = found
+        lines, switch = self._lines(exchange, prepared), asks_for_a_websocket(request)
         outbound = OutboundRequest(
             method=request.method,
             target=target,
-            headers=asking_upstream(headers) if switch else headers,
+            headers=asking_upstream(lines) if switch else lines,
             body=content,
-            idempotency_key="Idempotency-Key" in request.headers,
+            idempotency_key=head.keyed,
             switch=switch,
         )
         async with self.balancer.call(prepared.policy, outbound, only) as end:
@@ -96,31 +81,46 @@ class Forwarder:
                     return from_refused(end)
                 case Failed():
                     exchange.attempts = end.attempts
-                    return body.error() or from_failed(end)
+                    clients = content.error() if isinstance(content, ClientBody) else None
+                    return clients or from_failed(end)
 
-    def _prepare(self, route: RouteSettings, method: str) -> Prepared:
-        key = (route.path, method)
-        prepared = self._prepared.get(key)
-        if prepared is None:
-            prepared = Prepared(
-                self.settings.policy(route, method),
-                tuple(route.header_pairs()),
-                self.settings.services[route.service].retry_buffer_bytes,
+    def _lines(self, exchange: Exchange, prepared: Prepared) -> FieldLines:
+        """The request's header lines as an instance gets them."""
+        head, user = exchange.head, exchange.user
+        user_id = None if user is None else user.id
+        made = head.forwarded
+        if made is None or made.prepared is not prepared or made.user_id != user_id:
+            facts = ForwardFacts(
+                peer=exchange.request.peer,
+                scheme="http",
+                peer_trusted=head.client.peer_trusted,
+                user_id=user_id,
+                set_headers=prepared.set_headers,
+                pass_host=prepared.pass_host,
             )
-            if len(self._prepared) < MAX_POLICIES:
-                self._prepared[key] = prepared
-        return prepared
+            headers = [*for_upstream(head.raw, facts), (HOP.encode(), self.mark.encode())]
+            made = head.forwarded = Forwarded(prepared, user_id, FieldLines(headers))
+        return made.lines.plus(b"X-Request-Id", exchange.request_id.encode())
 
-    def _facts(self, exchange: Exchange, route: RouteSettings, prepared: Prepared) -> ForwardFacts:
-        return ForwardFacts(
-            peer=exchange.request.peer,
-            scheme="http",
-            request_id=exchange.request_id,
-            peer_trusted=exchange.client.peer_trusted,
-            user_id=exchange.user.id if exchange.user else None,
-            set_headers=prepared.set_headers,
-            pass_host=route.pass_host,
-        )
+
+def prepare(settings: Settings, route: RouteSettings, method: str) -> Prepared:
+    """What can be known of requests by that method on that route."""
+    return Prepared(
+        policy=settings.policy(route, method),
+        body_limit=settings.body_limit(route),
+        kept_body=settings.services[route.service].retry_buffer_bytes,
+        set_headers=tuple(route.header_pairs()),
+        pass_host=route.pass_host,
+    )
+
+
+async def _content(request: ClientRequest, prepared: Prepared) -> bytes | ClientBody | GatewayError:
+    """The request's body: all of it if it is short enough to be kept, else as it comes; or why not."""
+    body = ClientBody(request, prepared.body_limit)
+    if (refused := body.refusal()) is not None:
+        return refused
+    body.begin()
+    return await body.whole() if body.is_within(prepared.kept_body) else body
 
 
 async def _pass_on(exchange: Exchange, answer: Answer) -> None:

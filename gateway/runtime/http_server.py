@@ -18,6 +18,7 @@ from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError
 from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy, RawRequestMessage
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
+from gateway.request_head import RequestHead
 from gateway.runtime.client_request import CLIENT_STALLED_S, ClientRequest
 from gateway.runtime.parse_faults import MAX_FIELD, MAX_LINE, HeadTooLong, reason_of
 from gateway.settings import ListenSettings
@@ -74,6 +75,7 @@ class _Connection(RequestHandler):
         "ending",
         "head_begun",
         "peer",
+        "remembered",
     )
 
     def __init__(self, server: "HttpServer", loop: asyncio.AbstractEventLoop) -> None:
@@ -101,6 +103,7 @@ class _Connection(RequestHandler):
         self.body_idle_s = server.listen.body_idle_s
         self.ending = False
         self.peer = "unix"
+        self.remembered: RequestHead | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if self._server.is_full:

@@ -4,9 +4,9 @@ The lease on the instance lasts as long as its tunnel, since a tunnel is opened 
 """
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from balancer.field_lines import FieldLines
 from balancer.headers import for_client
 from balancer.runtime.call import Switched
 from balancer.runtime.tunnel import Tunnel
@@ -16,8 +16,6 @@ from gateway.runtime.exchange import Exchange
 from registry.model import ServiceName
 
 WEBSOCKET = "websocket"
-ASKS_UPSTREAM: tuple[tuple[bytes, bytes], ...] = ((b"Connection", b"Upgrade"), (b"Upgrade", b"websocket"))
-"""What a client said hop by hop, said again to the instance."""
 
 IDLED_OUT = "tunnel_idle"
 
@@ -53,5 +51,6 @@ def asks_for_a_websocket(request: ClientRequest) -> bool:
     return request.method == "GET" and request.wants_upgrade == WEBSOCKET and not request.body_exists
 
 
-def asking_upstream(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    return [*headers, *ASKS_UPSTREAM]
+def asking_upstream(lines: FieldLines) -> FieldLines:
+    """What a client said hop by hop, said again to the instance."""
+    return lines.plus(b"Connection", b"Upgrade").plus(b"Upgrade", b"websocket")

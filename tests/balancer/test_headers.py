@@ -17,14 +17,13 @@ from balancer.headers import (
 )
 from balancer.model import Headers
 
-FACTS = ForwardFacts(peer="203.0.113.9", scheme="http", request_id="r-1", user_id="ann")
-BEHIND_PROXY = ForwardFacts(peer="10.0.0.1", scheme="http", request_id="r-1", peer_trusted=True)
+FACTS = ForwardFacts(peer="203.0.113.9", scheme="http", user_id="ann")
+BEHIND_PROXY = ForwardFacts(peer="10.0.0.1", scheme="http", peer_trusted=True)
 SET_ANEW: Headers = [
     (b"X-Forwarded-For", b"203.0.113.9"),
     (b"X-Forwarded-Proto", b"http"),
     (b"X-Forwarded-Host", b"chat.example"),
     (b"X-User-Id", b"ann"),
-    (b"X-Request-Id", b"r-1"),
 ]
 HOST = (b"Host", b"chat.example")
 
@@ -160,7 +159,7 @@ def test_a_trusted_proxys_chain_survives_a_connection_header_it_let_through() ->
 
 
 def test_nobody_verified_means_no_user_at_all() -> None:
-    anonymous = ForwardFacts(peer="203.0.113.9", scheme="https", request_id="r-2")
+    anonymous = ForwardFacts(peer="203.0.113.9", scheme="https")
     sent = for_upstream([HOST, (b"X-User-Id", b"admin")], anonymous)
     assert values_of(sent, b"x-user-id") == []
     assert values_of(sent, b"x-forwarded-proto") == [b"https"]
@@ -170,7 +169,7 @@ def test_a_routes_headers_replace_the_clients_but_never_what_is_vouched_for() ->
     route = ForwardFacts(
         peer="203.0.113.9",
         scheme="http",
-        request_id="r-1",
+
         user_id="ann",
         set_headers=((b"Authorization", b"Basic abc"), (b"X-User-Id", b"root")),
     )
@@ -179,7 +178,7 @@ def test_a_routes_headers_replace_the_clients_but_never_what_is_vouched_for() ->
 
 
 def test_host_is_the_clients_unless_the_route_says_otherwise() -> None:
-    route = ForwardFacts(peer="203.0.113.9", scheme="http", request_id="r-1", user_id="ann", pass_host=False)
+    route = ForwardFacts(peer="203.0.113.9", scheme="http", user_id="ann", pass_host=False)
     assert for_upstream([HOST], route) == SET_ANEW
 
 

@@ -323,7 +323,7 @@ def test_two_credentials_are_refused(headers: list[tuple[str, str]]) -> None:
 )
 def test_a_claimed_uid_is_the_tokens_user(uids: list[str], query: str, good: bool) -> None:
     user = User("u 1", None, NOW)
-    found = uid_problem(user, CIMultiDict(("UID", uid) for uid in uids), query)
+    found = uid_problem(user, uids, query)
     assert found is None if good else found is not None and found.reason is Reason.UID_MISMATCH
 
 

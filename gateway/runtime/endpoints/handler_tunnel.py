@@ -14,7 +14,6 @@ from gateway.runtime.endpoints.endpoint import Endpoint
 from gateway.runtime.exchange import Exchange
 from gateway.runtime.forward import Forwarder, Prepared
 from gateway.runtime.tunnelling import asks_for_a_websocket
-from gateway.settings import RouteSettings
 from handlers.address import BadAddress, known
 from registry.model import Instance, ServiceName, ServiceSnapshot
 from registry.runtime.watcher import Watcher
@@ -31,18 +30,14 @@ class HandlerTunnelEndpoint:
     watcher: Watcher
     service: ServiceName
     timeouts: Timeouts
-    _route: RouteSettings = field(init=False)
     _prepared: Prepared = field(init=False)
     _instances: dict[str, Instance] = field(default_factory=dict)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self.watcher.subscribe(self.service, self._take)
-        self._route = RouteSettings(
-            path=f"{PREFIX}*", methods=("GET",), service=self.service, access="public", retry=RetryClass.NEVER
-        )
         policy = CallPolicy(self.service, RetryClass.NEVER, self.timeouts, max_attempts=1)
-        self._prepared = Prepared(policy, set_headers=(), kept_body=0)
+        self._prepared = Prepared(policy, body_limit=0)
 
     def endpoints(self) -> list[Endpoint]:
         return [Endpoint(PREFIX, ("GET",), "public", self.answer, limited=True, head=False, prefix=True)]
@@ -61,7 +56,7 @@ class HandlerTunnelEndpoint:
         except BadAddress:
             return gateway_error(Reason.UNKNOWN_HANDLER, message="The handler's registration is not valid.")
         upstream_target = f"{path}?{target.query}" if target.query else path
-        return await self.forwarder.carry(exchange, self._route, self._prepared, upstream_target, instance)
+        return await self.forwarder.carry(exchange, self._prepared, upstream_target, instance)
 
     async def _wait_for(self, name: str) -> Instance | None:
         try:

@@ -41,7 +41,7 @@ async def dispatcher(
             Dispatcher(
                 settings,
                 endpoints=endpoints,
-                forwarder=Forwarder(settings, balancer),
+                forwarder=Forwarder(balancer),
                 verifier=build_verifier(settings),
                 limiter=limiter or MemoryLimiter(),
                 metrics=metrics or Metrics("test"),

@@ -15,7 +15,7 @@ import jwt
 from aiohttp import EMPTY_PAYLOAD, web
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from gateway.client_address import Client
+from gateway.request_head import RequestHead, read_head
 from gateway.runtime.app import Gateway
 from gateway.runtime.client_request import ClientRequest
 from gateway.runtime.exchange import Exchange
@@ -259,6 +259,7 @@ class NoConnection:
     transport: asyncio.Transport | None = None
     peer = "127.0.0.1"
     body_idle_s = 10.0
+    remembered: RequestHead | None = None
     writing_paused = False
     ending = False
 
@@ -287,8 +288,8 @@ def exchange_for(request: ClientRequest, **known: Any) -> Exchange:
     """What the dispatcher would know of this request before anything is decided."""
     path, mark, query = request.target.partition("?")
     facts: Mapping[str, Any] = {
+        "head": read_head(request.headers, request.raw_headers, "127.0.0.1", ()),
         "request_id": "request-1",
-        "client": Client("127.0.0.1", "http"),
         "started_at": 0.0,
         "target": Target(path, mark + query, "localhost"),
         **known,

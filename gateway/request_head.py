@@ -1,0 +1,90 @@
+"""What the headers of a request say to the gateway, read once.
+
+A client on a kept connection says the same headers again and again, so what was read from them is kept for
+as long as it does (its connection remembers it), together with the header lines that went upstream.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from multidict import istr
+
+from balancer.field_lines import FieldLines
+from gateway.client_address import RELAY_SIGNS, Client, Network, find_client
+from gateway.errors import usable_request_id
+from gateway.identity import Rejected, credentials
+
+HOP = "X-Quaymaster-Hop"
+"""One per gateway a request has come through. Without it, an instance that is registered with the address
+of a gateway would have one request go round until the sockets run out."""
+
+RawHeaders = tuple[tuple[bytes, bytes], ...]
+
+_HOST, _HOP, _UID, _ORIGIN = istr("Host"), istr(HOP), istr("uid"), istr("Origin")
+_REQUEST_ID, _KEY, _EXPECT = istr("X-Request-Id"), istr("Idempotency-Key"), istr("Expect")
+_FORWARDED_FOR, _FORWARDED_PROTO = istr("X-Forwarded-For"), istr("X-Forwarded-Proto")
+_RELAY_SIGNS = tuple(map(istr, RELAY_SIGNS))
+
+
+class Values(Protocol):
+    """Case-insensitive headers with repeats: `multidict`'s interface, of which this much is used."""
+
+    def get(self, key: str) -> str | None: ...
+    def getall(self, key: str, default: Sequence[str]) -> Sequence[str]: ...
+    def __contains__(self, key: object) -> bool: ...
+
+
+@dataclass(slots=True)
+class RequestHead:
+    """Never changes but for `forwarded`."""
+
+    raw: RawHeaders
+    """What it was read from."""
+    client: Client
+    hosts: Sequence[str]
+    origin: str | None
+    token: str | Rejected | None
+    uids: Sequence[str]
+    request_id: str
+    """The client's own, empty unless it may be used."""
+    hops: Sequence[str]
+    keyed: bool
+    """There is an `Idempotency-Key`."""
+    expects: bool
+    """There is an `Expect`."""
+    forwarded: "Forwarded | None" = None
+    """What went upstream for these headers the last time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forwarded:
+    """Header lines as an instance gets them, and what they were made for."""
+
+    prepared: object
+    user_id: str | None
+    lines: FieldLines
+
+
+def read_head(headers: Values, raw: RawHeaders, peer: str, trusted: Sequence[Network]) -> RequestHead:
+    """Reads the headers of a request from the socket's `peer`. `trusted` proxies are believed."""
+    forwarded_for = headers.getall(_FORWARDED_FOR, ())
+    given = headers.get(_REQUEST_ID) or ""
+    return RequestHead(
+        raw=raw,
+        client=find_client(
+            peer,
+            forwarded_for,
+            headers.getall(_FORWARDED_PROTO, ()),
+            trusted,
+            relay_signs=any(sign in headers for sign in _RELAY_SIGNS),
+        ),
+        hosts=headers.getall(_HOST, ()),
+        origin=headers.get(_ORIGIN),
+        token=credentials(headers),
+        uids=headers.getall(_UID, ()),
+        request_id=given if usable_request_id(given) else "",
+        hops=headers.getall(_HOP, ()),
+        keyed=_KEY in headers,
+        expects=_EXPECT in headers,
+    )
