@@ -36,12 +36,12 @@ class FieldLines:
                 self.problem = self.problem or "content-length"
 
     def plus(self, name: bytes, value: bytes) -> "FieldLines":
-        """These and one line more, which is neither about the body nor `Host`."""
+        """These and one line more. `name` is a header's, and neither about the body nor `Host`."""
         line = b"%b: %b\r\n" % (name, value)
         more = FieldLines.__new__(FieldLines)
         more.data = self.data + line
         more.declared, more.has_host = self.declared, self.has_host
-        more.problem = self.problem or _problem(line, 1)
+        more.problem = self.problem or ("" if value.isalnum() else _problem(line, 1))
         return more
 
     def __repr__(self) -> str:

@@ -11,6 +11,9 @@ from enum import StrEnum
 from balancer.model import RetryClass
 from balancer.outcome import Kind, Outcome, Phase
 
+_SAFE, _KEYED = RetryClass.SAFE, RetryClass.KEYED
+# Every call asks; looking up a member of an enumeration costs as much as a call.
+
 LONGEST_WAIT_S = 0.25
 """No wait between two tries is longer (Envoy's default: base 25 ms, cap 250 ms)."""
 
@@ -76,4 +79,4 @@ def decide(facts: AttemptFacts, outcome: Outcome) -> Retry | Stop:
 
 def safe_to_repeat(retry: RetryClass, *, keyed: bool) -> bool:
     """Whether a request may be sent again although it may have been executed."""
-    return retry is RetryClass.SAFE or (retry is RetryClass.KEYED and keyed)
+    return retry is _SAFE or (keyed and retry is _KEYED)

@@ -11,6 +11,7 @@ import math
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 TICKS = 1000
 """Steps per window."""
@@ -28,8 +29,7 @@ class Rule:
     window_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """The tightest rule's numbers, for the `X-RateLimit-*` headers. Seconds are rounded up by the reader."""
 
     allowed: bool
@@ -89,15 +89,16 @@ class SlidingWindows:
         """Counts one request against every rule if all allow it, else against none. `None`: no rules."""
         if not rules:
             return None
-        windows = [self._window(rule, now) for rule in rules]
-        allowed = all(window.total < rule.limit for rule, window in zip(rules, windows, strict=True))
+        counts = [(rule, self._window(rule, now)) for rule in rules]
+        allowed = True
+        for rule, window in counts:
+            allowed = allowed and window.total < rule.limit
         if allowed:
-            for rule, window in zip(rules, windows, strict=True):
-                window.add(now)
-                self._windows[rule.key, rule.window_s] = window
-                self._windows.move_to_end((rule.key, rule.window_s))
-            self._evict(now)
-        verdicts = [self._verdict(rule, w, now, allowed) for rule, w in zip(rules, windows, strict=True)]
+            for rule, window in counts:
+                self._count(rule, window, now)
+        verdicts = [self._verdict(rule, window, now, allowed) for rule, window in counts]
+        if len(verdicts) == 1:
+            return verdicts[0]
         return min(verdicts, key=lambda verdict: (verdict.remaining, -verdict.retry_after_s))
 
     def _window(self, rule: Rule, now: float) -> _Window:
@@ -108,6 +109,15 @@ class SlidingWindows:
         window.forget(now)
         return window
 
+    def _count(self, rule: Rule, window: _Window, now: float) -> None:
+        key = (rule.key, rule.window_s)
+        window.add(now)
+        if key in self._windows:
+            self._windows.move_to_end(key)
+        else:
+            self._windows[key] = window
+            self._evict(now)
+
     def _verdict(self, rule: Rule, window: _Window, now: float, allowed: bool) -> Verdict:
         """One rule's numbers; of a refused request, only the rules in its way say when to come back."""
         reset_s = window.leaves_in(window.counts[0][0], now) if window.counts else 0.0
@@ -115,7 +125,7 @@ class SlidingWindows:
         return Verdict(allowed, rule.limit, max(0, rule.limit - window.total), reset_s, wait_s)
 
     def _evict(self, now: float) -> None:
-        """Drops the quietest key if there are too many, and up to two that count nothing any more."""
+        """After a new key: drops the quietest if there are too many, and up to two that count nothing."""
         while len(self._windows) > self._max_keys:
             self._windows.popitem(last=False)
         for _ in range(2):

@@ -156,7 +156,9 @@ class Balancer:
 
     def choose(self, snapshot: ServiceSnapshot, tried: frozenset[InstanceId], now: float) -> Chosen | Refused:
         # A service that nobody can be chosen of must not cost the strategy of another one.
-        if not snapshot.usable and (refused := refusal(snapshot)) is not None:
+        if not snapshot.usable:
+            refused = refusal(snapshot)
+            assert refused is not None
             return refused
         return choose(snapshot, self.ledger, self.cooldowns, tried, self._strategy(snapshot.service), now)
 

@@ -21,6 +21,8 @@ from balancer.runtime.wire import LAST_CHUNK, AnswerHead, AnswerReader, BadAnswe
 READ_SIZE = 64 * 1024
 HELD = 64 * 1024
 """Bytes of an answer that wait here for a slow reader before the instance is no longer read."""
+_SEND, _WAIT, _BODY = Phase.SEND, Phase.WAIT, Phase.BODY
+# Looking up a member of an enumeration costs as much as a call.
 _EARLY_S = 0.002
 """uvloop's clock has whole milliseconds: a timer may fire that much before its time."""
 
@@ -112,7 +114,7 @@ class Connection(asyncio.BufferedProtocol):
             self.phase = Phase.SEND
             self.fault = Outcome(Phase.SEND, Side.INSTANCE, Kind.RESET, sent=False, detail="closed")
             return
-        self.phase = Phase.SEND if body_follows else Phase.WAIT
+        self.phase = _SEND if body_follows else _WAIT
         self._transport.write(head)
         self._limit(timeouts.idle_s if body_follows else timeouts.first_byte_s, now)
 
@@ -148,12 +150,17 @@ class Connection(asyncio.BufferedProtocol):
         """The head of the answer. Raises `UpstreamFailed`, also for a body that broke by then."""
         answers = self.answers
         if self.fault is None and answers.head is None:
-            await self._news()
+            # As `_news`, which would cost every call a coroutine.
+            self._waiter = self._loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
         if self.fault is not None:
             raise UpstreamFailed(self.fault)
         assert answers.head is not None
         self._deadline = inf
-        self.phase = Phase.BODY
+        self.phase = _BODY
         return answers.head
 
     async def read(self) -> bytes:
@@ -256,7 +263,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _wait_for_client(self) -> None:
         # An instance may answer while the body is still on its way: then the reader's deadlines hold.
-        if self.phase is Phase.SEND:
+        if self.phase is _SEND:
             self._awaits_client = True
             self._limit(self._timeouts.idle_s)
 
@@ -265,14 +272,14 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.write(LAST_CHUNK)
         self._sent_all = True
         self._awaits_client = False
-        if self.phase is Phase.SEND:
-            self.phase = Phase.WAIT
+        if self.phase is _SEND:
+            self.phase = _WAIT
             self._limit(self._timeouts.first_byte_s)
 
     async def _drain(self) -> None:
         self._awaits_client = False
         if self._write_paused and not self.closed:
-            if self.phase is Phase.SEND:
+            if self.phase is _SEND:
                 self._limit(self._timeouts.idle_s)
             self._drained = self._loop.create_future()
             try:

@@ -5,7 +5,7 @@ Map of the floor:
     app.py          the only wiring: settings -> a running gateway
     http_server.py  aiohttp's low-level server with our own request loop; all that is private to aiohttp
     client_request.py one request and its answer's way out; client_body.py its body; parse_faults.py
-    dispatch.py     one request: who is it, may it, where does it go
+    dispatch.py     one request: who is it, may it, where does it go; places.py remembers where lines lead
     forward.py      a routed request to an instance, and its answer back
     exchange.py     what is known of one request; reply.py what the gateway itself answers
     endpoints/      the gateway's own paths

@@ -8,9 +8,6 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Literal
 
 import structlog
 
@@ -27,44 +24,22 @@ from gateway.limiters.base import Limiter
 from gateway.limits import rate_headers, rules_for
 from gateway.request_head import read_head
 from gateway.request_ids import RequestIds
-from gateway.routes import Match, MethodNotAllowed, NoRoute, RouteTable
 from gateway.runtime.access_log import AccessLog
 from gateway.runtime.client_request import ClientRequest
 from gateway.runtime.endpoints.endpoint import Endpoint
-from gateway.runtime.exchange import NO_ROUTE, Exchange
-from gateway.runtime.forward import Forwarder, Prepared, prepare
+from gateway.runtime.exchange import Exchange
+from gateway.runtime.forward import Forwarder
 from gateway.runtime.metrics import Metrics
+from gateway.runtime.places import Place, Places
 from gateway.runtime.reply import Reply, error_reply, send
-from gateway.settings import RouteSettings, Settings
-from gateway.target import CARRIED, BadTarget, Target, read_target
+from gateway.settings import Settings
+from gateway.target import BadTarget
 from registry.runtime.clock import unix_now
 
 log = structlog.get_logger()
 
-REMEMBERED_TARGETS = 2048
-REMEMBERED_TARGET = 512
-"""Characters, with `Host`. Longer ones are looked up every time: 1 MiB of them is kept at most."""
-
 CLIENT_CLOSED = 499
 """What nginx logs for a client that went away before its answer; never sent to anybody."""
-
-Access = Literal["public", "user", "internal"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a request line leads: to an answer that is known already, an endpoint, or a route."""
-
-    target: Target
-    name: str = NO_ROUTE
-    """The path of the route or endpoint, as in the settings."""
-    end: Reply | GatewayError | None = None
-    access: Access = "public"
-    limited: bool = False
-    endpoint: Endpoint | None = None
-    route: RouteSettings | None = None
-    prepared: Prepared | None = None
-    upstream_target: str = ""
 
 
 class Dispatcher:
@@ -84,10 +59,8 @@ class Dispatcher:
         unix_clock: Callable[[], float] = unix_now,
     ) -> None:
         self._settings = settings
-        self._routes = RouteTable(settings.routes)
-        endpoints = list(endpoints)
-        self._endpoints = {endpoint.path: endpoint for endpoint in endpoints if not endpoint.prefix}
-        self._prefixes = [endpoint for endpoint in endpoints if endpoint.prefix]
+        self._places = Places(settings, endpoints)
+        self._cors = settings.cors if settings.cors.origins else None
         self._forwarder = forwarder
         self._verifier = verifier
         self._limiter = limiter
@@ -98,8 +71,6 @@ class Dispatcher:
         key = settings.internal.key
         self._internal_key = key.get_secret_value() if key else ""
         self._ids = RequestIds(secrets.token_hex(8))
-        self._prepared: dict[tuple[str, str], Prepared] = {}
-        self._find = lru_cache(REMEMBERED_TARGETS)(self._look_up)
 
     async def __call__(self, request: ClientRequest) -> None:
         """Answers one request. Only cancellation and a lost connection leave it as exceptions."""
@@ -149,16 +120,13 @@ class Dispatcher:
     async def _decide(self, exchange: Exchange) -> Reply | GatewayError | None:
         """What to answer; `None` when an instance's answer has gone out already."""
         request, head = exchange.request, exchange.head
-        hosts = head.hosts
-        short = len(hosts) == 1 and len(request.target) + len(hosts[0]) <= REMEMBERED_TARGET
-        find = self._find if short else self._look_up
-        place = find(request.method, request.target, request.version, *hosts)
+        place = self._places.find(request.method, request.target, request.version, head.hosts)
         if isinstance(place, BadTarget):
             request.keep_alive = False
             return from_bad_target(place)
         exchange.target = place.target
-        cors = self._settings.cors
-        if cors.origins:
+        cors = self._cors
+        if cors is not None:
             if is_preflight(
                 request.method, head.origin, asked := exchange.header("Access-Control-Request-Method")
             ):
@@ -168,58 +136,19 @@ class Dispatcher:
         exchange.route = place.name
         if place.end is not None:
             return place.end
-        refused = await self._admit(exchange, place)
-        if refused is not None:
-            return refused
+        if place.limited or place.access != "public":
+            refused = await self._admit(exchange, place)
+            if refused is not None:
+                return refused
         if place.prepared is not None:
             return await self._forwarder.carry(exchange, place.prepared, place.upstream_target)
         assert place.endpoint is not None
+        exchange.quiet = place.endpoint.quiet
         return await place.endpoint.answer(exchange)
 
-    def _look_up(self, method: str, raw: str, version: tuple[int, int], *hosts: str) -> "_Place | BadTarget":
-        """Where a request with that request line and these `Host` headers goes."""
-        target = read_target(method, raw, version, hosts)
-        if isinstance(target, BadTarget):
-            return target
-        if target.asks_for_the_server:
-            return _Place(target, end=Reply(204, b"", (("Allow", ", ".join(CARRIED)),)))
-        endpoint = self._endpoints.get(target.path) or next(
-            (endpoint for endpoint in self._prefixes if target.path.startswith(endpoint.path)), None
-        )
-        if endpoint is not None:
-            end = None
-            if method not in endpoint.allowed:
-                end = gateway_error(Reason.METHOD_NOT_ALLOWED, allow=endpoint.allowed)
-            return _Place(target, endpoint.path, end, endpoint.access, endpoint.limited, endpoint=endpoint)
-        match self._routes.resolve(method, target.path):
-            case NoRoute():
-                return _Place(target, end=gateway_error(Reason.NO_ROUTE))
-            case MethodNotAllowed(allow):
-                return _Place(target, end=gateway_error(Reason.METHOD_NOT_ALLOWED, allow=allow))
-            case Match() as found:
-                route = found.route
-                return _Place(
-                    target,
-                    route.path,
-                    access=route.access,
-                    limited=True,
-                    route=route,
-                    prepared=self._prepare(route, method),
-                    upstream_target=found.upstream_target(target.query),
-                )
-
-    def _prepare(self, route: RouteSettings, method: str) -> Prepared:
-        # Methods are the route's own, so this is bounded by the settings.
-        key = (route.path, method)
-        if key not in self._prepared:
-            self._prepared[key] = prepare(self._settings, route, method)
-        return self._prepared[key]
-
-    async def _admit(self, exchange: Exchange, place: "_Place") -> GatewayError | None:
+    async def _admit(self, exchange: Exchange, place: Place) -> GatewayError | None:
         """Whether the caller may, and not too often; who it is stands in the exchange afterwards."""
         refused: GatewayError | None = None
-        if place.endpoint is not None:
-            exchange.quiet = place.endpoint.quiet
         if place.access == "internal":
             return None if self._is_internal(exchange) else gateway_error(Reason.FORBIDDEN)
         if place.access == "user":

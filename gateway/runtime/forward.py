@@ -71,7 +71,12 @@ class Forwarder:
             match end:
                 case Answer():
                     exchange.instance, exchange.attempts = end.instance.id, end.attempts
-                    await _pass_on(exchange, end)
+                    whole = end.body.whole()
+                    if whole is None:
+                        await _stream(exchange, end)
+                    else:
+                        own, theirs = exchange.answer_headers(), for_client(end.headers)
+                        request.send(end.status, own, whole, reason=end.reason, theirs=theirs)
                     return None
                 case Switched():
                     exchange.instance, exchange.attempts = end.instance.id, end.attempts
@@ -123,14 +128,12 @@ async def _content(request: ClientRequest, prepared: Prepared) -> bytes | Client
     return await body.whole() if body.is_within(prepared.kept_body) else body
 
 
-async def _pass_on(exchange: Exchange, answer: Answer) -> None:
-    request, own = exchange.request, exchange.answer_headers()
-    headers = for_client(answer.headers)
-    whole = answer.body.whole()
-    if whole is not None:
-        request.send(answer.status, own, whole, reason=answer.reason, theirs=headers)
-        return
-    request.begin(answer.status, own, reason=answer.reason, theirs=headers)
+async def _stream(exchange: Exchange, answer: Answer) -> None:
+    """An answer that comes in pieces goes out in pieces."""
+    request = exchange.request
+    request.begin(
+        answer.status, exchange.answer_headers(), reason=answer.reason, theirs=for_client(answer.headers)
+    )
     try:
         async for piece in answer.body:
             await request.write(piece)

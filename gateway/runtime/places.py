@@ -1,0 +1,113 @@
+"""Where a request line leads: to an answer that is known already, to an endpoint, or to a route.
+
+Nothing here depends on who asks, so what was found is remembered. The gateway's own endpoints come before
+every route.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+from gateway.errors import GatewayError, Reason, gateway_error
+from gateway.routes import Match, MethodNotAllowed, NoRoute, RouteTable
+from gateway.runtime.endpoints.endpoint import Endpoint
+from gateway.runtime.exchange import NO_ROUTE
+from gateway.runtime.forward import Prepared, prepare
+from gateway.runtime.reply import Reply
+from gateway.settings import RouteSettings, Settings
+from gateway.target import CARRIED, BadTarget, Target, read_target
+
+REMEMBERED = 2048
+REMEMBERED_LENGTH = 512
+"""Characters of target and `Host`. Longer ones are looked up every time: 1 MiB of them is kept at most."""
+
+Access = Literal["public", "user", "internal"]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    target: Target
+    name: str = NO_ROUTE
+    """The path of the route or endpoint, as in the settings."""
+    end: Reply | GatewayError | None = None
+    """The answer, whoever asks."""
+    access: Access = "public"
+    limited: bool = False
+    """Requests may count against some limit."""
+    endpoint: Endpoint | None = None
+    route: RouteSettings | None = None
+    prepared: Prepared | None = None
+    """Of the route, by the method."""
+    upstream_target: str = ""
+
+
+class Places:
+    """All places of a gateway. Never changes; new settings make a new one."""
+
+    def __init__(self, settings: Settings, endpoints: Iterable[Endpoint]) -> None:
+        self._settings = settings
+        self._routes = RouteTable(settings.routes)
+        self._prepared: dict[tuple[str, str], Prepared] = {}
+        endpoints = list(endpoints)
+        self._endpoints = {endpoint.path: endpoint for endpoint in endpoints if not endpoint.prefix}
+        self._prefixes = [endpoint for endpoint in endpoints if endpoint.prefix]
+        limits = settings.limits
+        self._limited = any(
+            limit is not None for limit in (limits.per_address, limits.per_user, *limits.tiers.values())
+        )
+        self._remembered = lru_cache(REMEMBERED)(self._look_up)
+
+    def find(
+        self, method: str, raw: str, version: tuple[int, int], hosts: Sequence[str]
+    ) -> Place | BadTarget:
+        """The place of a request line and its `Host` headers, as `read_target` takes them."""
+        if len(hosts) == 1 and len(raw) + len(hosts[0]) <= REMEMBERED_LENGTH:
+            return self._remembered(method, raw, version, hosts[0])
+        return self._look_up(method, raw, version, *hosts)
+
+    def _look_up(self, method: str, raw: str, version: tuple[int, int], *hosts: str) -> Place | BadTarget:
+        target = read_target(method, raw, version, hosts)
+        if isinstance(target, BadTarget):
+            return target
+        if target.asks_for_the_server:
+            return Place(target, end=Reply(204, b"", (("Allow", ", ".join(CARRIED)),)))
+        path = target.path
+        endpoint = self._endpoints.get(path) or next(
+            (prefix for prefix in self._prefixes if path.startswith(prefix.path)), None
+        )
+        if endpoint is None:
+            return self._on_a_route(method, target)
+        end = None
+        if method not in endpoint.allowed:
+            end = gateway_error(Reason.METHOD_NOT_ALLOWED, allow=endpoint.allowed)
+        limited = endpoint.limited and self._limited
+        return Place(target, endpoint.path, end, endpoint.access, limited, endpoint)
+
+    def _on_a_route(self, method: str, target: Target) -> Place:
+        match self._routes.resolve(method, target.path):
+            case NoRoute():
+                return Place(target, end=gateway_error(Reason.NO_ROUTE))
+            case MethodNotAllowed(allow):
+                return Place(target, end=gateway_error(Reason.METHOD_NOT_ALLOWED, allow=allow))
+            case Match() as found:
+                route = found.route
+                return Place(
+                    target,
+                    route.path,
+                    access=route.access,
+                    limited=self._limited or route.limit is not None,
+                    route=route,
+                    prepared=self._prepare(route, method),
+                    upstream_target=found.upstream_target(target.query),
+                )
+
+    def _prepare(self, route: RouteSettings, method: str) -> Prepared:
+        # The methods are the route's own: as many as the settings name.
+        key = (route.path, method)
+        if key not in self._prepared:
+            self._prepared[key] = prepare(self._settings, route, method)
+        return self._prepared[key]
+
+    def __repr__(self) -> str:
+        return f"<Places: {len(self._endpoints)} endpoints, {len(self._settings.routes)} routes>"

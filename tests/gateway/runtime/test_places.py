@@ -1,0 +1,116 @@
+"""What a request line leads to, and that it is remembered without growing."""
+
+from typing import Any
+
+import pytest
+
+from gateway.errors import GatewayError
+from gateway.runtime.endpoints.endpoint import Endpoint
+from gateway.runtime.exchange import NO_ROUTE, Exchange
+from gateway.runtime.places import REMEMBERED_LENGTH, Place, Places
+from gateway.runtime.reply import Reply
+from gateway.settings import Settings
+from gateway.target import BadTarget
+
+ROUTES = [
+    {"path": "/auth/*", "service": "auth", "methods": ["GET", "POST"], "access": "public"},
+    {"path": "/limited", "service": "auth", "access": "public", "limit": 3},
+]
+NO_LIMITS = {"per_address": None, "per_user": None}
+
+
+async def never(_: Exchange) -> None:
+    raise AssertionError("nobody is answered here")
+
+
+def places(**sections: Any) -> Places:
+    settings = Settings.model_validate(
+        {"services": {"auth": {}}, "routes": ROUTES, "handlers": None, "limits": NO_LIMITS, **sections}
+    )
+    endpoints = [
+        Endpoint("/ping", ("GET",), "public", never, limited=True),
+        Endpoint("/ws/", ("GET",), "public", never, head=False, prefix=True),
+    ]
+    return Places(settings, endpoints)
+
+
+def find(of: Places, method: str, target: str, hosts: tuple[str, ...] = ("a",)) -> Place:
+    found = of.find(method, target, (1, 1), hosts)
+    assert isinstance(found, Place), found
+    return found
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "name"),
+    [
+        ("GET", "/ping", "/ping"),
+        ("HEAD", "/ping?x", "/ping"),
+        ("GET", "/ws/one", "/ws/"),
+        ("POST", "/auth/login", "/auth/*"),
+    ],
+)
+def test_endpoints_prefixes_and_routes_are_found(method: str, target: str, name: str) -> None:
+    place = find(places(), method, target)
+    assert (place.name, place.end) == (name, None)
+    assert (place.endpoint is None) is name.startswith("/auth")
+    assert (place.prepared is None) is not name.startswith("/auth")
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "status"),
+    [("POST", "/ping", 405), ("DELETE", "/auth/x", 405), ("GET", "/nowhere", 404), ("HEAD", "/ws/one", 405)],
+)
+def test_an_answer_that_nobody_can_change_is_known_at_once(method: str, target: str, status: int) -> None:
+    place = find(places(), method, target)
+    assert isinstance(place.end, GatewayError)
+    assert place.end.status == status
+    assert (place.name == NO_ROUTE) is (target in ("/auth/x", "/nowhere"))
+
+
+def test_what_the_server_can_do_is_said_to_everybody() -> None:
+    place = find(places(), "OPTIONS", "*")
+    assert isinstance(place.end, Reply)
+    assert place.end.status == 204
+
+
+def test_a_request_line_that_is_none_leads_nowhere() -> None:
+    assert places().find("GET", "/a/../b", (1, 1), ("a",)) is BadTarget.BAD_PATH
+    assert places().find("GET", "/", (1, 1), ("a", "b")) is BadTarget.BAD_HOST
+    assert places().find("GET", "/", (1, 1), ()) is BadTarget.BAD_HOST
+
+
+def test_query_and_escapes_go_upstream_as_they_came() -> None:
+    place = find(places(), "GET", "/auth/%7Ex?y=%20z")
+    assert place.upstream_target == "/auth/%7Ex?y=%20z"
+    assert place.target.query == "?y=%20z"
+
+
+def test_limits_are_looked_at_only_where_there_are_some() -> None:
+    free, tiered = places(), places(limits={**NO_LIMITS, "tiers": {"gold": 5}})
+    assert [find(free, "GET", path).limited for path in ("/ping", "/auth/x", "/limited")] == [
+        False,
+        False,
+        True,
+    ]
+    assert find(tiered, "GET", "/ping").limited
+    assert find(tiered, "GET", "/auth/x").limited
+    assert not find(tiered, "GET", "/ws/one").limited
+
+
+def test_the_same_line_leads_to_the_same_place_and_a_long_one_is_not_kept() -> None:
+    of = places()
+    assert find(of, "GET", "/auth/x") is find(of, "GET", "/auth/x")
+    assert find(of, "GET", "/auth/x") is not find(of, "GET", "/auth/x", ("b",))
+    long = "/auth/" + "x" * REMEMBERED_LENGTH
+    assert find(of, "GET", long) == find(of, "GET", long)
+    assert find(of, "GET", long) is not find(of, "GET", long)
+
+
+def test_what_is_prepared_is_shared_by_all_paths_of_a_route_and_method() -> None:
+    of = places()
+    one, two, other = (
+        find(of, method, path)
+        for method, path in [("GET", "/auth/a"), ("GET", "/auth/b"), ("POST", "/auth/a")]
+    )
+    assert one.prepared is two.prepared
+    assert one.prepared is not other.prepared
