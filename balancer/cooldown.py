@@ -37,20 +37,21 @@ class CooldownLedger:
 
     def __init__(self, max_entries: int = MAX_ENTRIES) -> None:
         self._max_entries = max_entries
-        self._cooling: dict[InstanceKey, _Cooling] = {}
+        self.entries: dict[InstanceKey, _Cooling] = {}
+        """Others look only whether there are any: while there are none, nothing needs to be asked or told."""
 
     def until(self, instance: Instance) -> float:
         """When its cool-down ends; minus infinity when it has none."""
-        entry = self._cooling.get(instance.key)
+        entry = self.entries.get(instance.key)
         return float("-inf") if entry is None else entry.until
 
     def cooling(self, instance: Instance, now: float) -> bool:
-        entry = self._cooling.get(instance.key)
+        entry = self.entries.get(instance.key)
         return entry is not None and now < entry.until
 
     def starting(self, instance: Instance, now: float) -> None:
         """A call is about to go there. The first one after a cool-down is the probe: others wait for it."""
-        entry = self._cooling.get(instance.key)
+        entry = self.entries.get(instance.key)
         if entry is not None and entry.until <= now:
             entry.until = now + entry.step_s
             entry.probed = True
@@ -65,28 +66,28 @@ class CooldownLedger:
 
         Not at the end of the body: an instance may die while a long answer of it is being read.
         """
-        self._cooling.pop(instance.key, None)
+        self.entries.pop(instance.key, None)
 
     def _failed(self, key: InstanceKey, now: float) -> None:
-        entry = self._cooling.get(key)
+        entry = self.entries.get(key)
         if entry is not None and now < entry.until and not entry.probed:
             # One fault, many calls: those that were under way when it showed must not lengthen it.
             return
         if entry is None:
             self._forget(now)
         step = FIRST_S if entry is None else min(entry.step_s * 2, LONGEST_S)
-        self._cooling[key] = _Cooling(step, now + step)
+        self.entries[key] = _Cooling(step, now + step)
 
     def _forget(self, now: float) -> None:
         """Keeps the ledger bounded: instances that left the catalogue are never tried again."""
-        stale = [key for key, entry in self._cooling.items() if entry.until + FORGET_AFTER_S <= now]
+        stale = [key for key, entry in self.entries.items() if entry.until + FORGET_AFTER_S <= now]
         for key in stale:
-            del self._cooling[key]
-        while len(self._cooling) >= self._max_entries:
-            del self._cooling[next(iter(self._cooling))]
+            del self.entries[key]
+        while len(self.entries) >= self._max_entries:
+            del self.entries[next(iter(self.entries))]
 
     def __len__(self) -> int:
-        return len(self._cooling)
+        return len(self.entries)
 
     def __repr__(self) -> str:
         return f"<CooldownLedger: {len(self)} instances>"

@@ -35,9 +35,10 @@ class Lease:
         finish the lease, in either order, and neither should have to ask whether the other did.
         The lease itself remembers, so no count can be taken down twice.
         """
-        ledger, self._ledger = self._ledger, None
+        ledger = self._ledger
         if ledger is None:
             return False
+        self._ledger = None
         ledger._end(self.key)
         return True
 
@@ -55,8 +56,8 @@ class LoadLedger:
 
     def start(self, instance: Instance, now: float) -> Lease:
         """A call begins. Whoever starts a lease finishes it in `finally`."""
-        key = instance.key
-        self._begin(key)
+        key, counts = instance.key, self._counts
+        counts[key] = counts.get(key, 0) + 1
         return Lease(self, key, now)
 
     def hand_out(self, instance: Instance, now: float, ttl_s: float) -> None:
@@ -64,7 +65,7 @@ class LoadLedger:
         self.expire(now)
         if len(self._handouts) >= self._max_handouts:
             self._end(heappop(self._handouts)[1])
-        self._begin(instance.key)
+        self.start(instance, now)
         heappush(self._handouts, (now + ttl_s, instance.key))
 
     def expire(self, now: float) -> None:
@@ -86,15 +87,13 @@ class LoadLedger:
         """Live leases, hand-outs included."""
         return sum(self._counts.values())
 
-    def _begin(self, key: InstanceKey) -> None:
-        self._counts[key] = self._counts.get(key, 0) + 1
-
     def _end(self, key: InstanceKey) -> None:
-        left = self._counts[key] - 1
+        counts = self._counts
+        left = counts[key] - 1
         if left:
-            self._counts[key] = left
+            counts[key] = left
         else:
-            del self._counts[key]
+            del counts[key]
 
     def __repr__(self) -> str:
         calls = self.total() - len(self._handouts)

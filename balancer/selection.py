@@ -42,17 +42,24 @@ def choose(
     now: float,
 ) -> Chosen | Refused:
     """One usable instance that was not tried yet, or why there is none. `now` is monotonic seconds."""
-    if not snapshot.usable and (refused := refusal(snapshot)) is not None:
+    usable = snapshot.usable
+    if not usable and (refused := refusal(snapshot)) is not None:
         return refused
+    accept = _has_weight
+    if tried or cooldowns.entries:
 
-    def accept(instance: Instance) -> bool:
-        return instance.weight > 0 and instance.id not in tried and not cooldowns.cooling(instance, now)
+        def accept(instance: Instance) -> bool:
+            return instance.weight > 0 and instance.id not in tried and not cooldowns.cooling(instance, now)
 
-    picked = strategy.pick(snapshot.usable, loads.at(now), accept)
+    picked = strategy.pick(usable, loads.at(now), accept)
     if picked is not None:
         return Chosen(picked)
     # Weight 0 means "only when there is nobody else", and so does cooling down.
-    last_resorts = [i for i in snapshot.usable if i.id not in tried]
+    last_resorts = [i for i in usable if i.id not in tried]
     if not last_resorts:
         return Refused(RefusedReason.ALL_TRIED)
     return Chosen(min(last_resorts, key=cooldowns.until))
+
+
+def _has_weight(instance: Instance) -> bool:
+    return instance.weight > 0

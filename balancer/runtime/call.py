@@ -155,22 +155,22 @@ class Balancer:
         )
 
     def choose(self, snapshot: ServiceSnapshot, tried: frozenset[InstanceId], now: float) -> Chosen | Refused:
-        # A service that nobody can be chosen of must not cost the strategy of another one.
-        if not snapshot.usable:
-            refused = refusal(snapshot)
-            assert refused is not None
-            return refused
-        return choose(snapshot, self.ledger, self.cooldowns, tried, self._strategy(snapshot.service), now)
-
-    def _strategy(self, service: ServiceName) -> Strategy:
+        service = snapshot.service
         strategy = self._strategies.get(service)
-        if strategy is None:
-            name = self._strategy_names.get(service, self._default_strategy)
-            strategy = self._strategies[service] = load_strategy(name, self._rng)
-            if len(self._strategies) > MAX_SERVICES:
-                self._strategies.popitem(last=False)
-        else:
+        if strategy is not None:
             self._strategies.move_to_end(service)
+        elif (refused := refusal(snapshot)) is not None:
+            # A service that nobody can be chosen of must not cost the strategy of another one.
+            return refused
+        else:
+            strategy = self._new_strategy(service)
+        return choose(snapshot, self.ledger, self.cooldowns, tried, strategy, now)
+
+    def _new_strategy(self, service: ServiceName) -> Strategy:
+        name = self._strategy_names.get(service, self._default_strategy)
+        strategy = self._strategies[service] = load_strategy(name, self._rng)
+        if len(self._strategies) > MAX_SERVICES:
+            self._strategies.popitem(last=False)
         return strategy
 
     def __repr__(self) -> str:
@@ -299,11 +299,13 @@ class _Try:
         self._instance = instance
         self._status: int | None = None
         self._lease = balancer.ledger.start(instance, now)
-        balancer.cooldowns.starting(instance, now)
+        if balancer.cooldowns.entries:
+            balancer.cooldowns.starting(instance, now)
 
     def answered(self, status: int) -> None:
         self._status = status
-        self._balancer.cooldowns.answered(self._instance)
+        if self._balancer.cooldowns.entries:
+            self._balancer.cooldowns.answered(self._instance)
 
     def end(self, outcome: Outcome) -> None:
         """The first end counts: after it the body may end, break and be closed as often as it likes."""
