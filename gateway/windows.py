@@ -10,7 +10,7 @@ thousandth late, never early.
 import math
 from collections import OrderedDict, deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 TICKS = 1000
@@ -27,6 +27,11 @@ class Rule:
     key: str
     limit: int
     window_s: float
+    counted_under: tuple[str, float] = field(init=False, repr=False, compare=False)
+    """The key and the window: who is given another limit keeps its count."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "counted_under", (self.key, self.window_s))
 
 
 class Verdict(NamedTuple):
@@ -40,30 +45,31 @@ class Verdict(NamedTuple):
 
 
 class _Window:
-    """The requests of one key that still count: (tick, how many) pairs, oldest first."""
+    """The requests of one key that still count: [tick, how many], oldest first."""
 
-    __slots__ = ("counts", "tick_s", "total")
+    __slots__ = ("counts", "leaves_at", "tick_s", "total")
 
     def __init__(self, window_s: float) -> None:
         self.tick_s = window_s / TICKS
-        self.counts: deque[tuple[int, int]] = deque()
+        self.counts: deque[list[int]] = deque()
         self.total = 0
+        self.leaves_at = math.inf
+        """When the oldest of them leaves the window."""
 
     def forget(self, now: float) -> None:
         """Drops what has left the window that ends now."""
-        while self.counts and self.leaves_in(self.counts[0][0], now) <= 0:
+        while self.leaves_at <= now:
             self.total -= self.counts.popleft()[1]
-
-    def leaves_in(self, tick: int, now: float) -> float:
-        """Seconds until requests of that tick leave the window."""
-        return (tick + TICKS) * self.tick_s - now
+            self.leaves_at = self._end_of(self.counts[0][0]) if self.counts else math.inf
 
     def add(self, now: float) -> None:
-        tick = math.ceil(now / self.tick_s)
-        already = 0
-        if self.counts and self.counts[-1][0] >= tick:
-            tick, already = self.counts.pop()
-        self.counts.append((tick, already + 1))
+        counts, tick = self.counts, math.ceil(now / self.tick_s)
+        if counts and counts[-1][0] >= tick:
+            counts[-1][1] += 1
+        else:
+            counts.append([tick, 1])
+            if len(counts) == 1:
+                self.leaves_at = self._end_of(tick)
         self.total += 1
 
     def room_in(self, limit: int, now: float) -> float:
@@ -74,8 +80,11 @@ class _Window:
         for tick, count in self.counts:
             leaving -= count
             if leaving <= 0:
-                return self.leaves_in(tick, now)
+                return self._end_of(tick) - now
         return TICKS * self.tick_s
+
+    def _end_of(self, tick: int) -> float:
+        return (tick + TICKS) * self.tick_s
 
 
 class SlidingWindows:
@@ -89,40 +98,38 @@ class SlidingWindows:
         """Counts one request against every rule if all allow it, else against none. `None`: no rules."""
         if not rules:
             return None
+        if len(rules) == 1:
+            rule = rules[0]
+            window = self._window(rule, now)
+            allowed = window.total < rule.limit
+            if allowed:
+                self._count(rule, window, now)
+            return _verdict(rule, window, now, allowed)
         counts = [(rule, self._window(rule, now)) for rule in rules]
-        allowed = True
-        for rule, window in counts:
-            allowed = allowed and window.total < rule.limit
+        allowed = all(window.total < rule.limit for rule, window in counts)
         if allowed:
             for rule, window in counts:
                 self._count(rule, window, now)
-        verdicts = [self._verdict(rule, window, now, allowed) for rule, window in counts]
-        if len(verdicts) == 1:
-            return verdicts[0]
+        verdicts = [_verdict(rule, window, now, allowed) for rule, window in counts]
         return min(verdicts, key=lambda verdict: (verdict.remaining, -verdict.retry_after_s))
 
     def _window(self, rule: Rule, now: float) -> _Window:
         """The key's window up to now. A new one is kept only when something is counted in it."""
-        window = self._windows.get((rule.key, rule.window_s))
+        window = self._windows.get(rule.counted_under)
         if window is None:
             return _Window(rule.window_s)
-        window.forget(now)
+        if window.leaves_at <= now:
+            window.forget(now)
         return window
 
     def _count(self, rule: Rule, window: _Window, now: float) -> None:
-        key = (rule.key, rule.window_s)
+        key = rule.counted_under
         window.add(now)
         if key in self._windows:
             self._windows.move_to_end(key)
         else:
             self._windows[key] = window
             self._evict(now)
-
-    def _verdict(self, rule: Rule, window: _Window, now: float, allowed: bool) -> Verdict:
-        """One rule's numbers; of a refused request, only the rules in its way say when to come back."""
-        reset_s = window.leaves_in(window.counts[0][0], now) if window.counts else 0.0
-        wait_s = 0.0 if allowed else window.room_in(rule.limit, now)
-        return Verdict(allowed, rule.limit, max(0, rule.limit - window.total), reset_s, wait_s)
 
     def _evict(self, now: float) -> None:
         """After a new key: drops the quietest if there are too many, and up to two that count nothing."""
@@ -140,3 +147,11 @@ class SlidingWindows:
 
     def __repr__(self) -> str:
         return f"<SlidingWindows: {len(self._windows)} keys>"
+
+
+def _verdict(rule: Rule, window: _Window, now: float, allowed: bool) -> Verdict:
+    """One rule's numbers; of a refused request, only the rules in its way say when to come back."""
+    reset_s = window.leaves_at - now if window.total else 0.0
+    wait_s = 0.0 if allowed else window.room_in(rule.limit, now)
+    remaining = rule.limit - window.total
+    return Verdict(allowed, rule.limit, max(0, remaining), reset_s, wait_s)

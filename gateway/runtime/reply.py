@@ -2,13 +2,11 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
 
 import orjson
 
 from gateway.errors import COMMON_HEADERS, GatewayError, encode
 from gateway.runtime.exchange import Exchange, Pairs
-from registry.runtime.clock import unix_now
 
 JSON: Pairs = (("Content-Type", "application/json; charset=utf-8"), ("Cache-Control", "no-store"))
 
@@ -31,15 +29,7 @@ def error_reply(error: GatewayError, request_id: str) -> Reply:
 
 
 def now_iso() -> str:
-    """The time of day in UTC, to the millisecond."""
-    now = unix_now()
-    second = int(now)
-    return f"{_iso(second)}.{int((now - second) * 1000):03d}Z"
-
-
-@lru_cache(maxsize=2)
-def _iso(second: int) -> str:
-    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def send(exchange: Exchange, reply: Reply) -> None:
