@@ -22,7 +22,8 @@ of a gateway would have one request go round until the sockets run out."""
 RawHeaders = tuple[tuple[bytes, bytes], ...]
 
 _HOST, _HOP, _UID, _ORIGIN = istr("Host"), istr(HOP), istr("uid"), istr("Origin")
-_REQUEST_ID, _KEY, _EXPECT = istr("X-Request-Id"), istr("Idempotency-Key"), istr("Expect")
+_REQUEST_ID, _KEY = istr("X-Request-Id"), istr("Idempotency-Key")
+_EXPECT, _UPGRADE = istr("Expect"), istr("Upgrade")
 _FORWARDED_FOR, _FORWARDED_PROTO = istr("X-Forwarded-For"), istr("X-Forwarded-Proto")
 _RELAY_SIGNS = tuple(map(istr, RELAY_SIGNS))
 
@@ -53,6 +54,8 @@ class RequestHead:
     """There is an `Idempotency-Key`."""
     expects: bool
     """There is an `Expect`."""
+    upgrades: bool
+    """There is an `Upgrade`."""
     forwarded: "Forwarded | None" = None
     """What went upstream for these headers the last time."""
 
@@ -87,4 +90,5 @@ def read_head(headers: Values, raw: RawHeaders, peer: str, trusted: Sequence[Net
         hops=headers.getall(_HOP, ()),
         keyed=_KEY in headers,
         expects=_EXPECT in headers,
+        upgrades=_UPGRADE in headers,
     )

@@ -58,15 +58,11 @@ class Forwarder:
             if isinstance(found, GatewayError):
                 return found
             content = found
-        lines, switch = self._lines(exchange, prepared), asks_for_a_websocket(request)
-        outbound = OutboundRequest(
-            method=request.method,
-            target=target,
-            headers=asking_upstream(lines) if switch else lines,
-            body=content,
-            idempotency_key=head.keyed,
-            switch=switch,
-        )
+        lines = self._lines(exchange, prepared)
+        switch = head.upgrades and asks_for_a_websocket(request)
+        if switch:
+            lines = asking_upstream(lines)
+        outbound = OutboundRequest(request.method, target, lines, content, head.keyed, switch)
         async with self.balancer.call(prepared.policy, outbound, only) as end:
             match end:
                 case Answer():

@@ -19,7 +19,8 @@ def head_of(*headers: tuple[str, str], peer: str = "192.0.2.1") -> RequestHead:
 def test_a_head_without_headers_says_nothing() -> None:
     head = head_of()
     assert (head.hosts, head.origin, head.token, head.uids, head.request_id) == ((), None, None, (), "")
-    assert (head.hops, head.keyed, head.expects, head.forwarded) == ((), False, False, None)
+    assert (head.hops, head.keyed, head.expects, head.upgrades) == ((), False, False, False)
+    assert head.forwarded is None
     assert (head.client.address, head.client.relayed) == ("192.0.2.1", False)
 
 
@@ -35,11 +36,13 @@ def test_names_are_found_whatever_their_case_and_repeats_are_kept() -> None:
         ("X-QUAYMASTER-HOP", "2"),
         ("idempotency-key", "k"),
         ("EXPECT", "100-continue"),
+        ("upgrade", "websocket"),
     )
     assert (list(head.hosts), head.origin, head.token) == (["a", "b"], "https://o.example", "t")
     assert (list(head.uids), list(head.hops)) == (["ada", "bob"], ["1", "2"])
     assert head.keyed
     assert head.expects
+    assert head.upgrades
 
 
 def test_two_tokens_are_none() -> None:
