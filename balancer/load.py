@@ -1,7 +1,8 @@
 """How busy each instance is: calls in flight and hand-outs, as leases.
 
 Rules of this file: a count goes up only by making a lease and down only by ending that lease, so the
-counts cannot drift: their sum is the number of live leases, always. Counts belong to an instance's
+counts cannot drift: their sum is the number of live leases, always. A hand-out's lease is its entry among
+the hand-outs, which nobody holds and time ends. Counts belong to an instance's
 key (id and incarnation) and know nothing of catalogues, so they survive every change of them.
 """
 
@@ -63,15 +64,17 @@ class LoadLedger:
     def hand_out(self, instance: Instance, now: float, ttl_s: float) -> None:
         """Counts one connection for `ttl_s` seconds, for a peer whose calls are never seen here."""
         self.expire(now)
-        if len(self._handouts) >= self._max_handouts:
-            self._end(heappop(self._handouts)[1])
-        self.start(instance, now)
-        heappush(self._handouts, (now + ttl_s, instance.key))
+        handouts, counts, key = self._handouts, self._counts, instance.key
+        if len(handouts) >= self._max_handouts:
+            self._end(heappop(handouts)[1])
+        counts[key] = counts.get(key, 0) + 1
+        heappush(handouts, (now + ttl_s, key))
 
     def expire(self, now: float) -> None:
         """Ends the hand-outs whose time is up."""
-        while self._handouts and self._handouts[0][0] <= now:
-            self._end(heappop(self._handouts)[1])
+        handouts = self._handouts
+        while handouts and handouts[0][0] <= now:
+            self._end(heappop(handouts)[1])
 
     def load_of(self, instance: Instance) -> int:
         """Leases on that process, hand-outs included. Call `expire` first."""

@@ -38,7 +38,7 @@ class Values(Protocol):
 
 @dataclass(slots=True)
 class RequestHead:
-    """Never changes but for `forwarded`."""
+    """Never changes but for `forwarded` and `internal`."""
 
     raw: RawHeaders
     """What it was read from."""
@@ -58,6 +58,8 @@ class RequestHead:
     """There is an `Upgrade`."""
     forwarded: "Forwarded | None" = None
     """What went upstream for these headers the last time."""
+    internal: tuple[str, bool] | None = None
+    """The last host that was asked with these headers, and whether they may use internal endpoints there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -180,6 +180,13 @@ class Dispatcher:
         return None
 
     def _is_internal(self, exchange: Exchange) -> bool:
+        """Judged once for as long as a client repeats its headers and the host it asks."""
+        head, host = exchange.head, exchange.target.host
+        if head.internal is None or head.internal[0] != host:
+            head.internal = (host, self._judge_internal(exchange))
+        return head.internal[1]
+
+    def _judge_internal(self, exchange: Exchange) -> bool:
         if internal_key_matches(exchange.header("X-Internal-Key"), self._internal_key):
             return True
         host, origin, site = (

@@ -21,7 +21,7 @@ class Reply:
 
 
 def json_reply(body: object, *, status: int = 200, headers: Pairs = ()) -> Reply:
-    return Reply(status, orjson.dumps(body), (*JSON, *headers))
+    return Reply(status, orjson.dumps(body), (*JSON, *headers) if headers else JSON)
 
 
 def error_reply(error: GatewayError, request_id: str) -> Reply:

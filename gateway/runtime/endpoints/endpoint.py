@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, TypeVar
 from urllib.parse import parse_qsl
 
@@ -15,6 +16,10 @@ from gateway.runtime.reply import Reply
 Answer = Callable[[Exchange], Awaitable[Reply | GatewayError | None]]
 """`None` when the answer has gone out already."""
 M = TypeVar("M", bound=BaseModel)
+
+REMEMBERED = 1024
+REMEMBERED_LENGTH = 256
+"""Characters of a query. Longer ones are read every time: 256 KiB of them is kept at most."""
 
 MAX_MESSAGE = 256 * 1024
 """Bytes of a handler process's message: a report of some thousand tickets."""
@@ -65,5 +70,13 @@ async def read_message(exchange: Exchange, model: type[M]) -> M | GatewayError:
 
 def query_value(exchange: Exchange, name: str) -> str | None:
     """The first value of a query parameter, `None` when it is missing."""
-    found = parse_qsl(exchange.target.query.removeprefix("?"), keep_blank_values=True)
+    query = exchange.target.query
+    return _remembered(query, name) if len(query) <= REMEMBERED_LENGTH else _first_value(query, name)
+
+
+def _first_value(query: str, name: str) -> str | None:
+    found = parse_qsl(query.removeprefix("?"), keep_blank_values=True)
     return next((value for key, value in found if key == name), None)
+
+
+_remembered = lru_cache(REMEMBERED)(_first_value)

@@ -1,6 +1,6 @@
 """`/get_service_instance`: a microservice asks for a peer."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from balancer.model import Refused
 from balancer.runtime.call import Balancer
@@ -8,8 +8,12 @@ from gateway.errors import GatewayError, Reason, from_refused, gateway_error
 from gateway.runtime.endpoints.endpoint import Endpoint, query_value
 from gateway.runtime.exchange import Exchange
 from gateway.runtime.reply import Reply, json_reply
+from registry.model import Instance, InstanceKey
 from registry.names import is_service_name
 from registry.runtime.watcher import Watcher
+
+KEPT_REPLIES = 4096
+"""As many instances are answered without writing their JSON anew; each takes about a kilobyte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +21,7 @@ class PeerEndpoint:
     balancer: Balancer
     watcher: Watcher
     handout_ttl_s: float
+    _replies: dict[InstanceKey, tuple[Instance, Reply]] = field(default_factory=dict, repr=False)
 
     def endpoints(self) -> list[Endpoint]:
         return [Endpoint("/get_service_instance", ("GET",), "internal", self.answer, head=False)]
@@ -40,4 +45,15 @@ class PeerEndpoint:
         if isinstance(chosen, Refused):
             return from_refused(chosen, named_by_client=True)
         exchange.instance = chosen.id
-        return json_reply({"instance": {"url": chosen.url, "id": chosen.id}, "ttl_s": self.handout_ttl_s})
+        return self._reply(chosen)
+
+    def _reply(self, chosen: Instance) -> Reply:
+        """The same one for as long as the registry says the same of that instance."""
+        known = self._replies.get(chosen.key)
+        if known is not None and known[0] is chosen:
+            return known[1]
+        if len(self._replies) >= KEPT_REPLIES:
+            self._replies.clear()
+        reply = json_reply({"instance": {"url": chosen.url, "id": chosen.id}, "ttl_s": self.handout_ttl_s})
+        self._replies[chosen.key] = (chosen, reply)
+        return reply

@@ -296,6 +296,23 @@ async def test_a_name_that_was_pointed_at_this_machine_is_no_way_in(host: str, s
         assert (await client.answer()).status == status
 
 
+async def test_who_was_let_in_under_one_name_is_judged_anew_under_another() -> None:
+    """The headers stay the same, and without a `Host` the request line alone says who is asked."""
+    async with gateway() as running, wire(running.port) as client:
+        for host, status in (("localhost", 200), ("evil.example", 403), ("localhost", 200)):
+            await client.say(f"GET http://{host}/health/detailed HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+            assert (await client.answer()).status == status
+
+
+@pytest.mark.parametrize("key", ["", f"X-Internal-Key: {KEY}x"])
+async def test_a_key_counts_only_for_the_request_that_brings_it(key: str) -> None:
+    internal = {"networks": ["10.0.0.0/8"], "key": KEY}
+    async with gateway(internal=internal) as running, wire(running.port) as client:
+        for line, status in ((f"X-Internal-Key: {KEY}", 200), (key, 403)):
+            await client.say(request("GET", "/health/detailed", *filter(None, [line])))
+            assert (await client.answer()).status == status
+
+
 @pytest.mark.parametrize(
     "sign", ["Via: 1.1 somebody", "Forwarded: for=203.0.113.7", "X-Real-IP: 203.0.113.7"]
 )

@@ -8,7 +8,13 @@ from pydantic import BaseModel, ConfigDict
 
 from gateway.errors import GatewayError
 from gateway.runtime.client_request import ClientRequest
-from gateway.runtime.endpoints.endpoint import MAX_MESSAGE, Endpoint, query_value, read_message
+from gateway.runtime.endpoints.endpoint import (
+    MAX_MESSAGE,
+    REMEMBERED_LENGTH,
+    Endpoint,
+    query_value,
+    read_message,
+)
 from gateway.runtime.exchange import Exchange
 from gateway.runtime.reply import Reply, error_reply, json_reply, send
 from tests.gateway.runtime.gateways import ask, exchange_for, post_json, request, serving, wire
@@ -94,6 +100,7 @@ async def test_a_client_that_waits_is_told_to_go_on() -> None:
         ("/?uid=a+b", "a b"),
         ("/?uid=", ""),
         ("/?u=1", None),
+        (f"/?pad={'x' * REMEMBERED_LENGTH}&uid=ada", "ada"),
         ("/", None),
     ],
 )

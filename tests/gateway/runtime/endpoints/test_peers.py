@@ -1,14 +1,34 @@
 """`/get_service_instance`, as microservices ask it."""
 
 import asyncio
+import json
 from collections import Counter
+from dataclasses import replace
+from functools import partial
+from random import Random
 
 import pytest
 
+from balancer.runtime.call import Balancer
+from balancer.runtime.upstream import PooledUpstream
 from gateway.runtime.app import Gateway
+from gateway.runtime.endpoints.peers import PeerEndpoint
+from gateway.runtime.reply import Reply
+from registry.model import Instance, Seen, ServiceName
+from registry.runtime.watcher import Watcher
 from tests.balancer.origins import instance_at
 from tests.gateway.runtime.consuls import deregister, passes, register_in
-from tests.gateway.runtime.gateways import ask, eventually, gateway, in_flight, settings_of, until_idle
+from tests.gateway.runtime.gateways import (
+    ask,
+    eventually,
+    exchange_for,
+    gateway,
+    in_flight,
+    settings_of,
+    unsent_request,
+    until_idle,
+)
+from tests.registry.told_watch import ToldWatch
 from tests.servers import ConsulAgent
 
 
@@ -26,6 +46,29 @@ async def test_the_answer_holds_the_url_of_a_peer() -> None:
         assert answer.json()["instance"]["url"] == "http://127.0.0.1:9101"
         assert answer.one("Content-Type") == "application/json; charset=utf-8"
         assert answer.one("Cache-Control") == "no-store"
+
+
+async def test_a_peer_that_has_moved_is_answered_where_it_is_now() -> None:
+    """The same process by its own word, at another port."""
+    told, name = ToldWatch(), ServiceName("auth")
+    async with Watcher(told) as watcher:
+        watcher.pin(name)
+        balancer = Balancer(watcher.current, PooledUpstream(), strategies={}, rng=Random(7))
+        peers = PeerEndpoint(balancer, watcher, handout_ttl_s=10.0)
+        for port in (9101, 9102):
+            there = replace(instance_at(port, "a"), service=name, incarnation="1")
+            told.say(name, Seen((there,)))
+            await eventually(partial(_is_known, watcher, there))
+            for _ in range(2):
+                reply = await peers.answer(
+                    exchange_for(unsent_request("GET", "/get_service_instance?service_name=auth"))
+                )
+                assert isinstance(reply, Reply)
+                assert json.loads(reply.body)["instance"]["url"] == there.url
+
+
+async def _is_known(watcher: Watcher, there: Instance) -> bool:
+    return watcher.current(there.service).usable == (there,)
 
 
 async def test_hand_outs_spread_over_the_least_used_until_their_time_is_over() -> None:
