@@ -25,6 +25,7 @@ MAX_FIELDS = 128
 _METHOD = re.compile("[A-Z][A-Z-]*")
 _TARGET = re.compile("/[^\x00-\x20\x7f]*")
 _PROTOCOL = b"HTTP/"
+_USUAL = b"HTTP/1.1 "
 _BAD_REASON = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _PHRASES = frozenset(status.phrase.encode() for status in HTTPStatus)
 _VERSIONS = frozenset({"1.0", "1.1"})
@@ -112,6 +113,7 @@ class AnswerReader:
         "_switch",
         "_trailers",
         "_used",
+        "_version",
         "buffered",
         "ended",
         "head",
@@ -135,6 +137,8 @@ class AnswerReader:
         self._switch = switch
         self._fed = 0
         self._interim = 0
+        self._version = ""
+        """Of the head that comes first, where it is the usual one: asking the parser costs more."""
         self._trailers: Headers = []
         self.head: AnswerHead | None = None
         self.pieces.clear()
@@ -154,10 +158,7 @@ class AnswerReader:
         """Takes what came. Raises `BadAnswer`, after an answer's end too."""
         assert self._parser is not None
         if self._fed < len(_PROTOCOL):
-            # llhttp would take RTSP and ICE for HTTP.
-            start = bytes(data[: len(_PROTOCOL) - self._fed])
-            if not _PROTOCOL.startswith(start, self._fed):
-                raise BadAnswer("not HTTP")
+            self._see_protocol(bytes(data[: len(_USUAL)]))
         if self.head is None:
             self._fed += len(data)
         try:
@@ -172,6 +173,13 @@ class AnswerReader:
         # A header without an end is not told of by the parser, which gathers it.
         if self.head is None and self._fed > 2 * MAX_HEAD:
             raise BadAnswer("head too long")
+
+    def _see_protocol(self, start: bytes) -> None:
+        """llhttp would take RTSP and ICE for HTTP."""
+        if self._fed == 0 and start == _USUAL:
+            self._version = "1.1"
+        elif not _PROTOCOL.startswith(start[: len(_PROTOCOL) - self._fed], self._fed):
+            raise BadAnswer("not HTTP")
 
     def take(self) -> bytes:
         """All of the body that nobody has taken yet."""
@@ -231,10 +239,11 @@ class AnswerReader:
             return
         if 100 <= status < 200:
             self._interim += 16 + _size(headers)
+            self._version = ""
             return
         if not 200 <= status <= 599:
             raise BadAnswer(f"status {status}")
-        version = parser.get_http_version()
+        version = self._version or parser.get_http_version()
         if version not in _VERSIONS:
             raise BadAnswer("not HTTP/1")
         if self._reason not in _PHRASES and _BAD_REASON.search(self._reason):
