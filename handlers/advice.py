@@ -4,7 +4,8 @@ Clients hold this before anything breaks, so it works for a handler that dies wi
 come back spread over the time that the rest of the fleet needs to take them in (ALLOCATION 2.7).
 """
 
-from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 ACCEPTS_PER_S = 200.0
 """Joins per second that one handler takes without its clients noticing: a safe figure for Python."""
@@ -12,8 +13,7 @@ FIRST_MIN_S, FIRST_MAX_S = 1.0, 60.0
 """Under a second is no spreading; over a minute no user waits."""
 
 
-@dataclass(frozen=True, slots=True)
-class Advice:
+class Advice(NamedTuple):
     """The first try after a uniformly random time in `first_s`; then full jitter over a doubling base."""
 
     first_s: float
@@ -30,10 +30,12 @@ class Advice:
         }
 
 
+@lru_cache(maxsize=4096)
 def advise(connections: int, handlers: int, accepts_per_s: float = ACCEPTS_PER_S) -> Advice:
     """For the clients of a handler with that many connections, in a fleet of so many handlers.
 
     If it dies, the others take its clients; a handler alone must take them itself, restarted.
+    Remembered: every seat comes with one, and handlers fill up about evenly.
     """
     others = max(1, handlers - 1)
     return Advice(first_s=min(FIRST_MAX_S, max(FIRST_MIN_S, connections / (others * accepts_per_s))))

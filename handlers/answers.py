@@ -5,6 +5,7 @@ Shapes of ALLOCATION 2.2 and 2.10: `GET /get_websocket_handler`, `POST /handlers
 
 from base64 import urlsafe_b64encode
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from handlers.advice import Advice
 from handlers.model import HandlerId, Jti, PoolSettings
@@ -14,8 +15,7 @@ REPORT_S = 1.0
 """A handler reports at least so often; three may get lost before it counts as dead."""
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(NamedTuple):
     """A seat, as its client gets it. `jti` is for `Allocator.cancel`, should the answer not get through."""
 
     handler_id: HandlerId

@@ -6,7 +6,7 @@ to the live keys and every operation is O(log n), amortised.
 """
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=str)
@@ -32,12 +32,18 @@ class Deadlines(Generic[K]):
         """Forgets `key`; no error if it is not there."""
         self._at.pop(key, None)
 
-    def due(self, now: float) -> Iterator[K]:
+    def due(self, now: float) -> Sequence[K]:
         """Takes out every key whose time is `now` or before, earliest first."""
-        while (at := self.earliest()) is not None and at <= now:
-            _, key = heapq.heappop(self._heap)
-            del self._at[key]
-            yield key
+        heap, times = self._heap, self._at
+        if not heap or heap[0][0] > now:
+            return ()
+        found = []
+        while heap and heap[0][0] <= now:
+            at, key = heapq.heappop(heap)
+            if times.get(key) == at:
+                del times[key]
+                found.append(key)
+        return found
 
     def earliest(self) -> float | None:
         """The next time, `None` when there is no key."""

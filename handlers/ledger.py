@@ -34,7 +34,7 @@ from handlers.model import (
 )
 from handlers.placement import Order
 from handlers.roster import HandlerRecord, Listing
-from handlers.seat_life import UNCONFIRMED, SeatEvent, SeatState
+from handlers.seat_life import HOLD_ENDS, RESERVED, STANDBY, UNCONFIRMED, SeatEvent
 from handlers.seats import NOBODY, SeatBook, SeatRecord
 
 RETRY_WHEN_FULL_S = 5.0
@@ -74,16 +74,17 @@ class SeatLedger:
         self._sequence += 1
         handler = self._handlers[chosen]
         handler.allocated = self._sequence
+        guaranteed_until, held_until = now + self._pool.guaranteed_s, now + self._pool.hold_s
         seat = SeatRecord(
-            jti=request.jti,
-            uid=request.uid,
-            handler=chosen,
-            epoch=handler.epoch,
-            guaranteed_until=now + self._pool.guaranteed_s,
-            held_until=now + self._pool.hold_s,
-            ticket_until=now + self._pool.ticket_s,
-            client_id=request.client_id,
-            sequence=self._sequence,
+            request.jti,
+            request.uid,
+            chosen,
+            handler.epoch,
+            guaranteed_until,
+            held_until,
+            now + self._pool.ticket_s,
+            request.client_id,
+            self._sequence,
         )
         self._seats.add(seat)
         self._place(handler)
@@ -168,7 +169,7 @@ class SeatLedger:
         seat = self._seats.get(jti)
         if seat is not None and (not _belongs(seat, record) or seat.state not in UNCONFIRMED):
             return False
-        counted = seat is not None and seat.state is SeatState.RESERVED
+        counted = seat is not None and seat.state is RESERVED
         if not counted and self._load(record) >= record.capacity:
             return False
         held_until = now + self._pool.hold_s
@@ -241,12 +242,14 @@ class SeatLedger:
 
     def _settle(self, now: float) -> float:
         """Ends what has run out by `now`, and returns the time to go on with."""
-        self._now = now = max(now, self._now)
+        if now < self._now:
+            now = self._now
+        self._now = now
         touched = set()
         for jti in self._seats.holds.due(now):
             if (seat := self._seats.get(jti)) is not None:
                 touched.add(seat.handler)
-                self._seats.apply(seat, SeatEvent.HOLD_ENDS)
+                self._seats.apply(seat, HOLD_ENDS)
         for jti in self._seats.tickets.due(now):
             if (seat := self._seats.get(jti)) is not None:
                 self._seats.apply(seat, SeatEvent.TICKET_ENDS)
@@ -290,7 +293,7 @@ class SeatLedger:
         """The seat that an earlier request of the same client got, while that is held and wanted."""
         user = self._seats.user(request.uid) if request.client_id is not None else None
         for seat in reversed(user.unconfirmed.values()) if user is not None else ():
-            if seat.client_id != request.client_id or seat.state is not SeatState.RESERVED:
+            if seat.client_id != request.client_id or seat.state is not RESERVED:
                 continue
             if seat.handler not in request.exclude and self._handlers[seat.handler].closed() is None:
                 return seat
@@ -305,7 +308,7 @@ class SeatLedger:
         user = self._seats.user(uid)
         if user is None or len(user.unconfirmed) < self._pool.seats_per_user:
             return None
-        standby = [seat for seat in user.unconfirmed.values() if seat.state is SeatState.STANDBY]
+        standby = [seat for seat in user.unconfirmed.values() if seat.state is STANDBY]
         if standby:
             return min(standby, key=lambda seat: seat.sequence)
         hold_ends = min(seat.held_until for seat in user.unconfirmed.values())

@@ -1,11 +1,13 @@
 """The words of seat allocation: handlers, seats, and why somebody got none.
 
 Times are seconds on one clock, the store's. A `jti` names one ticket, and so one seat, for ever.
+
+What is made for every seat is a `NamedTuple`, which costs a third of a frozen dataclass.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NewType
+from typing import NamedTuple, NewType
 
 HandlerId = NewType("HandlerId", str)
 Jti = NewType("Jti", str)
@@ -68,8 +70,7 @@ class Report:
     """The process is stopping: it keeps its clients for a moment and wants no new ones."""
 
 
-@dataclass(frozen=True, slots=True)
-class SeatRequest:
+class SeatRequest(NamedTuple):
     uid: Uid
     jti: Jti
     client_id: str | None = None
@@ -78,8 +79,7 @@ class SeatRequest:
     exclude: frozenset[HandlerId] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Seat:
+class Seat(NamedTuple):
     """A reservation: guaranteed until `guaranteed_until`, counted until `held_until`.
 
     `now` is the store's time of this answer: differences to it are durations, which hold on any clock.

@@ -40,6 +40,8 @@ class Closed(StrEnum):
 
 FULL = "full"
 
+# A member that is looked up in its enum costs as much as a call, and `closed` is asked for every seat.
+_DRAINING = Admin.DRAINING
 _BY_LISTING = {
     Listing.FAILING: Closed.NOT_PASSING,
     Listing.MAINTENANCE: Closed.MAINTENANCE,
@@ -72,7 +74,7 @@ class HandlerRecord:
 
     def closed(self) -> Closed | None:
         """Why it gets no clients however empty it is, `None` when it may get some."""
-        if self.admin is Admin.DRAINING:
+        if self.admin is _DRAINING:
             return Closed.DRAINING
         if self.leaving:
             return Closed.LEAVING

@@ -40,6 +40,9 @@ class SeatEvent(StrEnum):
 
 _S, _E = SeatState, SeatEvent
 
+# A member that is looked up in its enum costs as much as a call; these are asked for with every seat.
+RESERVED, STANDBY, HOLD_ENDS = SeatState.RESERVED, SeatState.STANDBY, SeatEvent.HOLD_ENDS
+
 LIFE: Mapping[tuple[SeatState, SeatEvent], SeatState] = MappingProxyType(
     {
         (_S.RESERVED, _E.CONFIRM): _S.ACTIVE,

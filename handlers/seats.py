@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from handlers.deadlines import Deadlines
 from handlers.model import Epoch, HandlerId, Jti, Seat, Uid
-from handlers.seat_life import OVER, SeatEvent, SeatState, step
+from handlers.seat_life import OVER, RESERVED, STANDBY, UNCONFIRMED, SeatEvent, SeatState, step
 
 NOBODY = Uid("")
 """The user of a seat that this store has no record of (a late ticket after the store was lost)."""
@@ -30,23 +30,23 @@ class SeatRecord:
     sequence: int = 0
     shared: bool = False
     """Given out twice, to repeats of one request: an abort of one of them must not take it from the other."""
-    state: SeatState = SeatState.RESERVED
+    state: SeatState = RESERVED
 
     def seen(self, url: str, path: str, load: int, now: float) -> Seat:
         """What the client's request is answered with."""
         return Seat(
-            jti=self.jti,
-            uid=self.uid,
-            handler=self.handler,
-            epoch=self.epoch,
-            url=url,
-            path=path,
-            guaranteed_until=self.guaranteed_until,
-            held_until=self.held_until,
-            ticket_until=self.ticket_until,
-            now=now,
-            load=load,
-            sequence=self.sequence,
+            self.jti,
+            self.uid,
+            self.handler,
+            self.epoch,
+            url,
+            path,
+            self.guaranteed_until,
+            self.held_until,
+            self.ticket_until,
+            now,
+            load,
+            self.sequence,
         )
 
 
@@ -82,17 +82,23 @@ class SeatBook:
         self._seats[seat.jti] = seat
         self._at.setdefault(seat.handler, set()).add(seat.jti)
         self._enter(seat)
+        self._enter_user(seat)
 
     def apply(self, seat: SeatRecord, event: SeatEvent) -> None:
         """Moves `seat` on. Raises `ImpossibleStep`, with nothing changed."""
-        after = step(seat.state, event)
+        before, after = seat.state, step(seat.state, event)
         self._leave(seat)
+        stays_unconfirmed = before in UNCONFIRMED and after in UNCONFIRMED
+        if not stays_unconfirmed:
+            self._leave_user(seat)
         seat.state = after
         if after in OVER:
             del self._seats[seat.jti]
             _discard(self._at, seat.handler, seat.jti)
-        else:
-            self._enter(seat)
+            return
+        self._enter(seat)
+        if not stays_unconfirmed:
+            self._enter_user(seat)
 
     def lose(self, handler: HandlerId) -> int:
         """Every seat of that handler is lost; returns how many."""
@@ -102,21 +108,28 @@ class SeatBook:
         return len(lost)
 
     def _enter(self, seat: SeatRecord) -> None:
-        if seat.state is SeatState.RESERVED:
+        if seat.state is RESERVED:
             self._held.setdefault(seat.handler, set()).add(seat.jti)
             self.holds.set(seat.jti, seat.held_until)
-        elif seat.state is SeatState.STANDBY:
+        elif seat.state is STANDBY:
             self.tickets.set(seat.jti, seat.ticket_until)
-        if seat.uid != NOBODY:
-            user = self._users.setdefault(seat.uid, UserSeats())
-            (user.active if seat.state is SeatState.ACTIVE else user.unconfirmed)[seat.jti] = seat
 
     def _leave(self, seat: SeatRecord) -> None:
-        if seat.state is SeatState.RESERVED:
+        if seat.state is RESERVED:
             _discard(self._held, seat.handler, seat.jti)
             self.holds.discard(seat.jti)
-        elif seat.state is SeatState.STANDBY:
+        elif seat.state is STANDBY:
             self.tickets.discard(seat.jti)
+
+    def _enter_user(self, seat: SeatRecord) -> None:
+        if seat.uid == NOBODY:
+            return
+        user = self._users.get(seat.uid)
+        if user is None:
+            user = self._users[seat.uid] = UserSeats()
+        (user.unconfirmed if seat.state in UNCONFIRMED else user.active)[seat.jti] = seat
+
+    def _leave_user(self, seat: SeatRecord) -> None:
         if (user := self._users.get(seat.uid)) is not None:
             user.unconfirmed.pop(seat.jti, None)
             user.active.pop(seat.jti, None)

@@ -88,20 +88,20 @@ class Allocator:
     ) -> Grant | SeatRefused:
         """A seat and its ticket. Repeats with the same `client_id` get the same seat while it is held."""
         request = SeatRequest(
-            uid=Uid(uid),
-            jti=Jti(f"{self._rng.getrandbits(128):032x}"),
-            client_id=client_id,
-            last=None if last is None else HandlerId(last),
-            exclude=frozenset(map(HandlerId, islice(exclude, MAX_EXCLUDED))),
+            Uid(uid),
+            Jti(self._rng.randbytes(16).hex()),
+            client_id,
+            None if last is None else HandlerId(last),
+            frozenset(map(HandlerId, islice(exclude, MAX_EXCLUDED))),
         )
         before = self._clock()
         seat = await self._store.alloc(request)
         return seat if isinstance(seat, SeatRefused) else self._grant(seat, before)
 
     def _grant(self, seat: Seat, before: float) -> Grant:
-        # Rounded to milliseconds, so that 59.999999999 is a minute and not 59 seconds.
-        lasts_s = round(seat.ticket_until - seat.now, 3)
-        guaranteed_s = round(max(0.0, min(seat.guaranteed_until - seat.now, lasts_s)), 3)
+        # In whole milliseconds, so that 59.999999999 is a minute and not 59 seconds.
+        lasts_ms = round((seat.ticket_until - seat.now) * 1000)
+        guaranteed_ms = max(0, min(round((seat.guaranteed_until - seat.now) * 1000), lasts_ms))
         claims = TicketClaims(
             issuer=self._secrets.issuer,
             handler=seat.handler,
@@ -109,8 +109,8 @@ class Allocator:
             uid=seat.uid,
             jti=seat.jti,
             issued_at=math.floor(before),
-            expires_at=math.floor(before + lasts_s),
-            guaranteed_until=round(before + guaranteed_s, 3),
+            expires_at=math.floor(before + lasts_ms / 1000),
+            guaranteed_until=round(before * 1000 + guaranteed_ms) / 1000,
             session_id=seat.jti,
         )
         return Grant(
@@ -118,8 +118,8 @@ class Allocator:
             url=seat.url,
             websocket_url=address.websocket_url(seat.url, seat.path),
             ticket=sign(claims, self._secrets.key_for(seat.handler, seat.epoch)),
-            ticket_expires_in=math.floor(lasts_s),
-            guaranteed_for=math.floor(guaranteed_s),
+            ticket_expires_in=lasts_ms // 1000,
+            guaranteed_for=guaranteed_ms // 1000,
             session_id=claims.session_id,
             advice=advise(seat.load, self._fleet.handlers),
             jti=seat.jti,

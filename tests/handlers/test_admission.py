@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,7 +31,7 @@ def test_towards_the_end_of_its_guarantee_the_store_is_asked(after_s: float, ent
 
 
 def test_a_ticket_without_a_reservation_is_always_asked_for() -> None:
-    assert AdmissionLedger(1).present(replace(claims(), degraded=True), NOW) is Entry.ASK
+    assert AdmissionLedger(1).present(claims()._replace(degraded=True), NOW) is Entry.ASK
 
 
 @pytest.mark.parametrize(("room", "refusal"), [(True, None), (None, None), (False, TurnedAway(Refusal.FULL))])

@@ -58,7 +58,7 @@ async def store(name: str, clock: Clock) -> AsyncIterator[Store]:
 
 
 def request(jti: str, **more: Any) -> SeatRequest:
-    return replace(SeatRequest(Uid(f"user of {jti}"), Jti(jti)), **more)
+    return SeatRequest(Uid(f"user of {jti}"), Jti(jti))._replace(**more)
 
 
 async def seat(store: Store, jti: str, **more: Any) -> Seat:

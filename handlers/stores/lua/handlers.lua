@@ -1,0 +1,132 @@
+-- Handlers, as handlers/roster.py keeps them, and the order in which they are tried (handlers/placement.py).
+--
+-- HANDLERS  id -> record
+-- ORDER     those with room: score = load per weight, member = number of the last allocation there, then id;
+--           equal scores are sorted by member, so the longest unused comes first
+-- FULL      ids of those that are only too full
+-- SILENCE   id -> when it counts as dead unless it reports
+
+local loaded, changed = {}, {}
+
+local function handler_of(id)
+  local handler = loaded[id]
+  if handler == nil then
+    local packed = call('HGET', HANDLERS, id)
+    handler = packed and cmsgpack.unpack(packed) or false
+    loaded[id] = handler
+  end
+  return handler or nil
+end
+
+local function save_handlers()
+  for id in pairs(changed) do
+    call('HSET', HANDLERS, id, cmsgpack.pack(loaded[id]))
+  end
+  changed = {}
+end
+
+local function all_handlers()
+  save_handlers()
+  local handlers = {}
+  for _, id in ipairs(call('HKEYS', HANDLERS)) do
+    handlers[#handlers + 1] = handler_of(id)
+  end
+  return handlers
+end
+
+local function new_handler(id, described)
+  local handler = {
+    id = id, url = described.url, path = described.path,
+    capacity = described.capacity or pool.capacity, weight = described.weight,
+    epoch = 0, inc = next_number('incarnations'), seq = 0, connections = 0,
+    heard_at = false, silent = false, leaving = false, draining = false,
+    listing = 'never', speaks = false, allocated = 0, rank = false, full = false,
+  }
+  loaded[id] = handler
+  return handler
+end
+
+local BY_LISTING = {failing = 'not_passing', maintenance = 'maintenance', delisted = 'delisted'}
+
+-- Why it gets no clients however empty it is; nil when it may get some.
+local function closed(handler)
+  if handler.draining then return 'draining' end
+  if handler.leaving then return 'leaving' end
+  if BY_LISTING[handler.listing] then return BY_LISTING[handler.listing] end
+  if handler.epoch == 0 and handler.speaks then return 'no_hello' end
+  if handler.silent then return 'silent' end
+  return nil
+end
+
+local function held(handler)
+  return count_with(PLACES, digits(handler.inc) .. 'h')
+end
+
+local function load_of(handler)
+  return handler.connections + held(handler)
+end
+
+-- Puts a handler where its state belongs: in the order, among the full, or nowhere. Returns its load.
+local function place(handler)
+  local load = load_of(handler)
+  local open = not closed(handler)
+  local rank = open and load < handler.capacity and digits(handler.allocated) .. handler.id
+  local full = open and not rank
+  if handler.rank and handler.rank ~= rank then call('ZREM', ORDER, handler.rank) end
+  if rank then call('ZADD', ORDER, load / handler.weight, rank) end
+  if full ~= handler.full then call(full and 'SADD' or 'SREM', FULL, handler.id) end
+  handler.rank, handler.full = rank, full
+  changed[handler.id] = true
+  return load
+end
+
+-- The first that is not excluded; `hint` instead if it stands there with the same score.
+local function first_in_order(exclude, hint)
+  local excluded = {}
+  for _, id in ipairs(exclude) do excluded[id] = true end
+  local entries = call('ZRANGE', ORDER, 0, #exclude, 'WITHSCORES')
+  for i = 1, #entries, 2 do
+    local id = string.sub(entries[i], 17)
+    if not excluded[id] then
+      local hinted = hint and not excluded[hint] and handler_of(hint)
+      if hinted and hinted.rank and call('ZSCORE', ORDER, hinted.rank) == entries[i + 1] then return hinted end
+      return handler_of(id)
+    end
+  end
+  return nil
+end
+
+local function heard(handler)
+  handler.heard_at, handler.silent = now, false
+  call('ZADD', SILENCE, now + pool.dead_after_s, handler.id)
+  place(handler)
+end
+
+-- Every seat of its incarnation is void from now on.
+local function lose_seats(handler)
+  call('RPUSH', LOST, handler.inc)
+end
+
+-- Forgets a handler for good; returns how many held seats were lost with it.
+local function handler_gone(handler)
+  local lost = held(handler)
+  if handler.rank then call('ZREM', ORDER, handler.rank) end
+  call('SREM', FULL, handler.id)
+  call('ZREM', SILENCE, handler.id)
+  call('HDEL', HANDLERS, handler.id)
+  lose_seats(handler)
+  loaded[handler.id], changed[handler.id] = false, nil
+  return lost
+end
+
+-- Forgets those for whom neither the registry nor their process speaks any more.
+local function forget_handlers()
+  local freed = 0
+  for _, handler in ipairs(all_handlers()) do
+    local listed = handler.listing ~= 'never' and handler.listing ~= 'delisted'
+    if not listed and (not handler.heard_at or now - handler.heard_at >= pool.forget_after_s) then
+      freed = freed + handler_gone(handler)
+    end
+  end
+  return freed
+end

@@ -1,0 +1,47 @@
+-- What the registry and operators say, and what they see.
+
+function ops.sync(view)
+  local listed = {}
+  for _, known in ipairs(view.handlers) do
+    listed[known.id] = true
+    local handler = handler_of(known.id) or new_handler(known.id, known)
+    handler.listing = known.draining and 'maintenance' or known.healthy and 'passing' or 'failing'
+    handler.speaks = known.speaks
+    if handler.epoch == 0 then
+      handler.url, handler.path, handler.weight = known.url, known.path, known.weight
+      handler.capacity = known.capacity or pool.capacity
+    end
+    place(handler)
+  end
+  for _, handler in ipairs(all_handlers()) do
+    if not listed[handler.id] and handler.listing ~= 'never' then
+      handler.listing = 'delisted'
+      place(handler)
+    end
+  end
+  forget_handlers()
+  call('HSET', META, 'view', 1)
+  return 'null'
+end
+
+function ops.drain(request)
+  local handler = handler_of(request.handler)
+  if not handler then return 'false' end
+  handler.draining = request.draining
+  place(handler)
+  return 'true'
+end
+
+function ops.states()
+  local states = {}
+  for _, handler in ipairs(all_handlers()) do
+    local held_now = held(handler)
+    local full = handler.connections + held_now >= handler.capacity
+    states[#states + 1] = cjson.encode({
+      handler.id, handler.url, exact(handler.epoch), handler.capacity, handler.connections, held_now,
+      handler.draining, closed(handler) or full and 'full' or '',
+      handler.heard_at and exact(math.max(now - handler.heard_at, 0)),
+    })
+  end
+  return '[' .. table.concat(states, ',') .. ']'
+end

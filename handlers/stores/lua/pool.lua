@@ -1,0 +1,56 @@
+-- What every part of the script uses: the pool's keys, its limits, the time, and how records are kept.
+--
+-- All parts are one script, put together in the order of handlers/stores/redis.py. A run settles what has run
+-- out, answers a batch of calls in their order and writes the changed handlers back; nothing else runs in
+-- between. handlers/ledger.py is the same in Python and says why; here stands what differs:
+--
+-- * Counts are lengths of ranges and never kept as numbers, as there.
+-- * A run does a bounded amount of work: what has run out is settled in portions, and the seats of a handler
+--   whose incarnation is over are void at once (their `inc` is not the handler's any more) and cleared away
+--   bit by bit.
+-- * Time is Redis' own, unless a test gives another. Seconds, as doubles, written with all their digits.
+
+local SEATS, USERS, PLACES, HOLDS, TICKETS = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local HANDLERS, ORDER, FULL, SILENCE, META, LOST = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
+
+local PORTION = 200 -- of each kind of thing that has run out, settled in one run
+local KEPT_MS = 86400000 -- a pool that nobody sweeps for a day is gone from Redis
+local WHEN_BEHIND_S = 0.1 -- to ask again after, when holds have run out that are not settled yet
+
+local call = redis.call
+local pool = cjson.decode(ARGV[1])
+
+local now = tonumber(ARGV[2])
+if not now then
+  local time = call('TIME')
+  now = tonumber(time[1]) + tonumber(time[2]) / 1000000
+end
+
+local function exact(number) -- cjson would round to 14 digits
+  return string.format('%.17g', number)
+end
+
+local function digits(number) -- sorts as text as it does as a number
+  return string.format('%016.0f', number)
+end
+
+-- The next of a row of numbers, kept in META: allocations, incarnations, confirmations.
+local numbers = {}
+local function next_number(row)
+  local last = numbers[row] or tonumber(call('HGET', META, row) or 0)
+  numbers[row] = last + 1
+  return numbers[row]
+end
+
+-- The part of a sorted set of texts that starts with `prefix`. No text that follows it has a byte 0xff.
+local function first_with(key, prefix, most)
+  return call('ZRANGEBYLEX', key, '[' .. prefix, '(' .. prefix .. '\255', 'LIMIT', 0, most)
+end
+
+local function last_with(key, prefix, most)
+  return call('ZREVRANGEBYLEX', key, '(' .. prefix .. '\255', '[' .. prefix, 'LIMIT', 0, most)
+end
+
+local function count_with(key, prefix)
+  return call('ZLEXCOUNT', key, '[' .. prefix, '(' .. prefix .. '\255')
+end

@@ -1,0 +1,56 @@
+-- What handler processes say: here I am, so many are here, may this late one come in.
+
+-- A new incarnation: its counts start anew, and a drain of the one before is over.
+local function begin(handler, hello)
+  if handler.epoch > 0 then handler.draining = false end
+  if handler.listing == 'delisted' then handler.listing = 'never' end
+  lose_seats(handler)
+  handler.epoch, handler.inc = hello.epoch, next_number('incarnations')
+  handler.seq, handler.connections, handler.leaving = 0, hello.connections, false
+end
+
+function ops.hello(hello)
+  local handler = handler_of(hello.id) or new_handler(hello.id, hello)
+  if hello.epoch < handler.epoch then return '"stale_epoch"' end
+  if hello.epoch > handler.epoch then begin(handler, hello) end
+  handler.url, handler.path = hello.url, hello.path
+  handler.capacity, handler.weight = hello.capacity, hello.weight
+  handler.connections = math.max(handler.connections, hello.connections)
+  settle_jtis(handler, hello.known, 'confirm')
+  heard(handler)
+  return 'null'
+end
+
+function ops.report(report)
+  local handler = handler_of(report.id)
+  if not handler or handler.epoch < report.epoch then return '"unknown_handler"' end
+  if handler.epoch > report.epoch then return '"stale_epoch"' end
+  if report.seq <= handler.seq then return 'null' end
+  handler.seq, handler.connections, handler.leaving = report.seq, report.connections, report.leaving
+  settle_jtis(handler, report.confirmed, 'confirm')
+  settle_jtis(handler, report.closed, 'close')
+  heard(handler)
+  return 'null'
+end
+
+function ops.admit_late(request)
+  local handler = handler_of(request.handler)
+  if not handler or request.epoch == 0 or handler.epoch ~= request.epoch or closed(handler) then return 'false' end
+  local seat = seat_of(request.jti)
+  if seat and (seat.handler ~= handler.id or not is_unconfirmed(seat)) then return 'false' end
+  local counted = seat and seat.state == 'reserved'
+  if not counted and load_of(handler) >= handler.capacity then return 'false' end
+  if seat then
+    -- Its ticket is in use: from now on a repeated request needs another seat.
+    seat.client_id, seat.held_until = false, now + pool.hold_s
+    apply(seat, 'admit')
+  else
+    enter({
+      jti = request.jti, uid = '', handler = handler.id, inc = handler.inc, epoch = handler.epoch,
+      at = now, held_until = now + pool.hold_s, ticket_until = now + pool.hold_s,
+      client_id = false, sequence = 0, shared = false, state = 'reserved',
+    })
+  end
+  place(handler)
+  return 'true'
+end
