@@ -103,6 +103,39 @@ async def test_a_request_id_that_is_none_is_replaced(bad: str) -> None:
         assert said(there.heads[0], "X-Request-Id") == [answer.one("X-Request-Id")]
 
 
+async def test_what_is_remembered_of_a_clients_headers_never_outlives_them() -> None:
+    """One connection, several users: as a proxy with connections of its own would send them."""
+    ada, bob, own_id = f"token: {token('ada')}", f"token: {token('bob')}", "X-Request-Id: my-own"
+    async with (
+        origin(counts_requests) as there,
+        gateway(there.instance) as running,
+        wire(running.port) as client,
+    ):
+        ids: list[str] = []
+        for user, path, headers in [
+            (["ada"], "/mine/x", (ada,)),
+            (["ada"], "/mine/x", (ada,)),
+            (["bob"], "/mine/x", (bob,)),
+            ([], "/open/x", (bob,)),
+            (["bob"], "/mine/x", (bob,)),
+            (["bob"], "/mine/x", (bob, "Cookie: b=1")),
+            (["ada"], "/mine/x", (ada, own_id)),
+            (["ada"], "/mine/x", (ada,)),
+        ]:
+            await client.say(request("GET", path, *headers))
+            assert (await client.answer()).status == 200
+            head = there.heads[-1]
+            assert said(head, "X-User-Id") == user
+            assert said(head, "Cookie") == (["b=1"] if "Cookie: b=1" in headers else [])
+            ids += said(head, "X-Request-Id")
+            assert (ids[-1] == "my-own") is (own_id in headers)
+        assert len(set(ids)) == len(ids) == len(there.heads)
+        for status, headers in [(403, (ada, "uid: bob")), (401, ())]:
+            await client.say(request("GET", "/mine/x", *headers))
+            assert (await client.answer()).status == status
+        assert len(ids) == len(there.heads)
+
+
 async def test_where_the_request_came_from_is_the_socket_not_a_header() -> None:
     async with origin(counts_requests) as there, gateway(there.instance) as running:
         spoofed = ("X-Forwarded-For: 203.0.113.7", "X-Forwarded-Proto: https", "Forwarded: for=203.0.113.7")
