@@ -54,10 +54,8 @@ def find_client(
     """
     relayed = relay_signs or bool(forwarded_for)
     here = parse_address(peer)
-    if here is None:
-        return Client("unknown", scheme, relayed=relayed)
-    if not _in(here, trusted):
-        return Client(str(here), scheme, relayed=relayed)
+    if here is None or not _in(here, trusted):
+        return _by_its_socket(peer, scheme, relayed)
     hops = [hop.strip() for value in forwarded_for for hop in value.split(",")]
     spoken = _scheme(forwarded_proto) or scheme
     if len(hops) > MAX_HOPS:
@@ -71,6 +69,13 @@ def find_client(
         if not _in(client, trusted):
             break
     return Client(str(client), spoken, peer_trusted=True)
+
+
+@lru_cache(maxsize=4096)
+def _by_its_socket(peer: str, scheme: str, relayed: bool) -> Client:
+    """A client of whom nothing else is believed. Remembered: to write an address takes long."""
+    here = parse_address(peer)
+    return Client("unknown" if here is None else str(here), scheme, relayed=relayed)
 
 
 @lru_cache(maxsize=4096)
@@ -132,7 +137,7 @@ def limit_key(address: str) -> str:
 
 
 def _in(address: Address, networks: Sequence[Network]) -> bool:
-    return any(address in network for network in networks)
+    return bool(networks) and any(address in network for network in networks)
 
 
 def _without_port(hop: str) -> str:

@@ -74,17 +74,16 @@ class SeatLedger:
         self._sequence += 1
         handler = self._handlers[chosen]
         handler.allocated = self._sequence
-        guaranteed_until, held_until = now + self._pool.guaranteed_s, now + self._pool.hold_s
         seat = SeatRecord(
-            request.jti,
-            request.uid,
-            chosen,
-            handler.epoch,
-            guaranteed_until,
-            held_until,
-            now + self._pool.ticket_s,
-            request.client_id,
-            self._sequence,
+            jti=request.jti,
+            uid=request.uid,
+            handler=chosen,
+            epoch=handler.epoch,
+            guaranteed_until=now + self._pool.guaranteed_s,
+            held_until=now + self._pool.hold_s,
+            ticket_until=now + self._pool.ticket_s,
+            client_id=request.client_id,
+            sequence=self._sequence,
         )
         self._seats.add(seat)
         self._place(handler)

@@ -88,11 +88,11 @@ class Allocator:
     ) -> Grant | SeatRefused:
         """A seat and its ticket. Repeats with the same `client_id` get the same seat while it is held."""
         request = SeatRequest(
-            Uid(uid),
-            Jti(self._rng.randbytes(16).hex()),
-            client_id,
-            None if last is None else HandlerId(last),
-            frozenset(map(HandlerId, islice(exclude, MAX_EXCLUDED))),
+            uid=Uid(uid),
+            jti=Jti(self._rng.randbytes(16).hex()),
+            client_id=client_id,
+            last=None if last is None else HandlerId(last),
+            exclude=frozenset(map(HandlerId, islice(exclude, MAX_EXCLUDED))),
         )
         before = self._clock()
         seat = await self._store.alloc(request)

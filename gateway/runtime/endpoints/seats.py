@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import structlog
+from multidict import istr
 
 from gateway.errors import (
     GatewayError,
@@ -25,6 +26,7 @@ from handlers.stores.base import StoreUnreachable
 log = structlog.get_logger()
 
 MAX_HEADER_IDS = 16
+_CLIENT_ID, _LAST, _EXCLUDE = istr("X-Client-Id"), istr("X-Last-Handler"), istr("X-Exclude-Handler")
 BAD_ADDRESS = "url or path: give a url like https://host:8001, without query, and a path like /ws."
 
 
@@ -49,17 +51,18 @@ class SeatEndpoints:
     async def allocate(self, exchange: Exchange) -> Reply | GatewayError:
         """A seat for the verified user. It is given back when the client hangs up before its answer."""
         assert exchange.user is not None
-        client_id = exchange.header("X-Client-Id")
+        headers = exchange.request.headers
+        client_id = headers.get(_CLIENT_ID)
         if client_id is not None and (problem := client_id_problem(client_id)) is not None:
             return gateway_error(Reason.BAD_PARAMETER, message=problem)
         if self.tunnelled and not (self.public_url or exchange.target.host):
             return gateway_error(Reason.BAD_HOST)
-        excluded = (exchange.header("X-Exclude-Handler") or "").split(",", MAX_HEADER_IDS)
+        excluded = headers.get(_EXCLUDE, "").split(",", MAX_HEADER_IDS)
         try:
             grant = await self.allocator.allocate(
                 exchange.user.id,
                 client_id=client_id,
-                last=exchange.header("X-Last-Handler"),
+                last=headers.get(_LAST),
                 exclude=[name.strip() for name in excluded if name.strip()],
             )
         except StoreUnreachable:
