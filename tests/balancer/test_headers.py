@@ -169,7 +169,6 @@ def test_a_routes_headers_replace_the_clients_but_never_what_is_vouched_for() ->
     route = ForwardFacts(
         peer="203.0.113.9",
         scheme="http",
-
         user_id="ann",
         set_headers=((b"Authorization", b"Basic abc"), (b"X-User-Id", b"root")),
     )
