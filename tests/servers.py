@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -122,32 +123,70 @@ def consul_agent() -> Iterator[ConsulAgent]:
         agent.stop()
 
 
-@contextmanager
-def redis_server() -> Iterator[str]:
-    """A real Redis; yields its URL."""
-    program = find_program("redis-server")
-    (port,) = free_ports(1)
-    with tempfile.TemporaryDirectory(prefix="quaymaster-redis-") as folder:
-        process = subprocess.Popen(
+class RedisServer:
+    """One `redis-server`, which forgets everything when it stops; the port stays the same."""
+
+    def __init__(self, folder: str) -> None:
+        self.program = find_program("redis-server")
+        (self.port,) = free_ports(1)
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(
             [
-                program,
-                "--port",
-                str(port),
-                "--bind",
-                "127.0.0.1",
-                "--save",
-                "",
-                "--appendonly",
-                "no",
-                "--dir",
-                folder,
+                self.program, "--port", str(self.port), "--bind", "127.0.0.1",
+                "--save", "", "--appendonly", "no", "--dir", self._folder,
             ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-        )
+        )  # fmt: skip
+        wait_for_port(self.port, self._process)
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(10)
+            self._process = None
+
+    def pause(self) -> None:
+        """It keeps its connections, and takes new ones, and says nothing more."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+
+@contextmanager
+def own_redis() -> Iterator[RedisServer]:
+    """A real Redis of one's own, for tests that stop or pause it."""
+    with tempfile.TemporaryDirectory(prefix="quaymaster-redis-") as folder:
+        server = RedisServer(folder)
+        server.start()
         try:
-            wait_for_port(port, process)
-            yield f"redis://127.0.0.1:{port}/0"
+            yield server
         finally:
-            process.kill()
-            process.wait(10)
+            server.stop()
+
+
+@contextmanager
+def redis_server() -> Iterator[str]:
+    """A real Redis; yields its URL."""
+    with own_redis() as server:
+        yield server.url
+
+
+def forget_all(url: str) -> None:
+    """Empties a Redis, as a restart without a file does."""
+    address = urlsplit(url)
+    with socket.create_connection((address.hostname, address.port), timeout=5) as s:
+        s.sendall(b"FLUSHALL\r\n")
+        assert s.recv(100) == b"+OK\r\n"
+
+
+def patient(url: str) -> str:
+    """The same Redis for a client that gives a busy test machine time to answer."""
+    return f"{url}?socket_timeout=10&socket_connect_timeout=10"

@@ -7,6 +7,7 @@ from handlers.stores.base import OpenStore
 
 STORES = {
     "memory": "handlers.stores.memory",
+    "redis": "handlers.stores.redis",
 }
 
 

@@ -119,6 +119,32 @@ class StoreSubject:
         self.runner.close()
 
 
+class AlternatingSubject(StoreSubject):
+    """Two stores of two gateways over one server: each call takes the other one.
+
+    The registry speaks to the first only: how each of them counts what it was told is its own affair.
+    """
+
+    def __init__(
+        self, open_store: OpenStore, url: str, pool: PoolSettings, clock: Callable[[], float]
+    ) -> None:
+        super().__init__(open_store, url, pool, clock)
+        self.first = self.store
+        self.also_opened = open_store(pool, url, clock=clock)
+        self.other = self.runner.run(_enter(self.also_opened))
+
+    def sync(self, index: int, handlers: Iterable[Known]) -> None:
+        self._run(self.first.sync(index, handlers))
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        self.store = self.other if self.store is self.first else self.first
+        return super()._run(work)
+
+    def close(self) -> None:
+        self.runner.run(_leave(self.also_opened))
+        super().close()
+
+
 async def _enter(opened: AbstractAsyncContextManager[Store]) -> Store:
     return await opened.__aenter__()
 

@@ -5,14 +5,12 @@ local ops = {}
 local ACTIVE_LOOKED_AT = 16 -- connections of one user, at most, of which one at a live handler is looked for
 
 -- The seat that an earlier request of the same client got, while that is held and wanted.
-local function repeated_seat(request)
-  if not request.client_id then return nil end
-  local excluded = {}
-  for _, id in ipairs(request.exclude) do excluded[id] = true end
-  local seats = unconfirmed_of(request.uid)
+local function repeated_seat(uid, client_id, exclude)
+  local excluded = set_of(exclude)
+  local seats = unconfirmed_of(uid)
   for i = #seats, 1, -1 do
     local seat = seats[i]
-    if seat.client_id == request.client_id and seat.state == 'reserved' then
+    if seat.client_id == client_id and seat.state == 'reserved' then
       if not excluded[seat.handler] and not closed(handler_of(seat.handler)) then return seat end
     end
   end
@@ -30,7 +28,6 @@ end
 
 -- Makes sure that the user may have one more: of those in standby the oldest gives way. Returns a refusal or nil.
 local function make_way(uid)
-  if count_with(USERS, user_prefix(uid) .. 'u') < pool.seats_per_user then return nil end
   local seats = unconfirmed_of(uid)
   if #seats < pool.seats_per_user then return nil end
   local hold_ends = math.huge
@@ -44,37 +41,43 @@ local function make_way(uid)
   return cjson.encode({'rate_limited', exact(hold_ends - now)})
 end
 
+-- What a seat's answer says of its handler: the same for all seats of a run.
+local described = {}
+
 local function seat_answer(seat, handler, load)
-  return cjson.encode({
-    'seat', seat.jti, handler.id, exact(seat.epoch), handler.url, handler.path,
-    exact(seat.at), exact(now), load, seat.sequence,
-  })
+  local inc = handler.inc
+  if not described[inc] then
+    described[inc] = cjson.encode({handler.id, exact(handler.epoch), handler.url, handler.path})
+  end
+  local at = seat.at == now and NOW or exact(seat.at)
+  local parts = {cjson.encode(seat.jti), described[inc], at, NOW, load, seat.sequence}
+  return '["seat",' .. table.concat(parts, ',') .. ']'
 end
 
-function ops.alloc(request)
-  local seat = repeated_seat(request)
+function ops.alloc(jti, uid, client_id, last, exclude)
+  local seat = client_id and repeated_seat(uid, client_id, exclude)
   if seat then
     seat.shared = true
     call('HSET', SEATS, seat.jti, cmsgpack.pack(seat))
     local handler = handler_of(seat.handler)
     return seat_answer(seat, handler, load_of(handler))
   end
-  local handler = first_in_order(request.exclude, request.last)
-  if not handler then return refusal(request.exclude) end
-  local refused = make_way(request.uid)
+  local handler = first_in_order(exclude, last)
+  if not handler then return refusal(exclude) end
+  local refused = make_way(uid)
   if refused then return refused end
   handler.allocated = next_number('allocations')
   seat = {
-    jti = request.jti, uid = request.uid, handler = handler.id, inc = handler.inc, epoch = handler.epoch,
+    jti = jti, uid = uid, handler = handler.id, inc = handler.inc, epoch = handler.epoch,
     at = now, held_until = now + pool.hold_s, ticket_until = now + pool.ticket_s,
-    client_id = request.client_id, sequence = handler.allocated, shared = false, state = 'reserved',
+    client_id = client_id, sequence = handler.allocated, shared = false, state = 'reserved',
   }
   enter(seat)
   return seat_answer(seat, handler, place(handler))
 end
 
-function ops.cancel(request)
-  local seat = seat_of(request.jti)
+function ops.cancel(jti)
+  local seat = seat_of(jti)
   if not seat or not is_unconfirmed(seat) or seat.shared then return 'false' end
   apply(seat, 'cancel')
   place(handler_of(seat.handler))
@@ -86,13 +89,13 @@ local function located(seat, connected)
   return cjson.encode({handler.id, exact(seat.epoch), handler.url, connected})
 end
 
-function ops.locate(request)
-  local active = active_of(request.uid, ACTIVE_LOOKED_AT)
+function ops.locate(uid)
+  local active = active_of(uid, ACTIVE_LOOKED_AT)
   for _, seat in ipairs(active) do
     if not handler_of(seat.handler).silent then return located(seat, true) end
   end
   local newest = nil
-  for _, seats in ipairs({active, unconfirmed_of(request.uid)}) do
+  for _, seats in ipairs({active, unconfirmed_of(uid)}) do
     for _, seat in ipairs(seats) do
       if not newest or seat.sequence > newest.sequence then newest = seat end
     end

@@ -58,8 +58,14 @@ local function closed(handler)
   return nil
 end
 
+-- How many seats count against the capacity of an incarnation. `enter` and `leave` keep what was counted in
+-- this run up to date; the next run counts anew, so it can't drift.
+local counted = {}
+
 local function held(handler)
-  return count_with(PLACES, digits(handler.inc) .. 'h')
+  local inc = handler.inc
+  if not counted[inc] then counted[inc] = count_with(PLACES, digits(inc) .. 'h') end
+  return counted[inc]
 end
 
 local function load_of(handler)
@@ -82,8 +88,7 @@ end
 
 -- The first that is not excluded; `hint` instead if it stands there with the same score.
 local function first_in_order(exclude, hint)
-  local excluded = {}
-  for _, id in ipairs(exclude) do excluded[id] = true end
+  local excluded = set_of(exclude)
   local entries = call('ZRANGE', ORDER, 0, #exclude, 'WITHSCORES')
   for i = 1, #entries, 2 do
     local id = string.sub(entries[i], 17)
@@ -98,7 +103,7 @@ end
 
 local function heard(handler)
   handler.heard_at, handler.silent = now, false
-  call('ZADD', SILENCE, now + pool.dead_after_s, handler.id)
+  call('ZADD', SILENCE, DEAD_AT, handler.id)
   place(handler)
 end
 

@@ -1,8 +1,8 @@
 -- What the registry and operators say, and what they see.
 
-function ops.sync(view)
+function ops.sync(known_handlers)
   local listed = {}
-  for _, known in ipairs(view.handlers) do
+  for _, known in ipairs(known_handlers) do
     listed[known.id] = true
     local handler = handler_of(known.id) or new_handler(known.id, known)
     handler.listing = known.draining and 'maintenance' or known.healthy and 'passing' or 'failing'
@@ -24,10 +24,10 @@ function ops.sync(view)
   return 'null'
 end
 
-function ops.drain(request)
-  local handler = handler_of(request.handler)
+function ops.drain(id, draining)
+  local handler = handler_of(id)
   if not handler then return 'false' end
-  handler.draining = request.draining
+  handler.draining = draining
   place(handler)
   return 'true'
 end

@@ -30,8 +30,19 @@ local function exact(number) -- cjson would round to 14 digits
   return string.format('%.17g', number)
 end
 
-local function digits(number) -- sorts as text as it does as a number
-  return string.format('%016.0f', number)
+-- As text, because a number costs more each time Redis gets it.
+local NOW, HOLD_END, DEAD_AT = exact(now), exact(now + pool.hold_s), exact(now + pool.dead_after_s)
+
+local digits_of, digits_text = nil, nil
+local function digits(number) -- sorts as text as it does as a number; one is often asked for twice
+  if number ~= digits_of then digits_of, digits_text = number, string.format('%016.0f', number) end
+  return digits_text
+end
+
+local function set_of(names)
+  local set = {}
+  for _, name in ipairs(names) do set[name] = true end
+  return set
 end
 
 -- The next of a row of numbers, kept in META: allocations, incarnations, confirmations.

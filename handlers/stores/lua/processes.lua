@@ -33,20 +33,20 @@ function ops.report(report)
   return 'null'
 end
 
-function ops.admit_late(request)
-  local handler = handler_of(request.handler)
-  if not handler or request.epoch == 0 or handler.epoch ~= request.epoch or closed(handler) then return 'false' end
-  local seat = seat_of(request.jti)
+function ops.admit_late(id, epoch, jti)
+  local handler = handler_of(id)
+  if not handler or epoch == 0 or handler.epoch ~= epoch or closed(handler) then return 'false' end
+  local seat = seat_of(jti)
   if seat and (seat.handler ~= handler.id or not is_unconfirmed(seat)) then return 'false' end
-  local counted = seat and seat.state == 'reserved'
-  if not counted and load_of(handler) >= handler.capacity then return 'false' end
+  local is_held = seat and seat.state == 'reserved'
+  if not is_held and load_of(handler) >= handler.capacity then return 'false' end
   if seat then
     -- Its ticket is in use: from now on a repeated request needs another seat.
     seat.client_id, seat.held_until = false, now + pool.hold_s
     apply(seat, 'admit')
   else
     enter({
-      jti = request.jti, uid = '', handler = handler.id, inc = handler.inc, epoch = handler.epoch,
+      jti = jti, uid = '', handler = handler.id, inc = handler.inc, epoch = handler.epoch,
       at = now, held_until = now + pool.hold_s, ticket_until = now + pool.hold_s,
       client_id = false, sequence = 0, shared = false, state = 'reserved',
     })

@@ -3,7 +3,7 @@
 -- Ends what has run out, a portion of each kind; returns how many seats that freed.
 local function settle()
   local freed, touched = 0, {}
-  for _, jti in ipairs(call('ZRANGEBYSCORE', HOLDS, '-inf', now, 'LIMIT', 0, PORTION)) do
+  for _, jti in ipairs(call('ZRANGEBYSCORE', HOLDS, '-inf', NOW, 'LIMIT', 0, PORTION)) do
     local seat = seat_of(jti)
     if seat then
       apply(seat, 'hold_ends')
@@ -12,12 +12,12 @@ local function settle()
     end
     call('ZREM', HOLDS, jti)
   end
-  for _, jti in ipairs(call('ZRANGEBYSCORE', TICKETS, '-inf', now, 'LIMIT', 0, PORTION)) do
+  for _, jti in ipairs(call('ZRANGEBYSCORE', TICKETS, '-inf', NOW, 'LIMIT', 0, PORTION)) do
     local seat = seat_of(jti)
     if seat then apply(seat, 'ticket_ends') end
     call('ZREM', TICKETS, jti)
   end
-  for _, id in ipairs(call('ZRANGEBYSCORE', SILENCE, '-inf', now, 'LIMIT', 0, PORTION)) do
+  for _, id in ipairs(call('ZRANGEBYSCORE', SILENCE, '-inf', NOW, 'LIMIT', 0, PORTION)) do
     call('ZREM', SILENCE, id)
     local handler = handler_of(id)
     if handler then
@@ -36,9 +36,8 @@ function ops.sweep()
   local freed = freed_by_run + forget_handlers()
   freed_by_run = 0
   -- Somebody set the clock back: nobody's death is noticed later for it.
-  local latest = now + pool.dead_after_s
-  for _, id in ipairs(call('ZRANGEBYSCORE', SILENCE, '(' .. exact(latest), '+inf', 'LIMIT', 0, PORTION)) do
-    call('ZADD', SILENCE, latest, id)
+  for _, id in ipairs(call('ZRANGEBYSCORE', SILENCE, '(' .. DEAD_AT, '+inf', 'LIMIT', 0, PORTION)) do
+    call('ZADD', SILENCE, DEAD_AT, id)
   end
   for _, key in ipairs(KEYS) do call('PEXPIRE', key, KEPT_MS) end
   return tostring(freed)
@@ -47,7 +46,7 @@ end
 -- One call that can't be answered must not take the others with it.
 local answers = {}
 for i, asked in ipairs(cjson.decode(ARGV[3])) do
-  local answered, answer = pcall(ops[asked[1]], asked[2])
+  local answered, answer = pcall(ops[asked[1]], unpack(asked, 2))
   if not answered then
     answer = cjson.encode({error = type(answer) == 'table' and answer.err or tostring(answer)})
   end

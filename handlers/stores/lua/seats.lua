@@ -32,15 +32,21 @@ end
 
 local function enter(seat)
   if seat.state == 'active' then seat.nth = next_number('confirmations') end
-  if seat.state == 'reserved' then call('ZADD', HOLDS, seat.held_until, seat.jti) end
-  if seat.state == 'standby' then call('ZADD', TICKETS, seat.ticket_until, seat.jti) end
-  if seat.uid ~= '' then call('ZADD', USERS, 0, user_entry(seat)) end
-  call('ZADD', PLACES, 0, place_entry(seat))
+  if seat.state == 'reserved' then
+    call('ZADD', HOLDS, HOLD_END, seat.jti)
+    if counted[seat.inc] then counted[seat.inc] = counted[seat.inc] + 1 end
+  end
+  if seat.state == 'standby' then call('ZADD', TICKETS, exact(seat.ticket_until), seat.jti) end
+  if seat.uid ~= '' then call('ZADD', USERS, '0', user_entry(seat)) end
+  call('ZADD', PLACES, '0', place_entry(seat))
   call('HSET', SEATS, seat.jti, cmsgpack.pack(seat))
 end
 
 local function leave(seat)
-  if seat.state == 'reserved' then call('ZREM', HOLDS, seat.jti) end
+  if seat.state == 'reserved' then
+    call('ZREM', HOLDS, seat.jti)
+    if counted[seat.inc] then counted[seat.inc] = counted[seat.inc] - 1 end
+  end
   if seat.state == 'standby' then call('ZREM', TICKETS, seat.jti) end
   if seat.uid ~= '' then call('ZREM', USERS, user_entry(seat)) end
   call('ZREM', PLACES, place_entry(seat))

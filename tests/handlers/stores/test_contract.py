@@ -1,6 +1,6 @@
 """What every store promises, tried on each of the table: so a newcomer is tested from its first day."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -27,9 +27,8 @@ from handlers.stores import STORES, load_store
 from handlers.stores.base import Store
 from tests.handlers.machine import POOL, SeatMachine
 from tests.handlers.subjects import StoreSubject
+from tests.servers import forget_all, patient
 
-URLS = {"memory": ""}
-"""Where each store finds its server."""
 WSH1, WSH2 = HandlerId("WSH1"), HandlerId("WSH2")
 
 
@@ -52,8 +51,18 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-async def store(name: str, clock: Clock) -> AsyncIterator[Store]:
-    async with load_store(name)(PoolSettings(capacity=2), URLS[name], clock=clock) as opened:
+def url(name: str, request: pytest.FixtureRequest) -> str:
+    """Where the store finds its server, which is empty; one that needs none never asks for it."""
+    if name == "memory":
+        return ""
+    found = str(request.getfixturevalue("redis_url"))
+    forget_all(found)
+    return patient(found)
+
+
+@pytest.fixture
+async def store(name: str, url: str, clock: Clock) -> AsyncIterator[Store]:
+    async with load_store(name)(PoolSettings(capacity=2), url, clock=clock) as opened:
         yield opened
 
 
@@ -71,12 +80,15 @@ def hello(epoch: int = 1, name: HandlerId = WSH1) -> Hello:
     return Hello(name, epoch, f"http://{name}:1", "/ws", 2)
 
 
-@pytest.mark.parametrize("name", STORES)
-def test_a_bad_day(name: str) -> None:
+def test_a_bad_day(name: str, url: str) -> None:
     """The machine of the ledger, on the store."""
 
     class StoreMachine(SeatMachine):
-        open = staticmethod(lambda clock: StoreSubject(load_store(name), URLS[name], POOL, clock))
+        @staticmethod
+        def open(clock: Callable[[], float]) -> StoreSubject:
+            if url:
+                forget_all(url)
+            return StoreSubject(load_store(name), url, POOL, clock)
 
     run_state_machine_as_test(StoreMachine, settings=settings(max_examples=40, stateful_step_count=40))
 
@@ -127,9 +139,9 @@ async def test_a_seat_runs_out_without_anybody_sweeping(store: Store, clock: Clo
     assert (await seat(store, "c")).handler == WSH1
 
 
-async def test_a_user_at_the_limit_waits_for_the_end_of_a_hold(name: str, clock: Clock) -> None:
+async def test_a_user_at_the_limit_waits_for_the_end_of_a_hold(name: str, url: str, clock: Clock) -> None:
     pool = PoolSettings(capacity=9, seats_per_user=2)
-    async with load_store(name)(pool, URLS[name], clock=clock) as store:
+    async with load_store(name)(pool, url, clock=clock) as store:
         await store.hello(replace(hello(), capacity=9))
         for jti in "ab":
             await seat(store, jti, uid=Uid("ann"))

@@ -1,0 +1,255 @@
+"""Seats in a Redis that all gateways share: `handlers/ledger.py` as a script that runs there.
+
+Everything a pool keeps is in the few keys of `KEYS`, in one slot of a Redis Cluster. Their prefix names the
+script's text, so two versions of it never work on the same data: while gateways are replaced by newer
+ones, each kind has seats of its own, which handlers rebuild within a report as after a lost Redis.
+
+Calls go in batches, one run of the script each, in the order in which they were made here. What is lost with
+a Redis that restarts comes back by itself: handlers that are not known say hello again, and the registry's
+view is told again by whoever has one. Seats that nobody has used yet are late ones then (`admit_late`),
+and a drain has to be ordered again.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from handlers.ledger import RETRY_WHEN_FULL_S
+from handlers.model import (
+    Admin,
+    Epoch,
+    HandlerId,
+    HandlerState,
+    Hello,
+    Jti,
+    Known,
+    Located,
+    PoolSettings,
+    Report,
+    ReportRefusal,
+    ReportRefused,
+    Seat,
+    SeatRefusal,
+    SeatRefused,
+    SeatRequest,
+    Uid,
+)
+from handlers.roster import FORGET_AFTER_S
+from handlers.stores.base import Store, StoreUnreachable
+from handlers.stores.lua.script import LuaScript, open_redis
+from registry.runtime.batches import Batches, Unanswered
+
+PARTS = ("pool", "handlers", "seats", "clients", "processes", "operators", "run")
+"""The files that make the script, in order."""
+KEYS = (
+    "seats", "users", "places", "holds", "tickets",
+    "handlers", "order", "full", "silence", "meta", "lost",
+)  # fmt: skip
+MOST = 64
+"""Calls in one run: the others wait for it, so it must be short (two milliseconds)."""
+
+
+def script_text() -> str:
+    """The script, without what is only for its readers."""
+    folder = Path(__file__).parent / "lua"
+    lines = (line.strip() for part in PARTS for line in (folder / f"{part}.lua").read_text().splitlines())
+    return "\n".join(line for line in lines if line and not line.startswith("--"))
+
+
+class RedisStore:
+    """One pool. `clock` is for tests: without one, Redis' own time counts."""
+
+    def __init__(self, pool: PoolSettings, script: LuaScript, clock: Callable[[], float] | None) -> None:
+        self._pool = pool
+        self._script = script
+        self._clock = clock
+        self._limits = _limits(pool)
+        self._keys = [f"quaymaster:{script.sha[:8]}:{{{pool.name}}}:{key}" for key in KEYS]
+        self._batches: Batches[bytes, Any] = Batches(self._send, most=MOST)
+        self._index = -1
+        self._view: bytes | None = None
+        """The last `sync`, in case Redis loses it."""
+
+    async def sync(self, index: int, handlers: Iterable[Known]) -> None:
+        # An index counts what one gateway has seen, so it says nothing of what others have.
+        if index <= self._index:
+            return
+        view = _call("sync", [_known(known) for known in handlers])
+        await self._ask(view)
+        self._index, self._view = index, view
+
+    async def alloc(self, request: SeatRequest) -> Seat | SeatRefused:
+        uid, jti, client_id, last, exclude = request
+        call = _call("alloc", jti, uid, client_id or False, last or False, tuple(exclude))
+        try:
+            answer = await self._ask(call)
+        except asyncio.CancelledError:
+            # The seat may be reserved by now, or be so in a moment: this call comes after that one.
+            self._batches.post(_call("cancel", jti))
+            raise
+        if answer[0] != "seat":
+            return SeatRefused(SeatRefusal(answer[0]), float(answer[1]))
+        return self._seat(uid, answer)
+
+    async def cancel(self, jti: Jti) -> bool:
+        return bool(await self._ask(_call("cancel", jti)))
+
+    async def hello(self, hello: Hello) -> ReportRefused | None:
+        message = {
+            "id": hello.id,
+            "epoch": hello.epoch,
+            "url": hello.url,
+            "path": hello.path,
+            "capacity": hello.capacity,
+            "weight": hello.weight,
+            "known": hello.known,
+            "connections": hello.connections,
+        }
+        return _refused(await self._ask(_call("hello", message)))
+
+    async def report(self, report: Report) -> ReportRefused | None:
+        message = {
+            "id": report.id,
+            "epoch": report.epoch,
+            "seq": report.seq,
+            "connections": report.connections,
+            "confirmed": report.confirmed,
+            "closed": report.closed,
+            "leaving": report.leaving,
+        }
+        return _refused(await self._ask(_call("report", message)))
+
+    async def admit_late(self, handler: HandlerId, epoch: Epoch, jti: Jti) -> bool:
+        return bool(await self._ask(_call("admit_late", handler, epoch, jti)))
+
+    async def locate(self, uid: Uid) -> Located | None:
+        answer = await self._ask(_call("locate", uid))
+        if answer is None:
+            return None
+        handler, epoch, url, connected = answer
+        return Located(uid, HandlerId(handler), int(epoch), url, connected)
+
+    async def drain(self, handler: HandlerId, *, draining: bool) -> bool:
+        return bool(await self._ask(_call("drain", handler, draining)))
+
+    async def sweep(self) -> int:
+        return int(await self._ask(_call("sweep")))
+
+    async def states(self) -> tuple[HandlerState, ...]:
+        return tuple(sorted(map(_state, await self._ask(_call("states"))), key=lambda state: state.id))
+
+    async def close(self) -> None:
+        await self._batches.close()
+
+    async def _ask(self, call: bytes) -> Any:
+        try:
+            self._script.expect_answer()
+            answer = await self._batches.call(call)
+        except Unanswered as error:
+            raise StoreUnreachable(str(error)) from error
+        if isinstance(answer, dict):
+            raise StoreUnreachable(f"Redis: {answer['error']}")
+        return answer
+
+    async def _send(self, calls: Sequence[bytes]) -> Sequence[Any]:
+        now = b"" if self._clock is None else repr(self._clock()).encode()
+        said = await self._script.run(self._keys, (self._limits, now, b"[%b]" % b",".join(calls)))
+        has_view, answers = orjson.loads(said)
+        if not has_view and self._view is not None:
+            self._batches.post(self._view)
+        assert isinstance(answers, list)
+        return answers
+
+    def _seat(self, uid: Uid, answer: Sequence[Any]) -> Seat:
+        _, jti, (handler, epoch, url, path), at, now, load, sequence = answer
+        pool = self._pool
+        return Seat(
+            Jti(jti),
+            uid,
+            HandlerId(handler),
+            int(epoch),
+            url,
+            path,
+            guaranteed_until=at + pool.guaranteed_s,
+            held_until=at + pool.hold_s,
+            ticket_until=at + pool.ticket_s,
+            now=float(now),
+            load=load,
+            sequence=sequence,
+        )
+
+    def __repr__(self) -> str:
+        return f"<RedisStore {self._pool.name}: {self._batches!r}>"
+
+
+def _limits(pool: PoolSettings) -> bytes:
+    return orjson.dumps(
+        {
+            "capacity": pool.capacity,
+            "hold_s": pool.hold_s,
+            "ticket_s": pool.ticket_s,
+            "dead_after_s": pool.dead_after_s,
+            "seats_per_user": pool.seats_per_user,
+            "forget_after_s": FORGET_AFTER_S,
+            "retry_when_full_s": RETRY_WHEN_FULL_S,
+        }
+    )
+
+
+def _call(operation: str, *arguments: Any) -> bytes:
+    try:
+        return orjson.dumps((operation, *arguments))
+    except TypeError:
+        # A header's bytes that are no UTF-8 name nobody, and must not spoil the batch.
+        return json.dumps((operation, *arguments), ensure_ascii=False).encode(errors="replace")
+
+
+def _known(known: Known) -> dict[str, Any]:
+    return {
+        "id": known.id,
+        "url": known.url,
+        "path": known.path,
+        "capacity": known.capacity or False,
+        "weight": known.weight,
+        "healthy": known.healthy,
+        "draining": known.draining,
+        "speaks": known.speaks,
+    }
+
+
+def _refused(answer: str | None) -> ReportRefused | None:
+    return None if answer is None else ReportRefused(ReportRefusal(answer))
+
+
+def _state(answer: Sequence[Any]) -> HandlerState:
+    name, url, epoch, capacity, connections, held, draining, why_not, age = answer
+    return HandlerState(
+        id=HandlerId(name),
+        url=url,
+        epoch=int(epoch),
+        capacity=capacity,
+        connections=connections,
+        held=held,
+        admin=Admin.DRAINING if draining else Admin.UP,
+        eligible=why_not == "",
+        why_not=why_not,
+        last_report_age_s=float(age) if age else None,
+    )
+
+
+@asynccontextmanager
+async def open_store(
+    pool: PoolSettings, url: str, *, clock: Callable[[], float] | None = None
+) -> AsyncIterator[Store]:
+    """Opens also while Redis is away. Raises `ValueError` for a URL that is none of Redis."""
+    async with open_redis(url) as redis:
+        store = RedisStore(pool, LuaScript(redis, script_text()), clock)
+        try:
+            yield store
+        finally:
+            await store.close()

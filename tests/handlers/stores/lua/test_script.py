@@ -1,0 +1,90 @@
+import asyncio
+
+import pytest
+from structlog.testing import capture_logs
+
+from handlers.stores.lua.script import FAILURES, TRY_AGAIN_S, LuaScript, open_redis
+from registry.runtime.batches import Unanswered
+from tests.servers import RedisServer, forget_all, own_redis, patient
+
+ECHO = "return KEYS[1] .. ARGV[1]"
+
+
+async def test_a_script_that_is_not_there_yet_is_brought_along(redis_url: str) -> None:
+    async with open_redis(patient(redis_url)) as redis:
+        script = LuaScript(redis, ECHO)
+        assert await script.run(["a"], [b"b"]) == b"ab"
+        await redis.script_flush()
+        assert await script.run(["a"], [b"c"]) == b"ac"
+        assert await redis.script_exists(script.sha) == [True]
+        forget_all(redis_url)
+
+
+async def test_an_error_of_the_script_is_no_answer(redis_url: str) -> None:
+    async with open_redis(patient(redis_url)) as redis:
+        with pytest.raises(Unanswered, match="the reason"):
+            await LuaScript(redis, "return redis.error_reply('the reason')").run([], [])
+
+
+async def test_a_url_of_something_else_is_refused() -> None:
+    with pytest.raises(ValueError, match="scheme"):
+        async with open_redis("http://localhost"):
+            pass
+
+
+async def test_a_redis_that_is_away_is_asked_only_now_and_then() -> None:
+    now = 0.0
+    with own_redis() as server:
+        server.stop()
+        async with open_redis(server.url) as redis:
+            script = LuaScript(redis, ECHO, clock=lambda: now)
+            with capture_logs() as logs:
+                for _ in range(FAILURES):
+                    script.expect_answer()
+                    with pytest.raises(Unanswered):
+                        await script.run(["a"], [b"b"])
+            assert [entry["event"] for entry in logs] == ["redis_does_not_answer"]
+            with pytest.raises(Unanswered):
+                script.expect_answer()
+            now += TRY_AGAIN_S
+            script.expect_answer()
+            with pytest.raises(Unanswered):
+                script.expect_answer()  # one is on its way already
+            server.start()
+            assert await script.run(["a"], [b"b"]) == b"ab"
+            script.expect_answer()
+
+
+async def _answer(server: RedisServer, script: LuaScript) -> bytes:
+    """As soon as it is awake again."""
+    server.resume()
+    for _ in range(100):
+        try:
+            return await script.run(["a"], [b"late"])
+        except Unanswered:
+            await asyncio.sleep(0.05)
+    raise AssertionError("it never answered again")
+
+
+async def test_a_hung_redis_fails_in_time_and_gives_nobody_the_answer_of_another() -> None:
+    with own_redis() as server:
+        async with open_redis(server.url) as redis:
+            script = LuaScript(redis, ECHO)
+            assert await script.run(["a"], [b"early"]) == b"aearly"
+            server.pause()
+            async with asyncio.timeout(5):
+                with pytest.raises(Unanswered):
+                    await script.run(["a"], [b"lost"])
+            assert await _answer(server, script) == b"alate"
+
+
+async def test_a_restarted_redis_is_used_again() -> None:
+    with own_redis() as server:
+        async with open_redis(patient(server.url)) as redis:
+            script = LuaScript(redis, ECHO)
+            assert await script.run(["a"], [b"b"]) == b"ab"
+            server.stop()
+            with pytest.raises(Unanswered):
+                await script.run(["a"], [b"b"])
+            server.start()
+            assert await script.run(["a"], [b"c"]) == b"ac"
