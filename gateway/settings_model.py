@@ -28,6 +28,7 @@ from gateway.settings_types import (
     Origin,
     Port,
     PublicUrl,
+    RedisUrl,
     Seconds,
     SecondsOrZero,
     Secret,
@@ -133,8 +134,8 @@ class RegistrySettings(Section):
 
 class StoreSettings(Section):
     backend: Annotated[str, OneOf(STORES, "store")] = "memory"
-    url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
-    """Where a shared store is."""
+    url: RedisUrl = SecretStr("redis://127.0.0.1:6379/0")
+    """Where a shared store is. Its options `socket_timeout` and `socket_connect_timeout` are seconds."""
 
     @property
     def limiter(self) -> str:

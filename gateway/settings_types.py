@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -33,6 +33,10 @@ from registry.names import is_service_name
 
 MIN_SECRET_BYTES = 32
 """HS256 makes 32-byte signatures; a shorter key is easier to guess than a signature (RFC 7518, 3.2)."""
+
+REDIS_TIMES = ("socket_connect_timeout", "socket_timeout")
+REDIS_OPTIONS = {*REDIS_TIMES, "db", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile"}
+"""What of redis-py's connection may stand in the URL of a store."""
 
 Network = IPv4Network | IPv6Network
 
@@ -172,6 +176,24 @@ def _public_url(value: str) -> str:
     return value
 
 
+def _redis_url(secret: SecretStr) -> SecretStr:
+    fix = "must be redis://host:6379/0, rediss:// for TLS, or unix:///path/to/socket"
+    try:
+        url = urlsplit(secret.get_secret_value())
+        reachable = url.port != 0 and bool(url.path if url.scheme == "unix" else url.hostname)
+        options = dict(parse_qsl(url.query, keep_blank_values=True, strict_parsing=bool(url.query)))
+    except ValueError:
+        raise ValueError(fix) from None
+    database = url.path.removeprefix("/") if url.scheme != "unix" else ""
+    if url.scheme not in ("redis", "rediss", "unix") or not reachable or not (database or "0").isdecimal():
+        raise ValueError(fix)
+    if unknown := sorted(options.keys() - REDIS_OPTIONS):
+        raise ValueError(f"has no option {unknown[0]!r}; {did_you_mean(unknown[0], REDIS_OPTIONS)}")
+    if not all(re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,6})?", options.get(name, "1")) for name in REDIS_TIMES):
+        raise ValueError(f"{' and '.join(REDIS_TIMES)} are seconds")
+    return secret
+
+
 def _long_enough(secret: SecretStr) -> SecretStr:
     size = len(secret.get_secret_value().encode())
     if size < MIN_SECRET_BYTES:
@@ -225,6 +247,7 @@ Origin = Annotated[str, AfterValidator(_origin)]
 PublicUrl = Annotated[Annotated[str, AfterValidator(_public_url)] | None, BeforeValidator(_empty_is_unset)]
 Text = Annotated[str | None, BeforeValidator(_empty_is_unset)]
 Secret = Annotated[SecretStr | None, BeforeValidator(_empty_is_unset)]
+RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 LongSecret = Annotated[
     Annotated[SecretStr, AfterValidator(_long_enough)] | None, BeforeValidator(_empty_is_unset)
 ]

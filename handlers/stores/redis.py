@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import structlog
 
 from handlers.ledger import RETRY_WHEN_FULL_S
 from handlers.model import (
@@ -43,6 +44,8 @@ from handlers.roster import FORGET_AFTER_S
 from handlers.stores.base import Store, StoreUnreachable
 from handlers.stores.lua.script import LuaScript, open_redis
 from registry.runtime.batches import Batches, Unanswered
+
+log = structlog.get_logger()
 
 PARTS = ("pool", "handlers", "seats", "clients", "processes", "operators", "run")
 """The files that make the script, in order."""
@@ -246,10 +249,14 @@ def _state(answer: Sequence[Any]) -> HandlerState:
 async def open_store(
     pool: PoolSettings, url: str, *, clock: Callable[[], float] | None = None
 ) -> AsyncIterator[Store]:
-    """Opens also while Redis is away. Raises `ValueError` for a URL that is none of Redis."""
+    """Opens also while Redis is away, and says so. Raises `ValueError` for a URL that is none of Redis."""
     async with open_redis(url) as redis:
         store = RedisStore(pool, LuaScript(redis, script_text()), clock)
         try:
+            try:
+                await store.states()
+            except StoreUnreachable as error:
+                log.warning("store_unreachable", setting="store.url", pool=pool.name, detail=str(error))
             yield store
         finally:
             await store.close()

@@ -18,6 +18,7 @@ from gateway.settings_types import (
     Name,
     Origin,
     Port,
+    RedisUrl,
     Seconds,
     SecondsOrZero,
     Secret,
@@ -138,3 +139,39 @@ def test_every_level_refuses_unknown_keys() -> None:
 
     with pytest.raises(ValidationError, match=r"inner\.b"):
         Outer.model_validate({"inner": {"b": 1}})
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://127.0.0.1:6379/0",
+        "redis://:pass%40word@redis",
+        "rediss://user:password@[::1]:6380/15?ssl_ca_certs=/etc/ca.pem",
+        "redis://redis?socket_timeout=0.5&socket_connect_timeout=1&db=2",
+        "unix:///run/redis.sock?db=1",
+    ],
+)
+def test_where_a_redis_may_be(url: str) -> None:
+    assert taken(RedisUrl, url).get_secret_value() == url
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("", "must be redis://"),
+        ("localhost:6379", "must be redis://"),
+        ("http://localhost:6379", "must be redis://"),
+        ("redis://", "must be redis://"),
+        ("redis://host:port", "must be redis://"),
+        ("redis://host:0", "must be redis://"),
+        ("redis://host/first", "must be redis://"),
+        ("redis://host?socket_timeout", "must be redis://"),
+        ("unix://", "must be redis://"),
+        ("redis://host?socket_timout=1", "did you mean socket_timeout?"),
+        ("redis://:hidden@host?socket_timeout=long", "are seconds"),
+    ],
+)
+def test_where_no_redis_can_be(url: str, message: str) -> None:
+    said = told(RedisUrl, url)
+    assert message in said
+    assert "hidden" not in said

@@ -11,6 +11,7 @@ from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 from redis.asyncio import Redis
 from redis.crc import key_slot
+from structlog.testing import capture_logs
 
 from handlers.model import (
     HandlerId,
@@ -299,11 +300,15 @@ async def test_a_redis_that_hangs_is_unreachable_within_its_timeout(own: RedisSe
         assert (await store.states())[0].id == WSH1
 
 
-async def test_it_opens_while_redis_is_away(own: RedisServer) -> None:
+async def test_it_opens_while_redis_is_away_and_says_so(own: RedisServer) -> None:
     own.stop()
-    async with open_store(PoolSettings(), own.url) as store:
-        with pytest.raises(StoreUnreachable):
-            await store.states()
+    url = own.url.replace("//", "//:secret@")
+    with capture_logs() as logs:
+        async with open_store(PoolSettings(), url) as store:
+            with pytest.raises(StoreUnreachable):
+                await store.states()
+    assert (logs[0]["event"], logs[0]["setting"]) == ("store_unreachable", "store.url")
+    assert "secret" not in str(logs)
 
 
 async def test_a_script_that_was_flushed_is_brought_along(store: Store, server: Redis) -> None:
