@@ -1,5 +1,6 @@
 """What every store promises, tried on each of the table: so a newcomer is tested from its first day."""
 
+import random
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Any
@@ -25,19 +26,13 @@ from handlers.model import (
 )
 from handlers.stores import STORES, load_store
 from handlers.stores.base import Store
+from tests.handlers.day import POOL as DAYS_POOL
+from tests.handlers.day import Clock, Day
 from tests.handlers.machine import POOL, SeatMachine
 from tests.handlers.subjects import StoreSubject
 from tests.servers import forget_all, patient
 
 WSH1, WSH2 = HandlerId("WSH1"), HandlerId("WSH2")
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
@@ -91,6 +86,14 @@ def test_a_bad_day(name: str, url: str) -> None:
             return StoreSubject(load_store(name), url, POOL, clock)
 
     run_state_machine_as_test(StoreMachine, settings=settings(max_examples=40, stateful_step_count=40))
+
+
+async def test_a_long_day_ends_as_the_ledgers_does(name: str, url: str, rng: random.Random) -> None:
+    """Every answer to random calls, in batches, is what the ledger says."""
+
+    clock = Clock()
+    async with load_store(name)(DAYS_POOL, url, clock=clock) as store:
+        await Day(store, rng, clock).go_on(batches=1500)
 
 
 async def test_nobody_is_there_at_first(store: Store) -> None:
@@ -233,3 +236,21 @@ async def test_a_repeated_request_gets_the_same_seat(store: Store) -> None:
     again = await seat(store, "b", uid=Uid("ann"), client_id="phone")
     assert (again.jti, again.ticket_until) == (first.jti, first.ticket_until)
     assert (await store.states())[0].held == 1
+
+
+async def test_a_ticket_that_came_late_is_in_use_so_a_repeat_gets_another_seat(store: Store) -> None:
+    await store.hello(hello())
+    first = await seat(store, "a", uid=Uid("ann"), client_id="phone")
+    assert await store.admit_late(WSH1, 1, first.jti)
+    assert (await seat(store, "b", uid=Uid("ann"), client_id="phone")).jti == "b"
+
+
+async def test_a_user_sits_where_they_connected_last(store: Store) -> None:
+    for name in (WSH1, WSH2):
+        await store.hello(hello(name=name))
+    one, other = [await seat(store, jti, uid=Uid("ann")) for jti in ("z", "a")]
+    for seq, last in enumerate((other, one, other), start=1):
+        await store.report(Report(last.handler, 1, seq, 1, (last.jti,)))
+        located = await store.locate(Uid("ann"))
+        assert located is not None
+        assert located.handler == last.handler
