@@ -6,7 +6,7 @@ Rules of this file: every read has a deadline, and no more than the limit is eve
 import asyncio
 from collections.abc import AsyncIterator
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from gateway.answer_head import HTTP_1_1
 from gateway.errors import GatewayError, Reason, gateway_error
@@ -30,15 +30,17 @@ class ClientBody:
     def __init__(self, request: ClientRequest, limit: int) -> None:
         self._request = request
         self._limit = limit
+        self._expect = request.headers.get(hdrs.EXPECT)
+        self._length = request.content_length if request.body_exists else 0
+        """As announced; `None` where only its end will tell."""
         self.fault: BodyTooLarge | BodyStalled | None = None
 
     def refusal(self) -> GatewayError | None:
         """Why the body will not even be read, judged by its headers."""
-        expect = self._request.headers.get("Expect")
-        if expect is not None and expect.lower() != "100-continue":
+        if self._expect is not None and self._expect.lower() != "100-continue":
             return gateway_error(Reason.BAD_EXPECTATION)
-        if (self._request.content_length or 0) > self._limit:
-            return gateway_error(Reason.BODY_TOO_LARGE)
+        if self._length is not None and self._length > self._limit:
+            return _error_of(self._give_up(BodyTooLarge()))
         return None
 
     def begin(self) -> None:
@@ -47,13 +49,12 @@ class ClientBody:
         A client of HTTP/1.0 would take it for its answer (RFC 9110, 10.1.1).
         """
         request = self._request
-        if request.body_exists and request.version >= HTTP_1_1 and "Expect" in request.headers:
+        if self._expect is not None and request.body_exists and request.version >= HTTP_1_1:
             request.continue_100()
 
     def is_within(self, size: int) -> bool:
         """Whether its announced length is no more than that: then it can be kept, and sent again."""
-        length = self._request.content_length if self._request.body_exists else 0
-        return length is not None and length <= size
+        return self._length is not None and self._length <= size
 
     async def whole(self) -> bytes | GatewayError:
         """All of it, or why not."""
@@ -66,11 +67,9 @@ class ClientBody:
             async with asyncio.timeout(WHOLE_S):
                 return b"".join([piece async for piece in self])
         except TimeoutError:
-            return gateway_error(Reason.REQUEST_TIMEOUT)
-        except BodyTooLarge:
-            return gateway_error(Reason.BODY_TOO_LARGE)
-        except BodyStalled:
-            return gateway_error(Reason.REQUEST_TIMEOUT)
+            return _error_of(self._give_up(BodyStalled()))
+        except (BodyTooLarge, BodyStalled) as fault:
+            return _error_of(fault)
         except web.RequestPayloadError:
             return gateway_error(Reason.BAD_REQUEST)
 
@@ -81,22 +80,24 @@ class ClientBody:
                 async with asyncio.timeout(self._request.body_idle_s):
                     piece = await self._request.body.readany()
             except TimeoutError:
-                self.fault = BodyStalled()
-                raise self.fault from None
+                raise self._give_up(BodyStalled()) from None
             if not piece:
                 return
             taken += len(piece)
             if taken > self._limit:
-                self.fault = BodyTooLarge()
-                raise self.fault
+                raise self._give_up(BodyTooLarge())
             yield piece
 
     def error(self) -> GatewayError | None:
         """The client's own fault in a body that was streamed, if that is what ended the call."""
-        match self.fault:
-            case BodyTooLarge():
-                return gateway_error(Reason.BODY_TOO_LARGE)
-            case BodyStalled():
-                return gateway_error(Reason.REQUEST_TIMEOUT)
-            case None:
-                return None
+        return None if self.fault is None else _error_of(self.fault)
+
+    def _give_up(self, fault: BodyTooLarge | BodyStalled) -> BodyTooLarge | BodyStalled:
+        """The rest is not waited for, so no request can follow it: the answer has to say so."""
+        self.fault, self._request.keep_alive = fault, False
+        return fault
+
+
+def _error_of(fault: BodyTooLarge | BodyStalled) -> GatewayError:
+    too_large = isinstance(fault, BodyTooLarge)
+    return gateway_error(Reason.BODY_TOO_LARGE if too_large else Reason.REQUEST_TIMEOUT)

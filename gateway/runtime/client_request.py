@@ -9,19 +9,19 @@ import socket
 import struct
 from typing import Protocol
 
-from aiohttp import EMPTY_PAYLOAD, StreamReader
+from aiohttp import EMPTY_PAYLOAD, StreamReader, hdrs
 from multidict import CIMultiDictProxy
 
 from gateway.answer_head import (
     CONTINUE,
     HTTP_1_1,
     LAST_CHUNK,
-    AnswerHead,
     Framing,
     Pairs,
     RawPairs,
     answer_head,
     chunk,
+    whole_answer,
 )
 from gateway.request_head import RequestHead
 from registry.runtime.clock import unix_now
@@ -48,7 +48,7 @@ class ClientConnection(Protocol):
     def writing_paused(self) -> bool: ...
     @property
     def ending(self) -> bool:
-        """The server is shutting down: no further request is taken from here."""
+        """No further request is taken from here."""
         ...
 
     async def drained(self) -> None:
@@ -65,12 +65,14 @@ class ClientRequest:
         "_connection",
         "_framing",
         "_left",
+        "_told_to_go_on",
         "_upgrade",
         "body",
         "chunked",
         "headers",
         "keep_alive",
         "method",
+        "peer",
         "raw_headers",
         "status",
         "target",
@@ -87,12 +89,12 @@ class ClientRequest:
         headers: "CIMultiDictProxy[str]",
         raw_headers: tuple[tuple[bytes, bytes], ...],
         body: StreamReader,
-        *,
         keep_alive: bool = True,
         chunked: bool = False,
         upgrade: bool = False,
     ) -> None:
         self._connection = connection
+        self.peer = connection.peer
         self.method = method
         self.target = target
         """The second word of the request line, as it came."""
@@ -110,12 +112,9 @@ class ClientRequest:
         self.unfinished = False
         """Whether an answer has begun and not ended."""
         self._upgrade = upgrade
+        self._told_to_go_on = False
         self._framing = Framing.NONE
         self._left = 0
-
-    @property
-    def peer(self) -> str:
-        return self._connection.peer
 
     @property
     def remembered(self) -> RequestHead | None:
@@ -147,7 +146,7 @@ class ClientRequest:
     @property
     def content_length(self) -> int | None:
         """What `Content-Length` says; the parser has refused what is no number."""
-        length = self.headers.get("Content-Length")
+        length = self.headers.get(hdrs.CONTENT_LENGTH)
         return None if length is None else int(length)
 
     @property
@@ -155,21 +154,40 @@ class ClientRequest:
         """The protocol that the client asks to switch to, in lower case; empty if it asks for none."""
         if not self._upgrade or self.version < HTTP_1_1:
             return ""
-        return self.headers.get("Upgrade", "").strip().lower()
+        return self.headers.get(hdrs.UPGRADE, "").strip().lower()
 
     def send(
         self, status: int, own: Pairs, body: bytes = b"", *, reason: bytes = b"", theirs: RawPairs = ()
     ) -> None:
         """A whole answer, in one write. Raises `ConnectionResetError` when the client has gone."""
-        head = self._head(status, own, reason, theirs, len(body))
-        self._write(head.data + body if head.framing is Framing.LENGTH else head.data)
+        data = whole_answer(
+            self.method,
+            self.version,
+            status,
+            own,
+            body,
+            keep_alive=self._stays(),
+            second=int(unix_now()),
+            reason=reason,
+            theirs=theirs,
+        )
+        self._write(data)
         self.status = status
 
     def begin(self, status: int, own: Pairs, *, reason: bytes = b"", theirs: RawPairs = ()) -> None:
         """The head of an answer that comes in pieces: `write` them, then `end`."""
-        head = self._head(status, own, reason, theirs, None)
+        head = answer_head(
+            self.method,
+            self.version,
+            status,
+            own,
+            keep_alive=self._stays(),
+            second=int(unix_now()),
+            reason=reason,
+            theirs=theirs,
+        )
         self._write(head.data)
-        self.status, self.unfinished = status, True
+        self.status, self.unfinished, self.keep_alive = status, True, head.keep_alive
         self._framing, self._left = head.framing, head.length
 
     async def write(self, piece: bytes) -> None:
@@ -199,6 +217,7 @@ class ClientRequest:
     def continue_100(self) -> None:
         """Tells a client that waits with its body (`Expect: 100-continue`) to send it."""
         self._write(CONTINUE)
+        self._told_to_go_on = True
 
     def cut_off(self) -> None:
         """Ends the connection so that what was sent of an answer can't look complete.
@@ -222,22 +241,20 @@ class ClientRequest:
         """
         return self._connection.take_over(protocol)
 
-    def _head(
-        self, status: int, own: Pairs, reason: bytes, theirs: RawPairs, whole: int | None
-    ) -> AnswerHead:
-        head = answer_head(
-            self.method,
-            self.version,
-            status,
-            own,
-            reason=reason,
-            theirs=theirs,
-            whole=whole,
-            keep_alive=self.keep_alive and not self._connection.ending,
-            second=int(unix_now()),
+    def _stays(self) -> bool:
+        """Whether the connection is good for another request after this answer, as its head has to say.
+
+        It is not, if the client still waits to be told to go on: some send their body after all, and some
+        don't, and the next request begins where that body would (RFC 9110, 10.1.1).
+        """
+        waits = (
+            self.body is not EMPTY_PAYLOAD
+            and not self._told_to_go_on
+            and hdrs.EXPECT in self.headers
+            and not self.body.is_eof()
         )
-        self.keep_alive = head.keep_alive
-        return head
+        self.keep_alive = self.keep_alive and not waits and not self._connection.ending
+        return self.keep_alive
 
     def _write(self, data: bytes) -> None:
         transport = self._connection.transport

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
-from gateway.answer_head import HTTP_1_1, answer_head
+from gateway.answer_head import HTTP_1_1, whole_answer
 from gateway.client_address import (
     internal_key_matches,
     is_internal,
@@ -205,6 +205,5 @@ class Dispatcher:
         request_id = self._ids.next()
         reply = error_reply(error, request_id)
         own = (*reply.headers, ("X-Request-Id", request_id))
-        now, length = int(self._unix_clock()), len(reply.body)
-        head = answer_head("GET", HTTP_1_1, reply.status, own, keep_alive=False, second=now, whole=length)
-        return head.data + reply.body
+        now = int(self._unix_clock())
+        return whole_answer("GET", HTTP_1_1, reply.status, own, reply.body, keep_alive=False, second=now)

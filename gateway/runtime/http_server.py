@@ -1,9 +1,9 @@
 """aiohttp's low-level server with a request loop of our own.
 
 Everything that is private in aiohttp is touched in this file; test_http_server.py tells when a new
-aiohttp changes it. Kept are its parser in C, its body streams with their flow control, its bounded queue
-of pipelined requests and its book of connections. Left out is what it does for every request: a task,
-its request and answer objects, its timers and its own error pages.
+aiohttp changes it. Kept are its parser in C, its body streams with their flow control and its book of
+connections. Left out is what it does for every request: a task, a queue, its request and answer objects,
+its timers and its own error pages.
 """
 
 import asyncio
@@ -13,16 +13,15 @@ from collections.abc import Awaitable, Callable
 from typing import cast
 
 import structlog
-from aiohttp import EMPTY_PAYLOAD, StreamReader, web
-from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError
+from aiohttp import StreamReader, web
 from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy, RawRequestMessage
-from aiohttp.web_protocol import RequestHandler, _ErrInfo
+from aiohttp.web_protocol import RequestHandler
 
 from gateway.request_head import RequestHead
 from gateway.runtime.client_request import CLIENT_STALLED_S, ClientRequest
-from gateway.runtime.parse_faults import MAX_FIELD, MAX_LINE, HeadTooLong, reason_of
+from gateway.runtime.parse_faults import MAX_FIELD, MAX_LINE, reason_of
+from gateway.runtime.request_reader import Read, RequestReader
 from gateway.settings import ListenSettings
-from gateway.target import framing_is_clear
 
 log = structlog.get_logger()
 
@@ -36,14 +35,8 @@ RELEASE_S = 1.0
 SWEEP_S = 1.0
 """All connections are looked at that often, instead of a timer for each."""
 
-SWITCHES = "websocket"
-"""The only protocol for which aiohttp's parser lets go of a connection."""
-
-BODY_END = b"\r\n0\r\n\r\n"
-"""The end of a chunked body without trailers: no trailer is a line without a colon."""
-
 READ_BUFFER = 1 << 16
-"""Bytes of a body held per request, twice over, while nobody reads them."""
+"""Bytes held of a body, twice over, while nobody reads it; and of what came behind that request."""
 
 Handler = Callable[[ClientRequest], Awaitable[None]]
 """Answers a request. May raise `ConnectionError` when its client has gone."""
@@ -64,15 +57,14 @@ class _Connection(RequestHandler):
     """One client connection, and the task that answers its requests one after the other."""
 
     __slots__ = (
-        "_body",
-        "_head_bytes",
-        "_last_bytes",
+        "_closes",
+        "_coming",
         "_late_at",
         "_listen",
+        "_reader",
         "_server",
         "_tunnel",
         "body_idle_s",
-        "ending",
         "head_begun",
         "peer",
         "remembered",
@@ -92,18 +84,23 @@ class _Connection(RequestHandler):
             max_field_size=MAX_FIELD,
             max_headers=server.listen.max_headers,
         )
-        self._body: StreamReader = EMPTY_PAYLOAD
-        self._tunnel = False
+        assert self._parser is not None
+        self._reader = RequestReader(self._parser, server.listen.max_header_bytes)
+        self._coming: asyncio.Future[Read] | None = None
+        """The next request, while it is waited for."""
         self._late_at = math.inf
         """When whoever is waited for has lost this connection; infinite while a request is answered."""
         self.head_begun = False
-        """Whether a part of a head has come, and not all of it."""
-        self._head_bytes = 0
-        self._last_bytes = b""
+        """Whether a part of the head that is waited for has come."""
+        self._closes = False
+        self._tunnel = False
         self.body_idle_s = server.listen.body_idle_s
-        self.ending = False
         self.peer = "unix"
         self.remembered: RequestHead | None = None
+
+    @property
+    def ending(self) -> bool:
+        return self._closes or not self._reader.in_step
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if self._server.is_full:
@@ -119,53 +116,79 @@ class _Connection(RequestHandler):
         self._late_at = self._server.clock() + self._listen.header_s
         super().connection_made(transport)
 
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        self._reader.close()
+
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        self._last_bytes = (data if len(data) >= len(BODY_END) else self._last_bytes + data)[-len(BODY_END) :]
-        if self._messages and isinstance(self._messages[-1][0], _ErrInfo):
-            self._fail_unfinished_bodies()
-        elif self._waiter is not None:
-            self._count_head(data, self._waiter)
-
-    def _fail_unfinished_bodies(self) -> None:
-        """Bytes inside a body were none of a body. The parser gives that body up without telling it."""
-        for body in (self._body, *(body for _, body in self._messages)):
-            if not body.is_eof() and body.exception() is None:
-                body.set_exception(web.RequestPayloadError("malformed"))
-
-    def _count_head(self, data: bytes, waiter: "asyncio.Future[None]") -> None:
-        """Bytes came while a request was waited for: its head, but for empty lines before it."""
-        self._head_bytes += len(data)
-        if waiter.done():
+        """Bytes of the client. None at all means that there is room again for a body's."""
+        if self._close or self._force_close:
             return
-        if not self.head_begun and data.strip(b"\r\n"):
-            self.head_begun = True
-            self._late_at = self._server.clock() + self._listen.header_s
-        if self._head_bytes > self._listen.max_header_bytes:
-            self._messages.append((_ErrInfo(431, HeadTooLong(), ""), EMPTY_PAYLOAD))
-            waiter.set_result(None)
+        read, coming = self._reader.feed(data), self._coming
+        if coming is None:
+            if self._reader.holds >= READ_BUFFER and not self._buffer_paused:
+                self._pause_reading_for_buffer()
+        elif read is None:
+            self._note_head()
+        elif not coming.done():
+            self._coming = None
+            coming.set_result(read)
 
     async def start(self) -> None:
         """Answers requests until the connection ends. Cancelled when the client goes, and at the very end."""
         try:
-            while await self._answer_next():
-                pass
+            while True:
+                read = self._reader.next()
+                if self._buffer_paused and self._reader.holds < READ_BUFFER:
+                    self._resume_reading_for_buffer()
+                if read is None:
+                    read = await self._to_come()
+                self._late_at = math.inf
+                if not isinstance(read, tuple):
+                    return await self._end_with(reason_of(read))
+                request = self._request(*read)
+                try:
+                    await self._server.handler(request)
+                except ConnectionError:
+                    raise
+                except Exception:
+                    log.exception("handler_failed")
+                finally:
+                    if request.unfinished:
+                        request.cut_off()
+                if self._tunnel or not request.connected:
+                    return None
+                if not request.head_sent:
+                    return await self._end_with("internal_error")
+                if not request.body.is_eof() and not await _read_to_end(request.body):
+                    return None
+                if self.ending or not request.keep_alive:
+                    return None
+                if self._paused:
+                    await self._until_taken()
+                self._late_at = self._server.clock() + self._listen.keepalive_s
         except ConnectionError:
-            pass
+            return None
         finally:
             self._late_at = self._server.clock() + CLIENT_STALLED_S
             if self.transport is not None:
                 self.transport.close()
 
-    async def _answer_next(self) -> bool:
-        """Waits for a request and has it answered. Whether another may follow."""
-        message, body = await self._next_message()
-        if isinstance(message, _ErrInfo):
-            return await self._end_with(reason_of(message.exc))
-        if (fault := self._fault_of(message)) is not None:
-            return await self._end_with(reason_of(fault))
-        self._body = body
-        request = ClientRequest(
+    def _to_come(self) -> "asyncio.Future[Read]":
+        """The next request, whose head is not all there."""
+        self.head_begun = False
+        self._note_head()
+        self._coming = self._loop.create_future()
+        return self._coming
+
+    def _note_head(self) -> None:
+        """From its first byte, a head has so long to come."""
+        if self._reader.head_begun and not self.head_begun:
+            self.head_begun = True
+            self._late_at = self._server.clock() + self._listen.header_s
+
+    def _request(self, message: RawRequestMessage, body: StreamReader) -> ClientRequest:
+        return ClientRequest(
             self,
             message.method,
             message.path,
@@ -173,99 +196,24 @@ class _Connection(RequestHandler):
             message.headers,
             message.raw_headers,
             body,
-            keep_alive=not message.should_close,
-            chunked=message.chunked,
-            upgrade=message.upgrade,
+            not message.should_close,
+            message.chunked,
+            message.upgrade,
         )
-        if message.upgrade and request.wants_upgrade != SWITCHES:
-            # The parser loses what follows a switch to anything else.
-            request.keep_alive = False
-        if body.is_eof() and not self._is_at_boundary(request):
-            request.keep_alive = False
-        try:
-            await self._server.handler(request)
-        except (ConnectionError, asyncio.CancelledError):
-            raise
-        except Exception:
-            log.exception("handler_failed")
-        finally:
-            if request.unfinished:
-                request.cut_off()
-        if self._tunnel or not request.connected:
-            return False
-        if not request.head_sent:
-            return await self._end_with("internal_error")
-        return await self._is_good_for_another(request)
 
-    async def _next_message(self) -> "tuple[RawRequestMessage | _ErrInfo, StreamReader]":
-        if not self._messages:
-            self.head_begun, self._head_bytes = False, 0
-            self._waiter = self._loop.create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
-        self._late_at = math.inf
-        next_one = self._messages.popleft()
-        if self._parser is not None:
-            self._parser.message_consumed()
-        if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
-            self._resume_reading_if_drained()
-        return next_one
+    async def _until_taken(self) -> None:
+        """Answers to pipelined requests would pile up for a client that does not read them."""
+        self._late_at = self._server.clock() + CLIENT_STALLED_S
+        await self._drain_helper()
 
-    def _fault_of(self, message: RawRequestMessage) -> HttpProcessingError | None:
-        """What is wrong with a head that aiohttp's parser lets pass."""
-        coding = message.headers.get("Transfer-Encoding")
-        if coding is not None and not framing_is_clear(message.version, coding):
-            return BadHttpMessage("Transfer-Encoding")
-        limit = self._listen.max_header_bytes
-        if self._head_bytes > limit and sum(len(n) + len(v) + 4 for n, v in message.raw_headers) > limit:
-            return HeadTooLong()
-        return None
-
-    async def _is_good_for_another(self, request: ClientRequest) -> bool:
-        """Clears what is left of an answered request."""
-        if not request.body.is_eof() and not await _read_to_end(request.body):
-            return False
-        if self.ending or not request.keep_alive or not self._is_at_boundary(request):
-            return False
-        self._body = EMPTY_PAYLOAD
-        if self._upgraded and not self._messages:
-            self._decline_upgrade()
-        if self._paused:
-            # Answers to pipelined requests would pile up for a client that does not read them.
-            self._late_at = self._server.clock() + CLIENT_STALLED_S
-            await self._drain_helper()
-        self._late_at = self._server.clock() + self._listen.keepalive_s
-        return True
-
-    def _is_at_boundary(self, request: ClientRequest) -> bool:
-        """Whether the parser would read the next request by itself.
-
-        It makes the last trailer of a body the first header of the next request, and does not say whether
-        there was one. So a chunked body must have had its plain end, as the last bytes that came.
-        """
-        return not request.chunked or (not self._messages and self._last_bytes == BODY_END)
-
-    def _decline_upgrade(self) -> None:
-        """What followed a request for another protocol is HTTP after all."""
-        assert self._parser is not None
-        self._parser.set_upgraded(False)
-        self._upgraded = False
-        rest, self._message_tail = self._message_tail, b""
-        self.data_received(rest)
-        if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
-            self._resume_reading_if_drained()
-
-    async def _end_with(self, reason: str) -> bool:
+    async def _end_with(self, reason: str) -> None:
         """Says why this connection ends, and closes it once that can have arrived."""
         if self.transport is None:
-            return False
-        self._close = True  # aiohttp drops what still comes
+            return
+        self._close = True  # what still comes is dropped
         self.transport.write(self._server.refuse(reason))
         self.transport.write_eof()
         await asyncio.sleep(LINGERING_S)
-        return False
 
     def end_if_late(self, now: float) -> None:
         """Ends the connection if whoever is at its other end has kept it waiting for too long."""
@@ -276,15 +224,15 @@ class _Connection(RequestHandler):
         if transport.get_write_buffer_size():
             transport.abort()
             return
-        if self.head_begun and self._waiter is not None:
+        if self.head_begun and self._coming is not None:
             transport.write(self._server.refuse("request_timeout"))
         transport.close()
 
     def close(self) -> None:
         """Takes no further request: an idle connection ends now, another after its answer."""
-        self.ending = True
-        if self._waiter is not None:
-            self._waiter.cancel()
+        self._closes = True
+        if self._coming is not None:
+            self._coming.cancel()
 
     async def shutdown(self, timeout: float | None = 15.0) -> None:
         """Lets the request under way finish for at most `timeout` seconds, then cancels it."""
@@ -305,14 +253,13 @@ class _Connection(RequestHandler):
         transport = self.transport
         if transport is None:
             raise ConnectionResetError("the client has gone")
-        if not self._upgraded or self._messages or self._tunnel:
+        if not self._reader.switches or self._tunnel:
             raise RuntimeError("only a request that asks for a WebSocket gives its connection away")
         self._tunnel = True
         transport.set_protocol(_Tunnel(self, protocol))
         if self._buffer_paused:
             transport.resume_reading()
-        rest, self._message_tail = self._message_tail, b""
-        return transport, rest
+        return transport, self._reader.take_held()
 
 
 class _Tunnel(asyncio.Protocol):

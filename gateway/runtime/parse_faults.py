@@ -25,6 +25,10 @@ class HeadTooLong(HttpProcessingError):
     """All headers together are longer than the settings allow. Not aiohttp's but ours."""
 
 
+class NotHttp(HttpProcessingError):
+    """A request line that ends in another protocol, such as RTSP. Not aiohttp's but ours."""
+
+
 def reason_of(fault: BaseException) -> str:
     """Why these bytes are no request that is carried."""
     match fault:
@@ -32,6 +36,8 @@ def reason_of(fault: BaseException) -> str:
             return "uri_too_long"
         case LineTooLong() | HeadTooLong():
             return "headers_too_large"
+        case NotHttp():
+            return "bad_version"
         case BadHttpMethod() if _METHOD_QUOTED.search(fault.message):
             return "bad_method"
         case BadHttpMessage() if fault.message == _TOO_MANY:

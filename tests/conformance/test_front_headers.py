@@ -210,9 +210,11 @@ async def test_a_client_is_told_to_go_on_only_when_it_may() -> None:
         ):
             (answer,) = (await heard(path, expectation, size)).answers
             assert (answer.status, answer.interim) == (status, ()), path
+            assert answer.one(b"connection") == b"close", "whether the body comes nobody knows"
         assert not kept.begun()
         (answer,) = (await heard("/open")).answers
         assert (answer.status, answer.interim, answer.body) == (200, (100,), b"hello")
+        assert not answer.all(b"connection")
         (seen,) = kept.requests()
         assert json.loads(answer.one(b"x-saw"))[1:] == ["POST", "/open"]
         assert not seen.all(b"expect")

@@ -121,6 +121,28 @@ async def test_chunked_is_not_for_http_1_0() -> None:
     assert not kept.begun()
 
 
+@pytest.mark.parametrize("whole", [b"POST /first HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello", b""])
+async def test_whole_requests_before_a_broken_one_are_answered_however_they_are_cut(whole: bytes) -> None:
+    raw = whole + b"GET /second HTTP/1.1\r\nHost: a\r\n\r\n\x01\x02\r\n\r\n"
+    sound = raw.count(b"HTTP")
+    async with recorder() as kept, open_gateway(kept.instance) as running:
+        for cut in range(len(raw)):
+            async with talk(running.port) as client:
+                await client.say(raw[:cut])
+                await asyncio.sleep(0)
+                await client.say(raw[cut:])
+                await client.hear(partial(_has, client, sound + 1))
+                assert [answer.status for answer in client.answers] == [200] * sound + [400]
+        assert len(kept.requests()) == sound * len(raw)
+
+
+async def test_what_comes_behind_the_last_request_of_a_connection_is_not_read() -> None:
+    client, kept = await told(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" + NEXT)
+    assert [answer.status for answer in client.answers] == [200]
+    assert client.closed
+    assert len(kept.requests()) == 1
+
+
 TRAILED = CHUNKED + b"\r\n5\r\nhello\r\n0\r\nX: 1\r\nAuthorization: Bearer evil\r\n\r\n"
 NEXT = b"GET /next HTTP/1.1\r\nHost: a\r\n\r\n"
 
@@ -137,15 +159,15 @@ async def test_trailers_are_no_headers_of_what_follows_however_it_is_cut(trailed
                 await asyncio.sleep(0)
                 await client.say(whole[cut:])
                 assert (await client.answer()).status == 200
-                await client.hear(partial(_has_two, client))
+                await client.hear(partial(_has, client, 2))
         seen = kept.requests()
         assert seen
         assert not [request for request in seen if request.all(b"authorization") or request.all(b"x")]
         assert kept.problem() is None
 
 
-def _has_two(client: Talk) -> bool:
-    return len(client.answers) == 2
+def _has(client: Talk, count: int) -> bool:
+    return len(client.answers) == count
 
 
 UPGRADE = POST + b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -210,6 +232,10 @@ async def test_a_method_that_is_not_carried_is_refused(method: bytes) -> None:
         b"GET /\r\n\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"GET / http/1.1\r\n" + HOST + b"\r\n",
+        b"GET / RTSP/1.1\r\n" + HOST + b"\r\n",
+        b"OPTIONS * RTSP/1.0\r\n" + HOST + b"\r\n",
+        b"POST / RTSP/1.1\r\n" + HOST + b"Content-Length: 5\r\n\r\nhello",
+        b"SOURCE / ICE/1.0\r\n" + HOST + b"\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(64) + b"\r\n\r\n",
         b"SSH-2.0-OpenSSH_9.2\r\n\r\n",
     ],

@@ -221,10 +221,35 @@ async def test_a_100_comes_before_the_answer_and_does_not_count_as_one() -> None
         send_text(raw, (await raw.body.read()).decode())
 
     async with serving(go_on) as port, wire(port) as client:
-        await client.say(request("POST", "/", "Content-Length: 2"))
+        await client.say(request("POST", "/", "Expect: 100-continue", "Content-Length: 2"))
         assert (await client.answer()).status == 100
         await client.say("ok")
-        assert (await client.answer()).body == b"ok"
+        answer = await client.answer()
+        assert (answer.body, answer.all("Connection")) == (b"ok", [])
+
+
+@pytest.mark.parametrize(
+    ("said", "ends"),
+    [
+        (request("POST", "/", "Expect: 100-continue", "Content-Length: 2"), True),
+        (request("POST", "/", "Expect: a-miracle", "Content-Length: 2"), True),
+        (request("POST", "/", "Expect: 100-continue", "Transfer-Encoding: chunked"), True),
+        (request("POST", "/", "Expect: 100-continue", body=b"ok"), False),
+        (request("GET", "/", "Expect: 100-continue"), False),
+    ],
+)
+async def test_an_answer_in_place_of_a_100_ends_the_connection_and_says_so(said: bytes, ends: bool) -> None:
+    """Whether the body still comes is for the client to say, and it has no way to."""
+    async with serving(no) as port, wire(port) as client:
+        await client.say(said)
+        answer = await client.answer()
+        assert (answer.body, answer.all("Connection")) == (b"no", ["close"] if ends else [])
+        await client.say("" if not ends else "ok", request("GET", "/next"))
+        assert (await client.rest() == b"") if ends else (await client.answer()).body == b"no"
+
+
+async def no(raw: ClientRequest) -> None:
+    send_text(raw, "no")
 
 
 async def test_an_answer_in_pieces_arrives_in_pieces() -> None:

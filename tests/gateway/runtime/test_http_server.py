@@ -15,7 +15,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from gateway.runtime import http_server
 from gateway.runtime.client_request import ClientRequest
-from gateway.runtime.http_server import _Connection, parser_problem
+from gateway.runtime.http_server import HttpServer, _Connection, parser_problem
 from tests.balancer.origins import until
 from tests.gateway.runtime.gateways import ask, refused, request, send_text, server_of, serving, wire
 
@@ -42,6 +42,18 @@ async def says_the_target(raw: ClientRequest) -> None:
     send_text(raw, raw.target)
 
 
+async def waiting(server: HttpServer) -> _Connection:
+    """The only connection, once it waits for a request."""
+    found: list[_Connection] = []
+
+    def waits() -> bool:
+        found[:] = [one for one in server.connections if isinstance(one, _Connection)]
+        return len(found) == 1 and found[0]._coming is not None
+
+    await until(waits)
+    return found[0]
+
+
 # What is private to aiohttp
 
 
@@ -56,7 +68,8 @@ def test_what_is_overridden_and_used_is_there() -> None:
     assert list(inspect.signature(RequestHandler.shutdown).parameters) == ["self", "timeout"]
     for name in ("connection_made", "connection_lost", "data_received", "close", "force_close"):
         assert inspect.isfunction(getattr(RequestHandler, name)), name
-    assert inspect.isfunction(RequestHandler._resume_reading_if_drained)
+    for name in ("_pause_reading_for_buffer", "_resume_reading_for_buffer"):
+        assert inspect.isfunction(getattr(BaseProtocol, name)), name
     assert inspect.iscoroutinefunction(BaseProtocol._drain_helper)
     for name in ("feed_data", "message_consumed", "set_upgraded"):
         assert hasattr(HttpRequestParser, name), name
@@ -70,24 +83,13 @@ async def test_the_state_that_is_used_is_there() -> None:
     async with server_of(ok) as (server, port), wire(port) as client:
         await client.say(request("GET", "/"))
         await client.answer()
-        (connection,) = server.connections
-        await until(lambda: connection._waiter is not None)
-        for name in ("_messages", "_msg_queue_resume_size", "_message_tail", "_upgraded", "_parser"):
-            assert hasattr(connection, name), name
+        connection = await waiting(server)
+        assert connection._parser is not None
         assert connection._task_handler is not None
         flags = (connection._paused, connection._buffer_paused, connection._close, connection._force_close)
         assert not any(flags)
         assert connection._manager is server
         assert EMPTY_PAYLOAD.is_eof()
-
-
-@pytest.mark.parametrize("upgrade", ["h2c", "websocket"])
-async def test_bytes_behind_a_switch_that_aiohttp_does_not_know_are_lost_to_its_parser(upgrade: str) -> None:
-    """Why such a connection is closed. When this fails for h2c, it need not be any more."""
-    head = request("GET", "/", "Connection: Upgrade", f"Upgrade: {upgrade}")
-    protocol = RequestHandler(web.Server(lambda _: None), loop=asyncio.get_running_loop())  # type: ignore[arg-type,return-value]
-    _, switched, rest = protocol._parser.feed_data(head + b"rest")  # type: ignore[union-attr]
-    assert (switched, rest) == ((True, b"rest") if upgrade == "websocket" else (False, b""))
 
 
 # Bytes that are no request
@@ -102,6 +104,10 @@ async def test_bytes_behind_a_switch_that_aiohttp_does_not_know_are_lost_to_its_
         (b"get / HTTP/1.1\r\nHost: x\r\n\r\n", "bad_method"),
         (b"\x00\x01 GET / HTTP/1.1\r\n\r\n", "bad_request"),
         (b"GET / HTTP/1.2\r\nHost: x\r\n\r\n", "bad_request"),
+        (b"GET / RTSP/1.1\r\nHost: x\r\n\r\n", "bad_version"),
+        (b"OPTIONS  /  RTSP/1.0\r\nHost: x\r\n\r\n", "bad_version"),
+        (b"\r\nPOST / RTSP/1.1\r\nHost: x\r\nX: a HTTP/1.1\r\nContent-Length: 1\r\n\r\nx", "bad_version"),
+        (b"SOURCE / ICE/1.0\r\nHost: x\r\n\r\n", "bad_version"),
         (b"GET / HTTP/1.1\nHost: x\n\n", "bad_request"),
         (b"GET / HTTP/1.1\r\nHost: x\nX: y\r\n\r\n", "bad_request"),
         (b"GET / HTTP/1.1\r\nHost: x\rX: y\r\n\r\n", "bad_request"),
@@ -181,12 +187,22 @@ async def test_a_long_body_is_no_long_head() -> None:
         assert answer.body == b"100000"
 
 
-async def test_what_came_before_the_bad_bytes_is_answered() -> None:
+@pytest.mark.parametrize("before", [request("GET", "/"), request("POST", "/", body=b"hello")])
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_what_came_before_the_bad_bytes_is_answered(before: bytes, at_once: bool) -> None:
     async with serving(ok) as port, wire(port) as client:
-        await client.say(request("GET", "/"))
+        bad = b"nonsense\r\n\r\n" + request("GET", "/")
+        await client.say(before + bad if at_once else before)
         assert (await client.answer()).body == b"ok"
-        await client.say("nonsense\r\n\r\n", request("GET", "/"))
-        assert (await client.answer()).status == 400
+        await client.say(b"" if at_once else bad)
+        assert (await client.answer()).body == b"bad_request"
+        assert await client.rest() == b""
+
+
+async def test_what_comes_behind_a_request_that_ends_its_connection_is_not_read() -> None:
+    async with serving(says_the_target) as port, wire(port) as client:
+        await client.say(request("GET", "/one", "Connection: close") + request("GET", "/two"))
+        assert (await client.answer()).body == b"/one"
         assert await client.rest() == b""
 
 
@@ -255,15 +271,6 @@ async def test_what_is_pipelined_behind_a_chunked_body_is_not_answered_but_asked
         answer = await client.answer()
         assert (answer.body, answer.one("Connection")) == (b"/first", "close")
         assert await client.rest() == b""
-
-
-async def test_the_parser_still_makes_a_trailer_a_header() -> None:
-    """Why such connections are closed. When this fails, they need not be any more."""
-    parser = RequestHandler(web.Server(lambda _: None), loop=asyncio.get_running_loop())._parser  # type: ignore[arg-type,return-value]
-    assert parser is not None
-    parser.feed_data(CHUNKED + b"0\r\nEvil: 1\r\n\r\n")
-    ((message, _),), _, _ = parser.feed_data(request("GET", "/second"))
-    assert "Evil" in message.headers
 
 
 # A handler and its faults
@@ -366,6 +373,32 @@ def test_a_client_that_never_reads_its_answers_is_not_asked_for_more(
     on(loop, work())
 
 
+@on_both_loops
+def test_what_is_said_behind_a_slow_request_waits_with_the_client(
+    loop: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
+    async def work() -> None:
+        go_on = asyncio.Event()
+
+        async def slow(raw: ClientRequest) -> None:
+            await go_on.wait()
+            send_text(raw, str(len(await raw.body.read())))
+
+        async with server_of(slow) as (server, port), wire(port) as client:
+            client.writer.write(request("GET", "/"))
+            for _ in range(10):
+                client.writer.write(request("POST", "/", body=b"x" * 1_000_000))
+            (connection,) = server.connections
+            assert isinstance(connection, _Connection)
+            await until(lambda: connection._buffer_paused)
+            assert connection._reader.holds < 1_000_000
+            go_on.set()
+            said = [(await client.answer()).body for _ in range(11)]
+            assert said == [b"0", *[b"1000000"] * 10]
+
+    on(loop, work())
+
+
 async def test_a_body_nobody_read_does_not_become_the_next_request() -> None:
     async with serving(says_the_target) as port, wire(port) as client:
         smuggled = request("GET", "/smuggled")
@@ -455,31 +488,44 @@ async def test_a_head_that_is_not_finished_in_time_is_a_408() -> None:
         assert await client.rest() == b""
 
 
+@pytest.mark.parametrize("before", [request("GET", "/"), request("POST", "/", body=b"hello\r\n\r\n")])
+async def test_a_head_that_begins_right_behind_a_request_has_no_more_time_than_another(before: bytes) -> None:
+    async with server_of(ok, header_s=10, keepalive_s=75) as (server, port), wire(port) as client:
+        await client.say(before + b"\r\nGET / HT")
+        await client.answer()
+        await waiting(server)
+        server.sweep(server.clock() + 9)
+        assert server.connections
+        server.sweep(server.clock() + 11)
+        assert (await client.answer()).body == b"request_timeout"
+        assert await client.rest() == b""
+
+
 async def test_an_idle_connection_is_kept_for_as_long_as_the_settings_say() -> None:
     async with server_of(ok, header_s=10, keepalive_s=75) as (server, port), wire(port) as client:
         await client.say(request("GET", "/"))
         await client.answer()
-        (connection,) = server.connections
-        await until(lambda: connection._waiter is not None)
+        await waiting(server)
         server.sweep(server.clock() + 74)
         await client.say("\r\n")  # some clients end their body like that: no request has begun
         await client.say(request("GET", "/"))
         await client.answer()
-        await until(lambda: connection._waiter is not None)
+        await waiting(server)
         server.sweep(server.clock() + 76)
         assert await client.rest() == b""
 
 
 async def test_a_request_that_is_being_answered_is_never_late() -> None:
-    go_on = asyncio.Event()
+    began, go_on = asyncio.Event(), asyncio.Event()
 
     async def slow(raw: ClientRequest) -> None:
+        began.set()
         await go_on.wait()
         send_text(raw, "ok")
 
     async with server_of(slow) as (server, port), wire(port) as client:
         await client.say(request("GET", "/"))
-        await until(lambda: server.connections and server.connections[0]._waiter is None)
+        await began.wait()
         server.sweep(server.clock() + 3600)
         go_on.set()
         assert (await client.answer()).body == b"ok"
@@ -668,14 +714,17 @@ async def test_what_follows_a_switch_that_nobody_makes_may_be_bad() -> None:
         assert await client.rest() == b""
 
 
-async def test_a_switch_to_something_else_ends_the_connection_because_its_rest_is_lost() -> None:
+async def test_a_switch_to_what_nobody_speaks_leaves_http_too() -> None:
     async with serving(says_the_target) as port, wire(port) as client:
-        await client.say(
-            request("GET", "/one", "Connection: Upgrade", "Upgrade: h2c"), request("GET", "/two")
-        )
-        answer = await client.answer()
-        assert (answer.body, answer.one("Connection")) == (b"/one", "close")
-        assert await client.rest() == b""
+        for _ in range(2):
+            await client.say(
+                request("GET", "/one", "Connection: Upgrade", "Upgrade: h2c")
+                + request("POST", "/two", "Connection: Upgrade", "Upgrade: h2c", body=b"hello")
+                + request("GET", "/three")
+            )
+            answers = [await client.answer() for _ in range(3)]
+            assert [answer.body for answer in answers] == [b"/one", b"/two", b"/three"]
+            assert [answer.all("Connection") for answer in answers] == [[], [], []]
 
 
 def test_a_refusal_of_these_tests_says_why() -> None:
