@@ -4,7 +4,8 @@ Map of the floor:
 
     app.py          the only wiring: settings -> a running gateway
     http_server.py  aiohttp's low-level server with our own request loop; all that is private to aiohttp
-    client_request.py one request and its answer's way out; client_body.py its body; parse_faults.py
+    request_reader.py requests out of the bytes of one connection, one at a time; parse_faults.py
+    client_request.py one request and its answer's way out; client_body.py its body
     dispatch.py     one request: who is it, may it, where does it go; places.py remembers where lines lead
     forward.py      a routed request to an instance, and its answer back
     exchange.py     what is known of one request; reply.py what the gateway itself answers
