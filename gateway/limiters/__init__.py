@@ -7,6 +7,7 @@ from gateway.limiters.base import OpenLimiter
 
 LIMITERS = {
     "memory": "gateway.limiters.memory",
+    "redis": "gateway.limiters.redis",
 }
 
 

@@ -42,7 +42,7 @@ from handlers.model import (
 )
 from handlers.roster import FORGET_AFTER_S
 from handlers.stores.base import Store, StoreUnreachable
-from handlers.stores.lua.script import LuaScript, open_redis
+from handlers.stores.lua.script import LuaScript, open_redis, read_script
 from registry.runtime.batches import Batches, Unanswered
 
 log = structlog.get_logger()
@@ -58,10 +58,7 @@ MOST = 64
 
 
 def script_text() -> str:
-    """The script, without what is only for its readers."""
-    folder = Path(__file__).parent / "lua"
-    lines = (line.strip() for part in PARTS for line in (folder / f"{part}.lua").read_text().splitlines())
-    return "\n".join(line for line in lines if line and not line.startswith("--"))
+    return read_script(Path(__file__).parent / "lua", *PARTS)
 
 
 class RedisStore:

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from hashlib import sha1
+from pathlib import Path
 from typing import cast
 
 import structlog
@@ -77,6 +78,12 @@ async def _asked(asked: object) -> bytes:
     said = await cast(Awaitable[object], asked)
     assert isinstance(said, bytes)
     return said
+
+
+def read_script(folder: Path, *parts: str) -> str:
+    """The files `parts`.lua of `folder` as one script, without what is only for their readers."""
+    lines = (line.strip() for part in parts for line in (folder / f"{part}.lua").read_text().splitlines())
+    return "\n".join(line for line in lines if line and not line.startswith("--"))
 
 
 @asynccontextmanager

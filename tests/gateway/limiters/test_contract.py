@@ -9,12 +9,13 @@ import pytest
 
 from gateway.limiters import LIMITERS, load_limiter
 from gateway.limiters.base import Limiter, Rule
+from tests.servers import patient
 
 
 @pytest.fixture(params=LIMITERS)
 async def limiter(request: pytest.FixtureRequest) -> AsyncIterator[Limiter]:
     # A shared store brings its real server along; one that needs none never asks for the fixture.
-    url = "" if request.param == "memory" else request.getfixturevalue("redis_url")
+    url = "" if request.param == "memory" else patient(request.getfixturevalue("redis_url"))
     async with load_limiter(request.param)(url) as opened:
         yield opened
 

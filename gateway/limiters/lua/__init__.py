@@ -1,0 +1,1 @@
+"""The Lua script that counts requests inside Redis."""

@@ -1,0 +1,110 @@
+-- Requests per sliding window, counted as gateway/windows.py counts them, for all gateways together.
+--
+-- A key is a list of "tick:before:after", oldest first: in that tick (a thousandth of the window, rounded up)
+-- the requests that were ever counted rose from `before` to `after`. So a window's total is the difference of
+-- its ends, and no number is kept that could drift. The list lives as long as its window.
+--
+-- KEYS[1] is who is there; the others are windows, which the calls name by their place.
+
+local TICKS = 1000
+local PRESENT_S = 10 -- a gateway that has counted nothing for so long is not there
+
+local call = redis.call
+local now = tonumber(ARGV[1])
+if not now then
+  local time = call('TIME')
+  now = tonumber(time[1]) + tonumber(time[2]) / 1000000
+end
+
+local function entry_at(key, place)
+  local text = call('LINDEX', key, place)
+  if not text then return nil end
+  local tick, before, after = string.match(text, '^(%d+):(%d+):(%d+)$')
+  return {tick = tonumber(tick), before = tonumber(before), after = tonumber(after)}
+end
+
+local function text_of(entry)
+  return string.format('%.0f:%.0f:%.0f', entry.tick, entry.before, entry.after)
+end
+
+local function end_of(window, tick)
+  return (tick + TICKS) * window.tick_s
+end
+
+local function total(window)
+  return window.first and window.last.after - window.first.before or 0
+end
+
+local windows = {}
+
+-- What still counts of a key, up to now.
+local function window_of(place, window_s)
+  if windows[place] then return windows[place] end
+  local key = KEYS[place]
+  local window = {key = key, window_s = window_s, tick_s = window_s / TICKS, first = entry_at(key, 0)}
+  while window.first and end_of(window, window.first.tick) <= now do
+    call('LPOP', key)
+    window.first = entry_at(key, 0)
+  end
+  window.last = window.first and entry_at(key, -1)
+  windows[place] = window
+  return window
+end
+
+local function count(window)
+  local tick, last = math.ceil(now / window.tick_s), window.last
+  if last and last.tick >= tick then
+    last.after = last.after + 1
+    call('LSET', window.key, -1, text_of(last))
+    if window.first.tick == last.tick then window.first = last end
+  else
+    local before = last and last.after or 0
+    window.last = {tick = tick, before = before, after = before + 1}
+    window.first = window.first or window.last
+    call('RPUSH', window.key, text_of(window.last))
+  end
+  call('PEXPIRE', window.key, math.ceil(window.window_s * (1000 + 2)))
+end
+
+-- Seconds until another request is within `limit`; of a limit of 0, which never is, a window.
+local function room_in(window, limit)
+  if total(window) < limit then return 0 end
+  local leaving, place = total(window) - limit + 1, 0
+  local entry = window.first
+  while entry do
+    if entry.after - window.first.before >= leaving then return end_of(window, entry.tick) - now end
+    place = place + 1
+    entry = entry_at(window.key, place)
+  end
+  return window.window_s
+end
+
+-- One request against all rules or none; the answer has the tightest rule's numbers.
+local function hit(rules)
+  local allowed = true
+  for _, rule in ipairs(rules) do
+    if total(window_of(rule[1], rule[3])) >= rule[2] then allowed = false end
+  end
+  if allowed then
+    for _, rule in ipairs(rules) do count(window_of(rule[1], rule[3])) end
+  end
+  local tightest
+  for _, rule in ipairs(rules) do
+    local window, limit = window_of(rule[1], rule[3]), rule[2]
+    local remaining = math.max(limit - total(window), 0)
+    local reset_s = window.first and end_of(window, window.first.tick) - now or 0
+    local wait_s = allowed and 0 or room_in(window, limit)
+    if not tightest or remaining < tightest[3] or remaining == tightest[3] and wait_s > tightest[5] then
+      tightest = {allowed, limit, remaining, reset_s, wait_s}
+    end
+  end
+  return tightest
+end
+
+call('ZADD', KEYS[1], now, ARGV[2])
+call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - PRESENT_S)
+call('PEXPIRE', KEYS[1], PRESENT_S * 1000)
+
+local answers = {}
+for i, rules in ipairs(cjson.decode(ARGV[3])) do answers[i] = hit(rules) end
+return cjson.encode({call('ZCARD', KEYS[1]), answers})
