@@ -1,0 +1,115 @@
+"""Several gateways on one Redis: to clients and handlers they are one."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import pytest
+
+from tests.gateway.runtime.gateways import RawAnswer, ask, eventually, gateway, post_json, token
+from tests.servers import RedisServer, forget_all, own_redis, patient
+
+HANDLERS = ("WSH1", "WSH2")
+
+
+@pytest.fixture
+def url(redis_url: str) -> str:
+    forget_all(redis_url)
+    return patient(redis_url)
+
+
+@asynccontextmanager
+async def gateways(url: str, count: int = 2, **sections: Any) -> AsyncIterator[list[int]]:
+    """So many gateways with one store; yields their ports."""
+    registry = {"backend": "embedded", "address": "127.0.0.1:0", "register_as": None}
+    handlers = {"dead_after_s": 30, "secret": "the secret that all gateways of the tests have"}
+    store = {"backend": "redis", "url": url}
+    async with AsyncExitStack() as stack:
+        running = [
+            await stack.enter_async_context(
+                gateway(registry=registry, handlers=handlers, store=store, **sections)
+            )
+            for _ in range(count)
+        ]
+        yield [one.port for one in running]
+
+
+async def say_hello(port: int, capacity: int = 3) -> None:
+    for name in HANDLERS:
+        hello = {"handler_id": name, "epoch": 7, "url": f"http://{name}:8001", "capacity": capacity}
+        assert (await post_json(port, "/handlers/register", hello)).status == 200
+
+
+async def seat(port: int, uid: str) -> RawAnswer:
+    return await ask(port, "GET", "/get_websocket_handler", f"token: {token(uid)}", f"uid: {uid}")
+
+
+async def held(port: int) -> dict[str, int]:
+    detailed = (await ask(port, "GET", "/health/detailed")).json()
+    return {handler["id"]: handler["held"] for handler in detailed["handlers"]}
+
+
+async def test_any_gateway_hands_out_seats_of_handlers_that_report_to_another(url: str) -> None:
+    async with gateways(url) as (one, other):
+        await say_hello(one)
+        given = await asyncio.gather(*(seat((one, other)[n % 2], f"user-{n}") for n in range(8)))
+        assert Counter(answer.status for answer in given) == {200: 6, 503: 2}
+        assert await held(one) == await held(other) == {"WSH1": 3, "WSH2": 3}
+        report = {"handler_id": "WSH1", "epoch": 7, "seq": 1, "connections": 0}
+        assert (await post_json(other, "/handlers/report", report)).status == 200
+
+
+async def test_what_a_gateway_has_promised_outlives_it(url: str) -> None:
+    async with gateways(url, count=1) as (staying,):
+        async with gateways(url, count=1) as (leaving,):
+            await say_hello(leaving)
+            for n in range(4):
+                assert (await seat(leaving, f"user-{n}")).status == 200
+        assert await held(staying) == {"WSH1": 2, "WSH2": 2}
+        located = await ask(staying, "GET", "/handlers/locate?uid=user-0")
+        assert located.json()["handler_id"] in HANDLERS
+
+
+async def test_a_rate_limit_counts_what_a_client_asks_of_all_gateways(url: str) -> None:
+    async with gateways(url, limits={"per_user": 4}) as (one, other):
+        await say_hello(one, capacity=10)
+        given = await asyncio.gather(*(seat((one, other)[n % 2], "ann") for n in range(7)))
+        assert Counter(answer.status for answer in given) == {200: 4, 429: 3}
+
+
+@pytest.fixture
+def own() -> Iterator[RedisServer]:
+    with own_redis() as server:
+        yield server
+
+
+async def test_a_redis_that_hangs_costs_only_seats_and_only_while_it_hangs(own: RedisServer) -> None:
+    async with gateways(own.url, count=1) as (port,):
+        await say_hello(port)
+        own.pause()
+        refused = await seat(port, "ann")
+        assert (refused.status, refused.json()["reason"]) == (503, "allocation_unavailable")
+        assert (await ask(port, "GET", "/health/live")).status == 200
+        assert (await ask(port, "GET", "/ping")).status == 200
+        own.resume()
+
+        async def seats_again() -> bool:
+            return (await seat(port, "bob")).status == 200
+
+        await eventually(seats_again)
+
+
+async def test_a_gateway_starts_while_redis_is_away(own: RedisServer) -> None:
+    own.stop()
+    async with gateways(own.url, count=1) as (port,):
+        assert (await seat(port, "ann")).json()["reason"] == "allocation_unavailable"
+        own.start()
+
+        async def takes_handlers() -> bool:
+            hello = {"handler_id": "WSH1", "epoch": 7, "url": "http://WSH1:8001", "capacity": 3}
+            return (await post_json(port, "/handlers/register", hello)).status == 200
+
+        await eventually(takes_handlers)
+        assert (await seat(port, "ann")).status == 200
