@@ -157,7 +157,7 @@ def test_a_secret_is_given_only_to_those_who_need_it() -> None:
     assert holders["HANDLER_SECRET"] == gateways
     assert holders["JWT_SECRET"] == gateways | matching | {"auth-1", "auth-2"}
     assert holders["INTERNAL_KEY"] == gateways | matching | {"handler-1", "handler-2", "handler-3"}
-    assert holders["REDIS_PASSWORD"] == {"redis"}
+    assert holders["REDIS_PASSWORD"] == gateways | {"redis"}
 
 
 def test_the_recipe_in_the_example_makes_every_secret(tmp_path: Path) -> None:
@@ -214,6 +214,8 @@ def test_the_gateways_start_with_these_settings(name: str) -> None:
     assert settings.listen.port == 8000
     assert settings.registry.address == "consul:8500"
     assert settings.registry.advertise_address == name
+    assert settings.store.backend == "redis", "what one gateway has promised the other must know"
+    assert settings.store.url.get_secret_value() == f"redis://:{'s' * 40}@redis:6379/0"
     (subnet,) = COMPOSE["networks"]["front"]["ipam"]["config"]
     assert f"-{settings.listen.trusted_proxies[0]}}}" in subnet["subnet"]
     grace_s = int(SERVICES[name]["stop_grace_period"].removesuffix("s"))
@@ -247,11 +249,10 @@ def test_the_front_alone_is_trusted_by_the_gateways() -> None:
     assert shared == {"front"}, "the front must not reach a gateway by another network"
 
 
-def test_the_front_knows_both_gateways_and_keeps_seats_at_one() -> None:
+def test_the_front_knows_both_gateways_and_the_handlers_know_the_front() -> None:
     front = (ROOT / "deploy/Caddyfile").read_text()
     assert set(re.findall(r"gateway-\d:\d+", front)) == {"gateway-1:8000", "gateway-2:8000"}
     assert {"gateway-1", "gateway-2"} == set(SERVICES["front"]["depends_on"])
-    assert re.search(r"@seats path /get_websocket_handler /handlers/\*\n", front)
     assert {options(SERVICES[f"handler-{n}"])["--gateway"] for n in (1, 2, 3)} == {"http://front:8000"}
     caddy = shutil.which("caddy")
     if caddy is None:
