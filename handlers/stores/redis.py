@@ -12,6 +12,7 @@ and a drain has to be ordered again.
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -53,6 +54,8 @@ KEYS = (
     "seats", "users", "places", "holds", "tickets",
     "handlers", "order", "full", "silence", "meta", "lost",
 )  # fmt: skip
+VOUCHED_S = 60.0
+"""What no gateway's registry has listed for so long is listed no more. Each tells its view thrice in it."""
 MOST = 64
 """Calls in one run: the others wait for it, so it must be short (two milliseconds)."""
 
@@ -71,17 +74,28 @@ class RedisStore:
         self._limits = _limits(pool)
         self._keys = [f"quaymaster:{script.sha[:8]}:{{{pool.name}}}:{key}" for key in KEYS]
         self._batches: Batches[bytes, Any] = Batches(self._send, most=MOST)
+        self._monotonic = clock or time.monotonic
         self._index = -1
+        self._listed: set[str] = set()
+        self._gone: set[str] = set()
+        """Listed before and no more, and Redis does not know it yet."""
         self._view: bytes | None = None
-        """The last `sync`, in case Redis loses it."""
+        """The registry's last view, to be told again."""
+        self._told_at = 0.0
 
     async def sync(self, index: int, handlers: Iterable[Known]) -> None:
         # An index counts what one gateway has seen, so it says nothing of what others have.
         if index <= self._index:
             return
-        view = _call("sync", [_known(known) for known in handlers])
-        await self._ask(view)
-        self._index, self._view = index, view
+        known = [_known(handler) for handler in handlers]
+        listed = {handler["id"] for handler in known}
+        self._gone = (self._gone | self._listed) - listed
+        # From now on this is what may have to be told again, also if it does not get through at once.
+        self._listed, self._view = listed, _call("sync", known, ())
+        told = set(self._gone)
+        await self._ask(_call("sync", known, sorted(told)))
+        self._gone -= told
+        self._index, self._told_at = index, self._monotonic()
 
     async def alloc(self, request: SeatRequest) -> Seat | SeatRefused:
         uid, jti, client_id, last, exclude = request
@@ -138,6 +152,9 @@ class RedisStore:
         return bool(await self._ask(_call("drain", handler, draining)))
 
     async def sweep(self) -> int:
+        if self._view is not None and self._monotonic() - self._told_at >= VOUCHED_S / 3:
+            self._batches.post(self._view)
+            self._told_at = self._monotonic()
         return int(await self._ask(_call("sweep")))
 
     async def states(self) -> tuple[HandlerState, ...]:
@@ -197,6 +214,7 @@ def _limits(pool: PoolSettings) -> bytes:
             "seats_per_user": pool.seats_per_user,
             "forget_after_s": FORGET_AFTER_S,
             "retry_when_full_s": RETRY_WHEN_FULL_S,
+            "vouched_s": VOUCHED_S,
         }
     )
 

@@ -120,10 +120,7 @@ class StoreSubject:
 
 
 class AlternatingSubject(StoreSubject):
-    """Two stores of two gateways over one server: each call takes the other one.
-
-    The registry speaks to the first only: how each of them counts what it was told is its own affair.
-    """
+    """Two stores of two gateways over one server: each call takes the other one. The registry tells both."""
 
     def __init__(
         self, open_store: OpenStore, url: str, pool: PoolSettings, clock: Callable[[], float]
@@ -134,7 +131,9 @@ class AlternatingSubject(StoreSubject):
         self.other = self.runner.run(_enter(self.also_opened))
 
     def sync(self, index: int, handlers: Iterable[Known]) -> None:
-        self._run(self.first.sync(index, handlers))
+        known = list(handlers)
+        for store in (self.first, self.other):
+            self._run(store.sync(index, known))
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         self.store = self.other if self.store is self.first else self.first

@@ -40,7 +40,7 @@ local function new_handler(id, described)
     capacity = described.capacity or pool.capacity, weight = described.weight,
     epoch = 0, inc = next_number('incarnations'), seq = 0, connections = 0,
     heard_at = false, silent = false, leaving = false, draining = false,
-    listing = 'never', speaks = false, allocated = 0, rank = false, full = false,
+    listing = 'never', speaks = false, vouched_at = false, allocated = 0, rank = false, full = false,
   }
   loaded[id] = handler
   return handler
@@ -122,6 +122,12 @@ local function handler_gone(handler)
   lose_seats(handler)
   loaded[handler.id], changed[handler.id] = false, nil
   return lost
+end
+
+local function delist(handler)
+  if handler.listing == 'never' then return end
+  handler.listing = 'delisted'
+  place(handler)
 end
 
 -- Forgets those for whom neither the registry nor their process speaks any more.

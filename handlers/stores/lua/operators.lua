@@ -1,23 +1,21 @@
 -- What the registry and operators say, and what they see.
 
-function ops.sync(known_handlers)
-  local listed = {}
+-- One gateway's view. It takes out only what that gateway has seen go: one that has just started, or may not
+-- read the registry, must not empty the pool for all others.
+function ops.sync(known_handlers, gone)
   for _, known in ipairs(known_handlers) do
-    listed[known.id] = true
     local handler = handler_of(known.id) or new_handler(known.id, known)
     handler.listing = known.draining and 'maintenance' or known.healthy and 'passing' or 'failing'
-    handler.speaks = known.speaks
+    handler.speaks, handler.vouched_at = known.speaks, now
     if handler.epoch == 0 then
       handler.url, handler.path, handler.weight = known.url, known.path, known.weight
       handler.capacity = known.capacity or pool.capacity
     end
     place(handler)
   end
-  for _, handler in ipairs(all_handlers()) do
-    if not listed[handler.id] and handler.listing ~= 'never' then
-      handler.listing = 'delisted'
-      place(handler)
-    end
+  for _, id in ipairs(gone) do
+    local handler = handler_of(id)
+    if handler then delist(handler) end
   end
   forget_handlers()
   call('HSET', META, 'view', 1)

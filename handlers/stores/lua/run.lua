@@ -33,6 +33,10 @@ end
 local freed_by_run = settle()
 
 function ops.sweep()
+  -- Listed once, and by no gateway since: it left the registry while nobody looked.
+  for _, handler in ipairs(all_handlers()) do
+    if handler.vouched_at and now - handler.vouched_at >= pool.vouched_s then delist(handler) end
+  end
   local freed = freed_by_run + forget_handlers()
   freed_by_run = 0
   -- Somebody set the clock back: nobody's death is noticed later for it.

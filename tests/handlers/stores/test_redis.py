@@ -117,14 +117,30 @@ async def test_pools_share_nothing(url: str) -> None:
         assert repr(chat) == "<RedisStore chat: <Batches: 0 waiting, none under way>>"
 
 
-async def test_an_older_view_of_one_gateway_is_no_news_and_that_of_another_is(url: str) -> None:
-    """An index counts what one gateway has seen; it says nothing of what another has."""
+async def test_a_gateway_takes_out_only_what_it_has_seen_go(url: str) -> None:
+    """One that has just started, or may not read the registry, must not empty the pool for all others."""
     async with open_store(PoolSettings(), url) as one, open_store(PoolSettings(), url) as other:
         await one.sync(7, [Known(WSH1, "http://h:1")])
-        await one.sync(6, [])
-        assert len(await one.states()) == 1
+        await one.sync(6, [])  # an index counts what one gateway has seen
         await other.sync(1, [])
+        assert len(await one.states()) == 1
+        await other.sync(2, [Known(WSH1, "http://h:1")])
+        await other.sync(3, [])
         assert await one.states() == ()
+
+
+async def test_a_handler_that_left_the_registry_while_no_gateway_looked_is_gone_after_a_minute(
+    url: str,
+) -> None:
+    now = 0.0
+    async with open_store(PoolSettings(), url, clock=lambda: now) as leaving:
+        await leaving.sync(1, [Known(WSH1, "http://h:1"), Known(HandlerId("WSH2"), "http://h:2")])
+    async with open_store(PoolSettings(), url, clock=lambda: now) as store:
+        await store.sync(1, [Known(WSH1, "http://h:1")])
+        for _ in range(100):
+            now += 1.0
+            await store.sweep()
+        assert [(state.id, state.why_not) for state in await store.states()] == [(WSH1, "")]
 
 
 # --- what is kept in Redis -----------------------------------------------------------------------
