@@ -33,10 +33,14 @@ end
 -- As text, because a number costs more each time Redis gets it.
 local NOW, HOLD_END, DEAD_AT = exact(now), exact(now + pool.hold_s), exact(now + pool.dead_after_s)
 
-local digits_of, digits_text = nil, nil
-local function digits(number) -- sorts as text as it does as a number; one is often asked for twice
-  if number ~= digits_of then digits_of, digits_text = number, string.format('%016.0f', number) end
-  return digits_text
+local written = {} -- in this run; each is asked for several times
+local function digits(number) -- sorts as text as it does as a number
+  local text = written[number]
+  if not text then
+    text = string.format('%016.0f', number)
+    written[number] = text
+  end
+  return text
 end
 
 local function set_of(names)

@@ -18,7 +18,7 @@ local LIFE = {
 }
 
 local function user_prefix(uid)
-  return string.format('%d:%s:', #uid, uid)
+  return #uid .. ':' .. uid .. ':'
 end
 
 local function user_entry(seat)
