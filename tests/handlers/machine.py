@@ -101,6 +101,7 @@ class SeatMachine(RuleBasedStateMachine):
         self.tickets: list[Ticket] = []
         self.admissions: Counter[Jti] = Counter()
         self.index = 0
+        self.listed: dict[HandlerId, bool] = {}
         self.names = 0
 
     @initialize()
@@ -183,6 +184,19 @@ class SeatMachine(RuleBasedStateMachine):
     @rule()
     def registry_lists_all(self) -> None:
         self._sync(dict.fromkeys([*CAPACITY, PLAIN], True))
+
+    @precondition(lambda self: self.subject.can_be_emptied)
+    @rule()
+    def store_is_lost(self) -> None:
+        """I13: it forgets everybody, and from each process's next report on it is exact again."""
+        self.subject.empty()
+        self.oracle.lose_all()
+        self.oracle.sync(self.index, self.listed, tuple(CAPACITY))
+        for process in self.processes.values():
+            if process is not None:
+                self._unvouched(process)
+        for ticket in self.tickets:
+            ticket.taken_back = True
 
     # --- clients ---------------------------------------------------------------------------------
 
@@ -385,7 +399,9 @@ class SeatMachine(RuleBasedStateMachine):
             if name != PLAIN and name not in self.oracle.handlers:
                 return  # it would wait for its hello, which the oracle need not know about
         self.subject.sync(self.index, known)
-        self.oracle.sync(self.index, listed)
+        self.oracle.sync(self.index, listed, tuple(CAPACITY))
+        if not old:
+            self.listed = listed
 
     def _issue(self, seat: Seat) -> Ticket:
         claims = TicketClaims(

@@ -3,7 +3,7 @@
 The machine compares every answer of a ledger or store with it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from handlers.model import (
@@ -33,8 +33,11 @@ class OracleHandler:
     leaving: bool = False
     listing: str = "never"
     allocated: int = 0
+    speaks: bool = False
 
     def open(self, now: float, dead_after_s: float) -> bool:
+        if self.epoch == 0 and self.speaks:
+            return False
         alive = self.epoch == 0 or (self.heard_at is not None and now < self.heard_at + dead_after_s)
         return alive and not self.draining and not self.leaving and self.listing in ("never", "passing")
 
@@ -196,13 +199,14 @@ class Oracle:
             seat.held_until, seat.client_id = held_until, None
         return True
 
-    def sync(self, index: int, listed: dict[HandlerId, bool]) -> None:
+    def sync(self, index: int, listed: dict[HandlerId, bool], speaking: Collection[HandlerId] = ()) -> None:
         if index <= self.index:
             return
         self.index = index
         for name, healthy in listed.items():
             handler = self.handlers.setdefault(name, OracleHandler(name, self.pool.capacity, 1))
             handler.listing = "passing" if healthy else "failing"
+            handler.speaks = name in speaking
         for handler in self.handlers.values():
             if handler.id not in listed and handler.listing != "never":
                 handler.listing = "delisted"
@@ -214,6 +218,10 @@ class Oracle:
             if handler.listing in ("never", "delisted") and silent:
                 self.lose(handler.id)
                 del self.handlers[handler.id]
+
+    def lose_all(self) -> None:
+        """The store was emptied. What the registry said is told again by those who know it."""
+        self.handlers, self.seats, self.index, self.sequence = {}, {}, -1, 0
 
     def lose(self, handler: HandlerId) -> None:
         self.seats = {jti: seat for jti, seat in self.seats.items() if seat.handler != handler}

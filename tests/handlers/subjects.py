@@ -20,12 +20,18 @@ from handlers.model import (
     SeatRequest,
 )
 from handlers.stores.base import OpenStore, Store
+from tests.servers import forget_all
 
 T = TypeVar("T")
 
 
 class Subject(Protocol):
     """A ledger or a store on the machine's clock, without `async`."""
+
+    can_be_emptied: bool
+
+    def empty(self) -> None:
+        """Everything is forgotten, but by those who use it."""
 
     def sync(self, index: int, handlers: Iterable[Known]) -> None: ...
     def alloc(self, request: SeatRequest) -> Seat | SeatRefused: ...
@@ -40,6 +46,11 @@ class Subject(Protocol):
 
 
 class LedgerSubject:
+    can_be_emptied = False
+
+    def empty(self) -> None:
+        raise NotImplementedError
+
     def __init__(self, pool: PoolSettings, clock: Callable[[], float]) -> None:
         self.ledger, self.clock = SeatLedger(pool), clock
 
@@ -76,6 +87,11 @@ class LedgerSubject:
 
 class StoreSubject:
     """Opens a store of the table and runs its coroutines."""
+
+    can_be_emptied = False
+
+    def empty(self) -> None:
+        raise NotImplementedError
 
     def __init__(
         self, open_store: OpenStore, url: str, pool: PoolSettings, clock: Callable[[], float]
@@ -120,12 +136,21 @@ class StoreSubject:
 
 
 class AlternatingSubject(StoreSubject):
-    """Two stores of two gateways over one server: each call takes the other one. The registry tells both."""
+    """Two stores of two gateways over one Redis: each call takes the other one. The registry tells both."""
+
+    can_be_emptied = True
+
+    def empty(self) -> None:
+        """Redis forgets, and each gateway tells its view when it notices, after its next call."""
+        forget_all(self.url)
+        for store in (self.first, self.other) * 2:
+            self._run(store.states())
 
     def __init__(
         self, open_store: OpenStore, url: str, pool: PoolSettings, clock: Callable[[], float]
     ) -> None:
         super().__init__(open_store, url, pool, clock)
+        self.url = url
         self.first = self.store
         self.also_opened = open_store(pool, url, clock=clock)
         self.other = self.runner.run(_enter(self.also_opened))
