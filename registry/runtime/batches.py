@@ -16,6 +16,9 @@ from registry.runtime.trace import trace_of
 
 log = structlog.get_logger()
 
+LAST_CALLS_S = 1.0
+"""For the calls that wait when everything ends. What they would have said runs out by itself."""
+
 C = TypeVar("C")
 A = TypeVar("A")
 
@@ -73,7 +76,7 @@ class Batches(Generic[C, A]):
         """Makes the calls that wait, with a chance to be answered, and takes no more."""
         self._limit = 0
         if self._under_way is not None:
-            await asyncio.wait([self._under_way])
+            await asyncio.wait([self._under_way], timeout=LAST_CALLS_S)
         await self._tasks.close()
 
     def _start(self) -> None:

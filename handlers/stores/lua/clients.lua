@@ -66,7 +66,7 @@ function ops.alloc(jti, uid, client_id, last, exclude)
   if not handler then return refusal(exclude) end
   local refused = make_way(uid)
   if refused then return refused end
-  handler.allocated = next_number('allocations')
+  handler.allocated = next_number('allocations', 0)
   seat = {
     jti = jti, uid = uid, handler = handler.id, inc = handler.inc, epoch = handler.epoch,
     at = now, held_until = now + pool.hold_s, ticket_until = now + pool.ticket_s,

@@ -38,7 +38,7 @@ local function new_handler(id, described)
   local handler = {
     id = id, url = described.url, path = described.path,
     capacity = described.capacity or pool.capacity, weight = described.weight,
-    epoch = 0, inc = next_number('incarnations'), seq = 0, connections = 0,
+    epoch = 0, inc = next_incarnation(), seq = 0, connections = 0,
     heard_at = false, silent = false, leaving = false, draining = false,
     listing = 'never', speaks = false, vouched_at = false, allocated = 0, rank = false, full = false,
   }

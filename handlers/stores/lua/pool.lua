@@ -49,12 +49,17 @@ local function set_of(names)
   return set
 end
 
--- The next of a row of numbers, kept in META: allocations, incarnations, confirmations.
+-- The next of a row of numbers, kept in META: allocations, confirmations, incarnations.
 local numbers = {}
-local function next_number(row)
-  local last = numbers[row] or tonumber(call('HGET', META, row) or 0)
+local function next_number(row, start)
+  local last = numbers[row] or tonumber(call('HGET', META, row) or start)
   numbers[row] = last + 1
   return numbers[row]
+end
+
+-- Numbers of incarnations start with the time: if META alone is lost, none is given out twice.
+local function next_incarnation()
+  return next_number('incarnations', math.floor(now * 1000))
 end
 
 -- The part of a sorted set of texts that starts with `prefix`. No text that follows it has a byte 0xff.

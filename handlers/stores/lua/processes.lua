@@ -5,7 +5,7 @@ local function begin(handler, hello)
   if handler.epoch > 0 then handler.draining = false end
   if handler.listing == 'delisted' then handler.listing = 'never' end
   lose_seats(handler)
-  handler.epoch, handler.inc = hello.epoch, next_number('incarnations')
+  handler.epoch, handler.inc = hello.epoch, next_incarnation()
   handler.seq, handler.connections, handler.leaving = 0, hello.connections, false
 end
 

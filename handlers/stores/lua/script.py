@@ -58,7 +58,8 @@ class LuaScript:
                 said = await _asked(self._redis.evalsha(self.sha, len(keys), *rest))
             except NoScriptError:
                 said = await _asked(self._redis.eval(self._text, len(keys), *rest))
-        except (RedisError, OSError) as error:
+        except (RedisError, OSError, RuntimeError) as error:
+            # uvloop says RuntimeError of a connection that is just closing.
             self._failed(error)
             raise Unanswered(f"Redis: {error}") from error
         if self._failures >= FAILURES:

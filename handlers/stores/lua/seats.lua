@@ -31,7 +31,7 @@ local function place_entry(seat)
 end
 
 local function enter(seat)
-  if seat.state == 'active' then seat.nth = next_number('confirmations') end
+  if seat.state == 'active' then seat.nth = next_number('confirmations', 0) end
   if seat.state == 'reserved' then
     call('ZADD', HOLDS, HOLD_END, seat.jti)
     if counted[seat.inc] then counted[seat.inc] = counted[seat.inc] + 1 end
