@@ -72,7 +72,8 @@ def launch(place: Place) -> Launch:
 
 
 def version() -> str:
-    return said_by([find_program("envoy"), "--version"]).split("/")[1]
+    """Out of `PATH version: COMMIT/1.40.0/…`."""
+    return said_by([find_program("envoy"), "--version"]).rpartition("version: ")[2].split("/")[1]
 
 
 PEER = Peer("Envoy", launch, version)
