@@ -190,3 +190,8 @@ def forget_all(url: str) -> None:
 def patient(url: str) -> str:
     """The same Redis for a client that gives a busy test machine time to answer."""
     return f"{url}?socket_timeout=10&socket_connect_timeout=10"
+
+
+def hasty(url: str) -> str:
+    """The same Redis for a client that soon gives up on one that hangs, and not on a busy test machine."""
+    return f"{url}?socket_timeout=0.5&socket_connect_timeout=0.5"

@@ -15,7 +15,7 @@ from gateway.limiters.base import Limiter, Rule
 from gateway.limiters.redis import RedisLimiter, open_limiter
 from gateway.windows import SlidingWindows
 from handlers.stores.lua.script import LuaScript, open_redis, read_script
-from tests.servers import forget_all, own_redis, patient
+from tests.servers import forget_all, hasty, own_redis, patient
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ async def test_without_redis_each_gateway_allows_its_share_and_the_limit_is_shar
 
 async def test_a_redis_that_hangs_holds_up_nobody_for_long() -> None:
     with own_redis() as server:
-        async with open_limiter(server.url) as limiter:
+        async with open_limiter(hasty(server.url)) as limiter:
             await allowed(limiter, Rule("ann", 5, 60.0))
             server.pause()
             async with asyncio.timeout(10):

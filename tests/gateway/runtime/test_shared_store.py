@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.gateway.runtime.gateways import RawAnswer, ask, eventually, gateway, post_json, token
-from tests.servers import RedisServer, forget_all, own_redis, patient
+from tests.servers import RedisServer, forget_all, hasty, own_redis, patient
 
 HANDLERS = ("WSH1", "WSH2")
 
@@ -86,7 +86,7 @@ def own() -> Iterator[RedisServer]:
 
 
 async def test_a_redis_that_hangs_costs_only_seats_and_only_while_it_hangs(own: RedisServer) -> None:
-    async with gateways(own.url, count=1) as (port,):
+    async with gateways(hasty(own.url), count=1) as (port,):
         await say_hello(port)
         own.pause()
         refused = await seat(port, "ann")
@@ -103,7 +103,7 @@ async def test_a_redis_that_hangs_costs_only_seats_and_only_while_it_hangs(own: 
 
 async def test_a_gateway_starts_while_redis_is_away(own: RedisServer) -> None:
     own.stop()
-    async with gateways(own.url, count=1) as (port,):
+    async with gateways(hasty(own.url), count=1) as (port,):
         assert (await seat(port, "ann")).json()["reason"] == "allocation_unavailable"
         own.start()
 

@@ -31,7 +31,7 @@ from handlers.stores.redis import KEYS, PARTS, open_store, script_text
 from registry.runtime.tasks import Tasks
 from tests.handlers.machine import POOL, SeatMachine
 from tests.handlers.subjects import AlternatingSubject
-from tests.servers import RedisServer, forget_all, own_redis, patient
+from tests.servers import RedisServer, forget_all, hasty, own_redis, patient
 
 WSH1 = HandlerId("WSH1")
 
@@ -301,7 +301,7 @@ async def test_a_redis_that_is_killed_is_unreachable_at_once_and_what_it_knew_co
 
 
 async def test_a_redis_that_hangs_is_unreachable_within_its_timeout(own: RedisServer) -> None:
-    async with open_store(PoolSettings(), own.url) as store:
+    async with open_store(PoolSettings(), hasty(own.url)) as store:
         await until_it_answers(store)
         own.pause()
         async with asyncio.timeout(10):

@@ -5,7 +5,7 @@ from structlog.testing import capture_logs
 
 from handlers.stores.lua.script import FAILURES, TRY_AGAIN_S, LuaScript, open_redis
 from registry.runtime.batches import Unanswered
-from tests.servers import RedisServer, forget_all, own_redis, patient
+from tests.servers import RedisServer, forget_all, hasty, own_redis, patient
 
 ECHO = "return KEYS[1] .. ARGV[1]"
 
@@ -36,7 +36,7 @@ async def test_a_redis_that_is_away_is_asked_only_now_and_then() -> None:
     now = 0.0
     with own_redis() as server:
         server.stop()
-        async with open_redis(server.url) as redis:
+        async with open_redis(hasty(server.url)) as redis:
             script = LuaScript(redis, ECHO, clock=lambda: now)
             with capture_logs() as logs:
                 for _ in range(FAILURES):
@@ -68,7 +68,7 @@ async def _answer(server: RedisServer, script: LuaScript) -> bytes:
 
 async def test_a_hung_redis_fails_in_time_and_gives_nobody_the_answer_of_another() -> None:
     with own_redis() as server:
-        async with open_redis(server.url) as redis:
+        async with open_redis(hasty(server.url)) as redis:
             script = LuaScript(redis, ECHO)
             assert await script.run(["a"], [b"early"]) == b"aearly"
             server.pause()
