@@ -13,7 +13,8 @@ from multidict import istr
 from balancer.field_lines import FieldLines
 from gateway.client_address import RELAY_SIGNS, Client, Network, find_client
 from gateway.errors import usable_request_id
-from gateway.identity import Rejected, credentials
+from gateway.identity import Rejected, User, credentials
+from gateway.windows import Rule
 
 HOP = "X-Quaymaster-Hop"
 """One per gateway a request has come through. Without it, an instance that is registered with the address
@@ -38,7 +39,7 @@ class Values(Protocol):
 
 @dataclass(slots=True)
 class RequestHead:
-    """Never changes but for `forwarded` and `internal`."""
+    """Never changes but for the last three, which are what was made of it."""
 
     raw: RawHeaders
     """What it was read from."""
@@ -60,6 +61,17 @@ class RequestHead:
     """What went upstream for these headers the last time."""
     internal: tuple[str, bool] | None = None
     """The last host that was asked with these headers, and whether they may use internal endpoints there."""
+    counted: "Counted | None" = None
+    """Under which limits the last request with these headers fell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """The rules of a request, and what they were made for."""
+
+    route: object
+    user: User | None
+    rules: tuple[Rule, ...]
 
 
 @dataclass(frozen=True, slots=True)

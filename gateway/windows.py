@@ -123,13 +123,13 @@ class SlidingWindows:
         return window
 
     def _count(self, rule: Rule, window: _Window, now: float) -> None:
-        key = rule.counted_under
+        key, is_new = rule.counted_under, not window.counts and rule.counted_under not in self._windows
         window.add(now)
-        if key in self._windows:
-            self._windows.move_to_end(key)
-        else:
+        if is_new:
             self._windows[key] = window
             self._evict(now)
+        else:
+            self._windows.move_to_end(key)
 
     def _evict(self, now: float) -> None:
         """After a new key: drops the quietest if there are too many, and up to two that count nothing."""

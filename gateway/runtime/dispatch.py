@@ -22,7 +22,7 @@ from gateway.errors import GatewayError, Reason, from_bad_target, gateway_error
 from gateway.identity import Rejected, Verifier, uid_problem
 from gateway.limiters.base import Limiter
 from gateway.limits import rate_headers, rules_for
-from gateway.request_head import read_head
+from gateway.request_head import Counted, read_head
 from gateway.request_ids import RequestIds
 from gateway.runtime.access_log import AccessLog
 from gateway.runtime.client_request import ClientRequest
@@ -34,6 +34,7 @@ from gateway.runtime.places import Place, Places
 from gateway.runtime.reply import Reply, error_reply, send
 from gateway.settings import Settings
 from gateway.target import BadTarget
+from gateway.windows import Rule
 from registry.runtime.clock import unix_now
 
 log = structlog.get_logger()
@@ -154,13 +155,21 @@ class Dispatcher:
         if place.access == "user":
             refused = self._identify(exchange)
         if place.limited:
-            rules = rules_for(self._settings.limits, place.route, exchange.client, exchange.user)
+            rules = self._rules(exchange, place)
             verdict = await self._limiter.hit(rules) if rules else None
             if verdict is not None:
                 exchange.headers += rate_headers(verdict)
                 if not verdict.allowed:
                     return gateway_error(Reason.RATE_LIMITED)
         return refused
+
+    def _rules(self, exchange: Exchange, place: Place) -> tuple[Rule, ...]:
+        head, route, user = exchange.head, place.route, exchange.user
+        counted = head.counted
+        if counted is None or counted.route is not route or counted.user is not user:
+            rules = rules_for(self._settings.limits, route, head.client, user)
+            head.counted = counted = Counted(route, user, rules)
+        return counted.rules
 
     def _identify(self, exchange: Exchange) -> GatewayError | None:
         head = exchange.head
