@@ -65,7 +65,7 @@ class RequestHead:
     """Under which limits the last request with these headers fell."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Counted:
     """The rules of a request, and what they were made for."""
 
@@ -74,7 +74,7 @@ class Counted:
     rules: tuple[Rule, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Forwarded:
     """Header lines as an instance gets them, and what they were made for."""
 
