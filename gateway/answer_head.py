@@ -22,6 +22,7 @@ BODILESS = frozenset({204, 304})
 
 _PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
 _LF, _CR = b"\n\r"
+"""Numbers: `in` searches bytes for these several times faster than for bytes."""
 
 
 class Framing(Enum):
@@ -107,9 +108,9 @@ def switch_head(reason: bytes, own: Pairs, theirs: RawPairs) -> bytes:
     """The 101 with which a connection turns into a WebSocket. Raises `ValueError` as `whole_answer` does."""
     lines = [status_line(101, reason), b"Connection: Upgrade", b"Upgrade: websocket"]
     replaced = {_lower(name) for name, _ in own}
-    lines += [b"%b: %b" % pair for pair in theirs if pair[0].lower() not in replaced]
+    lines += [b": ".join(pair) for pair in theirs if pair[0].lower() not in replaced]
     lines += [f"{name}: {value}".encode() for name, value in own]
-    return _terminated(lines)
+    return _joined(lines, HTTP_1_1, keep_alive=True)
 
 
 def _begun(
@@ -121,13 +122,13 @@ def _begun(
     for name, value in own:
         ours.append(f"{name}: {value}".encode())
         replaced.add(_lower(name))
-    for raw_name, raw_value in theirs:
-        lower = raw_name.lower()
+    for pair in theirs:
+        lower = pair[0].lower()
         if lower == b"content-length":
-            announced = raw_value
+            announced = pair[1]
         elif lower not in replaced or lower == b"vary":
             dated = dated or lower == b"date"
-            lines.append(raw_name + b": " + raw_value)
+            lines.append(b": ".join(pair))
     lines += ours
     if not dated:
         lines.append(date_line(second))
@@ -139,10 +140,6 @@ def _joined(lines: list[bytes], version: tuple[int, int], keep_alive: bool) -> b
         lines.append(b"Connection: close")
     elif version < HTTP_1_1:
         lines.append(b"Connection: keep-alive")
-    return _terminated(lines)
-
-
-def _terminated(lines: list[bytes]) -> bytes:
     # One search in all of them costs a quarter of a search in each.
     text = b" ".join(lines)
     if _LF in text or _CR in text:

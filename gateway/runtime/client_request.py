@@ -68,7 +68,6 @@ class ClientRequest:
         "_told_to_go_on",
         "_upgrade",
         "body",
-        "chunked",
         "headers",
         "keep_alive",
         "method",
@@ -90,7 +89,6 @@ class ClientRequest:
         raw_headers: tuple[tuple[bytes, bytes], ...],
         body: StreamReader,
         keep_alive: bool = True,
-        chunked: bool = False,
         upgrade: bool = False,
     ) -> None:
         self._connection = connection
@@ -103,8 +101,6 @@ class ClientRequest:
         self.raw_headers = raw_headers
         """The same as bytes, order, case and repeats kept."""
         self.body = body
-        self.chunked = chunked
-        """Whether the body's end is told by `Transfer-Encoding: chunked`."""
         self.keep_alive = keep_alive
         """Whether another request may follow. Whoever answers may set it to False, never to True."""
         self.status = 0

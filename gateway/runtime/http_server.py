@@ -145,7 +145,8 @@ class _Connection(RequestHandler):
                     read = await self._to_come()
                 self._late_at = math.inf
                 if not isinstance(read, tuple):
-                    return await self._end_with(reason_of(read))
+                    await self._end_with(reason_of(read))
+                    return
                 request = self._request(*read)
                 try:
                     await self._server.handler(request)
@@ -157,18 +158,19 @@ class _Connection(RequestHandler):
                     if request.unfinished:
                         request.cut_off()
                 if self._tunnel or not request.connected:
-                    return None
+                    return
                 if not request.head_sent:
-                    return await self._end_with("internal_error")
+                    await self._end_with("internal_error")
+                    return
                 if not request.body.is_eof() and not await _read_to_end(request.body):
-                    return None
+                    return
                 if self.ending or not request.keep_alive:
-                    return None
+                    return
                 if self._paused:
                     await self._until_taken()
                 self._late_at = self._server.clock() + self._listen.keepalive_s
         except ConnectionError:
-            return None
+            pass
         finally:
             self._late_at = self._server.clock() + CLIENT_STALLED_S
             if self.transport is not None:
@@ -197,7 +199,6 @@ class _Connection(RequestHandler):
             message.raw_headers,
             body,
             not message.should_close,
-            message.chunked,
             message.upgrade,
         )
 

@@ -15,6 +15,7 @@ from aiohttp.http_parser import HttpParser, RawRequestMessage
 from gateway.runtime.parse_faults import HeadTooLong, NotHttp
 from gateway.target import framing_is_clear
 
+LINE_END = b"\r\n"
 END_OF_HEAD = b"\r\n\r\n"
 
 END_OF_CHUNKS = b"\r\n0\r\n\r\n"
@@ -33,12 +34,12 @@ class RequestReader:
 
     __slots__ = (
         "_body",
-        "_head",
         "_held",
         "_last",
         "_left",
         "_limit",
         "_parser",
+        "_part",
         "_wanted",
         "in_step",
         "switches",
@@ -49,15 +50,15 @@ class RequestReader:
         self._limit = max_header_bytes
         self._wanted = False
         """Whether a head may be read."""
-        self._head = b""
-        """As much of it as has come, and is not all."""
+        self._part = bytearray()
+        """As much of it as has come, if that is not all."""
         self._held = b""
         """What came behind the request that was given out last."""
         self._body: StreamReader = EMPTY_PAYLOAD
         self._left: float = 0
         """Bytes of the body to come; infinite as long as only chunks tell."""
         self._last = b""
-        """The last bytes of a chunked body."""
+        """The last bytes of a chunked body, or what stands before it."""
         self.in_step = True
         """Whether the parser would read the next request by itself.
 
@@ -70,7 +71,7 @@ class RequestReader:
     @property
     def head_begun(self) -> bool:
         """Whether a part of a head has come, and not all of it."""
-        return self._head != b""
+        return bool(self._part)
 
     @property
     def holds(self) -> int:
@@ -107,38 +108,47 @@ class RequestReader:
         del self._parser
 
     def _read_head(self, data: bytes) -> Read | None:
-        begun = len(self._head)
-        head = self._head + data if begun else data.lstrip(b"\r\n")
-        end = head.find(END_OF_HEAD, max(begun - len(END_OF_HEAD), 0)) + len(END_OF_HEAD)
-        is_whole = end >= len(END_OF_HEAD)
-        if not is_whole:
-            end = len(head)
+        self._wanted = False
+        begun = len(self._part)
+        if begun:
+            self._part += data
+        head = self._part if begun else data.lstrip(LINE_END)
+        at = head.find(END_OF_HEAD, max(begun - 3, 0) if begun else 0)
+        end = len(head) if at < 0 else at + len(END_OF_HEAD)
+        behind = len(head) - end
         try:
-            messages, self.switches, _ = self._parser.feed_data(head[begun:end])
+            messages, self.switches, _ = self._parser.feed_data(data[:-behind] if behind else data)
         except HttpProcessingError as fault:
-            return self._refuse(fault)
+            return fault
         if end > self._limit:
-            return self._refuse(HeadTooLong())
-        if is_whole is not (len(messages) == 1):
-            return self._refuse(BadHttpMessage("where a head ends"))
-        if not is_whole:
-            self._head = head
+            return HeadTooLong()
+        if len(messages) != (at >= 0):
+            return BadHttpMessage("where a head ends")
+        if not messages:
+            self._wanted = True
+            if not begun:
+                self._part += head
             return None
-        ((message, body),) = messages
-        self._wanted, self._head = False, b""
+        if begun:
+            self._part = bytearray()
+        message, self._body = messages[0]
         if (wrong := _fault_of(message, head)) is not None:
             return wrong
-        self._body = body
-        self._left = 0 if body is EMPTY_PAYLOAD else _length_of(message)
-        if end < len(head):
-            self.feed(head[end:])
-            if body.exception() is not None:
+        if self._body is not EMPTY_PAYLOAD:
+            self._expect_body(message)
+        if behind:
+            self.feed(data[-behind:])
+            if self._body.exception() is not None:
                 return BadHttpMessage("what begins a body")
-        return message, body
+        return messages[0]
 
-    def _refuse(self, fault: HttpProcessingError) -> HttpProcessingError:
-        self._wanted = False
-        return fault
+    def _expect_body(self, message: RawRequestMessage) -> None:
+        length = message.headers.get(hdrs.CONTENT_LENGTH)
+        self._left = math.inf if length is None else int(length)
+        self._last = LINE_END
+        if length is None and message.upgrade:
+            # Behind such a body, the parser drops what came with its end.
+            self.in_step = False
 
     def _read_body(self, data: bytes) -> None:
         if len(data) > self._left:
@@ -155,7 +165,10 @@ class RequestReader:
             self._last = (self._last + data)[-len(END_OF_CHUNKS) :]
             if self._body.is_eof():
                 self._left = 0
-                self.in_step = not messages and self._last == END_OF_CHUNKS
+                if self._last != END_OF_CHUNKS:
+                    self.in_step = False
+        if messages:
+            self.in_step = False
 
     def _fail(self) -> None:
         """Bytes inside of a body were none of a body. The parser gives that body up without telling it."""
@@ -164,17 +177,11 @@ class RequestReader:
             self._body.set_exception(web.RequestPayloadError("malformed"))
 
 
-def _fault_of(message: RawRequestMessage, head: bytes) -> HttpProcessingError | None:
+def _fault_of(message: RawRequestMessage, head: bytes | bytearray) -> HttpProcessingError | None:
     """What is wrong with a head that aiohttp's parser lets pass."""
-    if not head.startswith(HTTP, head.find(b"\r\n") - VERSION):
+    if not head.startswith(HTTP, head.find(LINE_END) - VERSION):
         return NotHttp()
     coding = message.headers.get(hdrs.TRANSFER_ENCODING)
     if coding is not None and not framing_is_clear(message.version, coding):
         return BadHttpMessage(hdrs.TRANSFER_ENCODING)
     return None
-
-
-def _length_of(message: RawRequestMessage) -> float:
-    """Of a body that there is."""
-    length = message.headers.get(hdrs.CONTENT_LENGTH)
-    return math.inf if length is None else int(length)

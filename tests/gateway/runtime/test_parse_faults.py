@@ -8,7 +8,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 
 from gateway.errors import Reason
-from gateway.runtime.parse_faults import MAX_FIELD, MAX_LINE, HeadTooLong, reason_of
+from gateway.runtime.parse_faults import MAX_FIELD, MAX_LINE, HeadTooLong, NotHttp, reason_of
 
 
 async def fault_of(data: bytes) -> HttpProcessingError:
@@ -57,5 +57,6 @@ async def test_the_limits_themselves_are_allowed() -> None:
 
 
 def test_what_is_not_the_parsers_has_a_reason_too() -> None:
-    assert reason_of(HeadTooLong()) == "headers_too_large"
-    assert reason_of(RuntimeError()) == "internal_error"
+    assert reason_of(HeadTooLong()) == Reason.HEADERS_TOO_LARGE
+    assert reason_of(NotHttp()) == Reason.BAD_VERSION
+    assert reason_of(RuntimeError()) == Reason.INTERNAL_ERROR

@@ -92,6 +92,10 @@ def test_however_bytes_are_cut_they_are_the_same_requests(
         (CHUNKED + BAD, ["POST /chunks abc", "out of step"]),
         (CHUNKED.replace(b"1\r\nc", b"1\nc"), ["bad_request"]),
         (SWITCH + GET + H2C + GET, ["GET /switch ", "GET /get ", "POST /h2c hello", "GET /get "]),
+        (
+            CHUNKED.replace(b"Host", b"Connection: Upgrade\r\nUpgrade: h2c\r\nHost"),
+            ["POST /chunks abc", "out of step"],
+        ),
         (request("POST", "/", *UPGRADE, body=GET) + GET, [f"POST / {GET.decode()}", "GET /get "]),
         (GET.replace(b"HTTP/", b"RTSP/"), ["bad_version"]),
         (request("GET", "/", "Via: RTSP/1.1"), ["GET / "]),
@@ -104,9 +108,15 @@ async def test_what_is_read(raw: bytes, found: list[str]) -> None:
     assert await read(raw) == found
 
 
-async def test_a_chunked_body_that_ends_with_its_piece_leaves_the_next_request_alone() -> None:
-    assert await read(CHUNKED, GET) == ["POST /chunks abc", "GET /get "]
-    assert await read(CHUNKED[:-3], CHUNKED[-3:], GET) == ["POST /chunks abc", "GET /get "]
+NO_CHUNKS = request("POST", "/none", "Transfer-Encoding: chunked") + b"0\r\n\r\n"
+
+
+@pytest.mark.parametrize(("raw", "found"), [(CHUNKED, "POST /chunks abc"), (NO_CHUNKS, "POST /none ")])
+async def test_a_chunked_body_that_ends_with_its_piece_leaves_the_next_request_alone(
+    raw: bytes, found: str
+) -> None:
+    for cut in range(len(raw)):
+        assert await read(raw[:cut], raw[cut:], raw, GET) == [found, found, "GET /get "]
 
 
 async def test_a_body_that_turns_out_to_be_none_fails_for_whoever_reads_it() -> None:
