@@ -134,6 +134,11 @@ class _Connection(RequestHandler):
             self._coming = None
             coming.set_result(read)
 
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        # aiohttp's bodies ask for it with every piece that is read.
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
     async def start(self) -> None:
         """Answers requests until the connection ends. Cancelled when the client goes, and at the very end."""
         try:

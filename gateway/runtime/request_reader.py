@@ -162,7 +162,7 @@ class RequestReader:
             self._fail()
             return
         if self._left == math.inf:
-            self._last = (self._last + data)[-len(END_OF_CHUNKS) :]
+            self._last = (self._last + data[-len(END_OF_CHUNKS) :])[-len(END_OF_CHUNKS) :]
             if self._body.is_eof():
                 self._left = 0
                 if self._last != END_OF_CHUNKS:

@@ -399,6 +399,31 @@ def test_what_is_said_behind_a_slow_request_waits_with_the_client(
     on(loop, work())
 
 
+@on_both_loops
+@pytest.mark.parametrize("framing", ["Content-Length: 3000000", "Transfer-Encoding: chunked"])
+def test_a_body_that_is_not_read_stops_its_client_until_it_is(
+    framing: str, loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    async def work() -> None:
+        go_on = asyncio.Event()
+
+        async def later(raw: ClientRequest) -> None:
+            await go_on.wait()
+            send_text(raw, str(len(await raw.body.read())))
+
+        async with server_of(later) as (server, port), wire(port) as client:
+            body = b"x" * 3_000_000
+            client.writer.write(request("POST", "/", framing))
+            client.writer.write(b"2dc6c0\r\n" + body + b"\r\n0\r\n\r\n" if "chunked" in framing else body)
+            await until(lambda: any(one._reading_paused for one in server.connections))
+            go_on.set()
+            assert (await client.answer()).body == b"3000000"
+            await client.say(request("POST", "/", body=body))
+            assert (await client.answer()).body == b"3000000"
+
+    on(loop, work())
+
+
 async def test_a_body_nobody_read_does_not_become_the_next_request() -> None:
     async with serving(says_the_target) as port, wire(port) as client:
         smuggled = request("GET", "/smuggled")
