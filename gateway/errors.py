@@ -69,6 +69,7 @@ class Reason(StrEnum):
     ALLOCATION_UNAVAILABLE = "allocation_unavailable"
     NO_CAPACITY = "no_capacity"
     NO_HANDLERS = "no_handlers"
+    COME_BACK = "come_back"
     DRAINING = "draining"
     OVERLOADED = "overloaded"
     UPSTREAM_TIMEOUT = "upstream_timeout"
@@ -149,6 +150,7 @@ _TABLE: Mapping[Reason, tuple[int, str]] = {
     Reason.ALLOCATION_UNAVAILABLE: (503, "Seats can't be handed out at the moment."),
     Reason.NO_CAPACITY: (503, "All WebSocket handlers are full."),
     Reason.NO_HANDLERS: (503, "No WebSocket handler is available."),
+    Reason.COME_BACK: (503, "Too many clients come at once: come back when Retry-After says."),
     Reason.DRAINING: (503, "The gateway is shutting down."),
     Reason.OVERLOADED: (503, "The gateway has more requests than it can take."),
     Reason.UPSTREAM_TIMEOUT: (504, "The service did not answer in time."),
@@ -156,7 +158,7 @@ _TABLE: Mapping[Reason, tuple[int, str]] = {
     Reason.LOOP_DETECTED: (508, "The request has come round to this gateway again."),
 }
 
-_NAMED_BY_REASON = frozenset({Reason.UID_MISMATCH, Reason.NO_CAPACITY, Reason.NO_HANDLERS})
+_NAMED_BY_REASON = frozenset({Reason.UID_MISMATCH, Reason.NO_CAPACITY, Reason.NO_HANDLERS, Reason.COME_BACK})
 """Their `error` is the reason itself: clients tell these apart by it (ALLOCATION 2.2)."""
 
 _CHALLENGES: Mapping[Reason, str] = {

@@ -56,6 +56,13 @@ class Hello:
     connections: int = 0
 
 
+class Move(NamedTuple):
+    """A client that should get a seat elsewhere, keeping its session."""
+
+    uid: Uid
+    session_id: str
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """Absolute counts of one handler. Counted only if `seq` is higher than the last one taken."""
@@ -68,6 +75,8 @@ class Report:
     closed: tuple[Jti, ...] = ()
     leaving: bool = False
     """The process is stopping: it keeps its clients for a moment and wants no new ones."""
+    move: tuple[Move, ...] = ()
+    """Clients it asks seats elsewhere for."""
 
 
 class SeatRequest(NamedTuple):
@@ -77,6 +86,11 @@ class SeatRequest(NamedTuple):
     """Makes repeats idempotent: the same id within the hold gets the same seat."""
     last: HandlerId | None = None
     exclude: frozenset[HandlerId] = frozenset()
+    slot: float | None = None
+    """The appointment that an earlier refusal gave, in the store's seconds."""
+    moving: bool = False
+    """A connection that moves away from its handler: it has a seat already, so it counts against nobody's
+    limit, its new one is kept for `PoolSettings.moving_s`, and it is never told to come back."""
 
 
 class Seat(NamedTuple):
@@ -110,12 +124,27 @@ class SeatRefusal(StrEnum):
     NO_CAPACITY = "no_capacity"
     NO_HANDLERS = "no_handlers"
     RATE_LIMITED = "rate_limited"
+    COME_BACK = "come_back"
+    """There is room, but whoever has it takes in no more clients at this moment."""
 
 
 @dataclass(frozen=True, slots=True)
 class SeatRefused:
     reason: SeatRefusal
     retry_after_s: float
+    slot: float | None = None
+    """Of a COME_BACK: the appointment, in the store's seconds. `None` when the book is full."""
+    now: float = 0.0
+    """The store's time of this answer."""
+
+
+class DrainOrder(NamedTuple):
+    """What is wanted of a handler that is to lose its clients."""
+
+    remaining_s: float
+    """Until the deadline; 0 once that has passed."""
+    rate: float | None = None
+    """Clients per second that may be moved; `None`: as many as the deadline asks for."""
 
 
 class ReportRefusal(StrEnum):
@@ -157,6 +186,38 @@ class HandlerState:
     why_not: str
     """Empty when eligible."""
     last_report_age_s: float | None
+    path: str = "/ws"
+    weight: int = 1
+    drain: DrainOrder | None = None
+    """Also while the registry has it in maintenance."""
+    tokens: float = 0.0
+    """Clients it takes in at once."""
+    joins_per_s: float = 0.0
+    """Clients it takes in per second, less than the pool's while it is new."""
+
+
+class Candidate(NamedTuple):
+    """A handler as it stood in the order when somebody was seated."""
+
+    handler: HandlerId
+    load: int
+    weight: int
+    allocated: int
+
+
+class Decision(NamedTuple):
+    """Why this handler: everything the choice depended on."""
+
+    sequence: int
+    at: float
+    uid: Uid
+    chosen: HandlerId
+    why: str
+    """`least_loaded` or `affinity`."""
+    candidates: tuple[Candidate, ...]
+    """The first of the order."""
+    excluded: tuple[HandlerId, ...] = ()
+    last: HandlerId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +232,19 @@ class PoolSettings:
     dead_after_s: float = 3.0
     seats_per_user: int = 5
     """Unused seats of one user. Beyond that, one whose hold has ended is replaced; none that is held."""
+    joins_per_s: float = 200.0
+    """Clients that one handler takes in per second without those who are there noticing."""
+    joins_burst: int = 50
+    slow_start_s: float = 30.0
+    """Over so long a new process comes up to `joins_per_s`."""
+    horizon_s: float = 60.0
+    """So far ahead appointments are made."""
+    moving_s: float = 30.0
+    """How long a seat is kept for a client that moves."""
+    drain_s: float = 30.0
+    """The deadline of a handler that the registry puts into maintenance."""
+    affinity: float = 0.1
+    """A client goes back to its handler while that has at most so much more load than the least."""
 
     @property
     def hold_s(self) -> float:

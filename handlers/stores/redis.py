@@ -98,7 +98,7 @@ class RedisStore:
         self._index, self._told_at = index, self._monotonic()
 
     async def alloc(self, request: SeatRequest) -> Seat | SeatRefused:
-        uid, jti, client_id, last, exclude = request
+        uid, jti, client_id, last, exclude, _slot, _moving = request
         call = _call("alloc", jti, uid, client_id or False, last or False, tuple(exclude))
         try:
             answer = await self._ask(call)
