@@ -12,9 +12,9 @@ from pydantic_core import ErrorDetails
 
 from gateway.settings_checks import Draft, cross_problems
 from gateway.settings_document import Document, Path, Problem, key_path
+from gateway.settings_handlers import HandlerPoolSettings, HandlersSettings
 from gateway.settings_model import (
     CorsSettings,
-    HandlersSettings,
     IdentitySettings,
     InternalSettings,
     LimitsSettings,
@@ -36,6 +36,7 @@ from gateway.settings_types import Network, did_you_mean
 
 __all__ = [
     "CorsSettings",
+    "HandlerPoolSettings",
     "HandlersSettings",
     "IdentitySettings",
     "InternalSettings",

@@ -11,8 +11,8 @@ from gateway.identity import key_problem
 from gateway.patterns import Pattern, parse_pattern
 from gateway.routes import LOCAL_PATHS
 from gateway.settings_document import Problem
+from gateway.settings_handlers import HandlersSettings
 from gateway.settings_model import (
-    HandlersSettings,
     IdentitySettings,
     ListenSettings,
     RegistrySettings,
@@ -68,11 +68,9 @@ def _static_problems(draft: Draft) -> Iterator[Problem]:
     for name, service in draft.services.items():
         if not service.instances:
             yield Problem(f"services.{name}.instances", fix)
-    if draft.handlers and draft.handlers.service not in draft.service_names:
-        yield Problem(
-            "handlers.service",
-            f"services.{draft.handlers.service} must list its instances: registry.backend is static",
-        )
+    for key, name in (draft.handlers.service_keys() if draft.handlers else {}).items():
+        if name not in draft.service_names:
+            yield Problem(key, f"services.{name} must list its instances: registry.backend is static")
 
 
 def _identity_problems(draft: Draft) -> Iterator[Problem]:

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_va
 
 from balancer.model import CallPolicy, Timeouts
 from gateway.limiters import LIMITERS
+from gateway.settings_handlers import HandlersSettings
 from gateway.settings_routes import RouteSettings, ServiceSettings, chat_routes, chat_services
 from gateway.settings_types import (
     Address,
@@ -27,7 +28,6 @@ from gateway.settings_types import (
     OneOf,
     Origin,
     Port,
-    PublicUrl,
     RedisUrl,
     Seconds,
     SecondsOrZero,
@@ -35,7 +35,6 @@ from gateway.settings_types import (
     Section,
     Text,
 )
-from handlers.model import PoolSettings
 from handlers.stores import STORES
 from registry.backends import BACKENDS
 from registry.backends.base import BackendSettings
@@ -211,61 +210,6 @@ class InternalSettings(Section):
         return key
 
 
-class HandlersSettings(Section):
-    service: Name = "websocket-handler"
-    """The registry name of the WebSocket handlers."""
-    capacity: Count = 1000
-    """Of a handler that does not say."""
-    secret: LongSecret = None
-    """Signs tickets; made at start unless the store is shared."""
-    previous_secret: LongSecret = None
-    """The secret before it: its tickets stay good while they last."""
-    guaranteed_s: Seconds = 12
-    """How long a seat is kept for its client."""
-    ticket_s: Seconds = 60
-    """How long a ticket is good for."""
-    dead_after_s: Seconds = 3
-    """A handler that is silent for longer gets no clients."""
-    expose: Literal["direct", "tunnel"] = "direct"
-    """Whether clients connect to a handler's own URL, or to this gateway, which tunnels to that handler."""
-    public_url: PublicUrl = None
-    """With `tunnel`: where clients reach the gateways; null: by the name they asked for it."""
-    seats_per_user: Count = 5
-    """Seats a user may hold unused. At the limit the oldest past `guaranteed_s` gives way; else it is 429."""
-
-    @field_validator("public_url")
-    @classmethod
-    def _is_of_a_tunnel(cls, url: str | None, info: ValidationInfo) -> str | None:
-        if url is not None and info.data.get("expose") == "direct":
-            raise ValueError("needs expose: tunnel; a handler that is reached directly says its own")
-        return url
-
-    @field_validator("previous_secret")
-    @classmethod
-    def _comes_after_another(cls, previous: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        if previous and "secret" in info.data and info.data["secret"] in (None, previous):
-            raise ValueError("needs a `secret` that replaces it")
-        return previous
-
-    @field_validator("ticket_s")
-    @classmethod
-    def _outlives_the_guarantee(cls, ticket_s: float, info: ValidationInfo) -> float:
-        if ticket_s < info.data.get("guaranteed_s", 0):
-            raise ValueError("is shorter than guaranteed_s: a seat would outlive its ticket")
-        return ticket_s
-
-    def pool(self) -> PoolSettings:
-        """This section as the seat stores want it."""
-        return PoolSettings(
-            name=self.service,
-            capacity=self.capacity,
-            guaranteed_s=self.guaranteed_s,
-            ticket_s=self.ticket_s,
-            dead_after_s=self.dead_after_s,
-            seats_per_user=self.seats_per_user,
-        )
-
-
 class LimitsSettings(Section):
     """Requests per sliding window; null is unlimited."""
 
@@ -310,7 +254,7 @@ class Settings(Section):
     services: dict[Name, ServiceSettings] = Field(default_factory=chat_services)
     routes: tuple[RouteSettings, ...] = Field(default_factory=chat_routes)
     handlers: HandlersSettings | None = HandlersSettings()
-    """Null: no pool of handlers."""
+    """Null: no handlers."""
     handout_ttl_s: Seconds = 10
     """How long an instance handed to a peer counts as in use."""
     limits: LimitsSettings = LimitsSettings()

@@ -168,7 +168,9 @@ class Gateway:
 
     async def _open_pool(self, pool: HandlersSettings, watcher: Watcher) -> Allocator:
         store = await self._stack.enter_async_context(
-            load_store(self._settings.store.backend)(pool.pool(), self._settings.store.url.get_secret_value())
+            load_store(self._settings.store.backend)(
+                pool.pool(pool.service), self._settings.store.url.get_secret_value()
+            )
         )
         # With a store of our own nobody else checks our tickets' keys, so a secret of this start will do.
         secret = pool.secret.get_secret_value() if pool.secret else secrets.token_urlsafe(48)

@@ -8,8 +8,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from gateway.routes import LOCAL_PATHS
 from gateway.settings_checks import Draft, cross_problems
+from gateway.settings_handlers import HandlersSettings
 from gateway.settings_model import (
-    HandlersSettings,
     IdentitySettings,
     ListenSettings,
     RegistrySettings,
@@ -120,6 +120,9 @@ def test_without_a_registry_everything_has_fixed_addresses() -> None:
     assert problems(registry=static, services={"s": fixed}) == {}
     found = problems(registry=static, services={"s": fixed}, handlers=HandlersSettings())
     assert set(found) == {"handlers.service"}
+    pools = HandlersSettings.model_validate({"pools": {"chat": {"service": "s"}, "feed": {"service": "t"}}})
+    found = problems(registry=static, services={"s": fixed}, handlers=pools)
+    assert set(found) == {"handlers.pools.feed.service"}
     assert problems(registry=RegistrySettings(), handlers=HandlersSettings()) == {}
 
 

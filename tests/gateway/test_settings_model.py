@@ -8,7 +8,6 @@ from pydantic import ValidationError
 from gateway.limiters import LIMITERS
 from gateway.settings_model import (
     CorsSettings,
-    HandlersSettings,
     IdentitySettings,
     InternalSettings,
     ListenSettings,
@@ -19,7 +18,6 @@ from gateway.settings_model import (
 )
 from gateway.settings_routes import ServiceSettings
 from gateway.settings_types import Section
-from handlers.model import PoolSettings
 from handlers.stores import STORES
 from registry.backends import BACKENDS
 from registry.backends.base import BackendSettings
@@ -56,15 +54,6 @@ SECRET = "a secret of no less than 32 bytes"
         ),
         (IdentitySettings, {"user_claim": []}, "user_claim"),
         (InternalSettings, {"key": "k" * 15}, "key"),
-        (HandlersSettings, {"ticket_s": 5, "guaranteed_s": 6}, "ticket_s"),
-        (HandlersSettings, {"expose": "somehow"}, "expose"),
-        (HandlersSettings, {"public_url": "https://chat.example.org"}, "public_url"),
-        (HandlersSettings, {"expose": "tunnel", "public_url": "chat.example.org"}, "public_url"),
-        (HandlersSettings, {"expose": "tunnel", "public_url": "https://chat.example.org/x"}, "public_url"),
-        (HandlersSettings, {"previous_secret": "p" * 32}, "previous_secret"),
-        (HandlersSettings, {"secret": "p" * 32, "previous_secret": "p" * 32}, "previous_secret"),
-        (HandlersSettings, {"secret": "s" * 32, "previous_secret": "short"}, "previous_secret"),
-        (HandlersSettings, {"capacity": 0}, "capacity"),
         (CorsSettings, {"origins": ["*"], "credentials": True}, "credentials"),
         (CorsSettings, {"origins": ["example.org"]}, "origins"),
         (LoggingSettings, {"level": "loud"}, "level"),
@@ -124,7 +113,6 @@ def test_a_registry_over_tls() -> None:
 
 def test_the_defaults_of_the_sections_are_those_of_their_users() -> None:
     assert RegistrySettings().backend_settings({}) == BackendSettings()
-    assert HandlersSettings().pool() == PoolSettings(name="websocket-handler")
 
 
 def test_the_gateway_need_not_register_itself() -> None:
