@@ -6,10 +6,11 @@ import re
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import jwt
+import pytest
 
 from tests.gateway.runtime.gateways import ask, post_json
 from tests.servers import ROOT
@@ -25,16 +26,40 @@ ADA = {
 }
 
 
-def free_block() -> int:
-    """A port whose followers are free too, below those that the system gives to everybody else."""
-    return next(port for port in range(21000, 31000, 60) if all(map(is_free, range(port, port + 60))))
+FIRST, LAST, BLOCK = 21000, 31000, 60
+"""Below the ports that the system gives to everybody else."""
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """A port whose followers are free too, and ours: other runs of these tests keep off.
+
+    What says so is the last of them, which the demo does not use: it is held as long as the test runs.
+    """
+    claim, port = claimed_block()
+    with claim:
+        yield port
+
+
+def claimed_block() -> tuple[socket.socket, int]:
+    for port in range(FIRST, LAST, BLOCK):
+        try:
+            claim = socket.create_server(("127.0.0.1", port + BLOCK - 1))
+        except OSError:
+            continue
+        if all(map(is_free, range(port, port + BLOCK - 1))):
+            return claim, port
+        claim.close()
+    raise AssertionError(f"no {BLOCK} ports in a row are free from {FIRST} to {LAST}")
 
 
 def is_free(port: int) -> bool:
-    try:
-        socket.create_server(("127.0.0.1", port)).close()
-    except OSError:
-        return False
+    """Whether nobody listens there, and nobody's connection ends there either."""
+    with socket.socket() as asking:
+        try:
+            asking.bind(("127.0.0.1", port))
+        except OSError:
+            return False
     return True
 
 
@@ -72,8 +97,7 @@ def is_alive(pid: int) -> bool:
     return True
 
 
-async def test_the_demo_is_the_whole_chat_system_and_leaves_nothing_behind() -> None:
-    port = free_block()
+async def test_the_demo_is_the_whole_chat_system_and_leaves_nothing_behind(port: int) -> None:
     async with demo(port) as (process, words):
         assert f"http://127.0.0.1:{port}/" in words
         assert (await ask(port, "GET", "/ping")).json() == {"message": "API Gateway работает"}
@@ -97,8 +121,7 @@ async def test_the_demo_is_the_whole_chat_system_and_leaves_nothing_behind() -> 
     assert not any(map(is_alive, children))
 
 
-async def test_a_port_in_use_is_said_in_one_line_with_the_way_out() -> None:
-    port = free_block()
+async def test_a_port_in_use_is_said_in_one_line_with_the_way_out(port: int) -> None:
     server = await asyncio.start_server(lambda _r, w: w.close(), "127.0.0.1", port)
     async with server:
         process = await asyncio.create_subprocess_exec(
