@@ -10,11 +10,12 @@ Rules of this file:
   of every call, so no answer depends on somebody sweeping.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import islice
 
 from handlers.deadlines import Deadlines
 from handlers.model import (
-    Admin,
+    DrainOrder,
     Epoch,
     HandlerId,
     HandlerState,
@@ -33,12 +34,14 @@ from handlers.model import (
     Uid,
 )
 from handlers.placement import Order
-from handlers.roster import HandlerRecord, Listing
+from handlers.roster import HandlerRecord
 from handlers.seat_life import HOLD_ENDS, RESERVED, STANDBY, UNCONFIRMED, SeatEvent
 from handlers.seats import NOBODY, SeatBook, SeatRecord
 
 RETRY_WHEN_FULL_S = 5.0
 """When no hold is there to run out: seats come free when clients leave, and nobody knows when."""
+REPEATS_LOOKED_AT = 32
+"""Seats of one user, the last ones, among which a repeated request is looked for."""
 
 
 class SeatLedger:
@@ -66,7 +69,7 @@ class SeatLedger:
         chosen = self._order.first(request.exclude, request.last)
         if chosen is None:
             return self._refusal(request.exclude, now)
-        replaced = self._replaced(request.uid, now)
+        replaced = None if request.moving else self._replaced(request.uid, now)
         if isinstance(replaced, SeatRefused):
             return replaced
         if replaced is not None:
@@ -74,20 +77,26 @@ class SeatLedger:
         self._sequence += 1
         handler = self._handlers[chosen]
         handler.allocated = self._sequence
+        guaranteed_s, hold_s, ticket_s = self._pool.times(moving=request.moving)
         seat = SeatRecord(
             jti=request.jti,
             uid=request.uid,
             handler=chosen,
             epoch=handler.epoch,
-            guaranteed_until=now + self._pool.guaranteed_s,
-            held_until=now + self._pool.hold_s,
-            ticket_until=now + self._pool.ticket_s,
+            guaranteed_until=now + guaranteed_s,
+            held_until=now + hold_s,
+            ticket_until=now + ticket_s,
             client_id=request.client_id,
             sequence=self._sequence,
+            moving=request.moving,
         )
         self._seats.add(seat)
         self._place(handler)
         return self._seat(seat)
+
+    def reserve_all(self, requests: Sequence[SeatRequest], now: float) -> tuple[Seat | SeatRefused, ...]:
+        """One after the other, with nothing in between."""
+        return tuple(self.reserve(request, now) for request in requests)
 
     def cancel(self, jti: Jti, now: float) -> bool:
         """Gives an unconfirmed seat back. A seat that was given out twice stays held until it runs out."""
@@ -107,7 +116,8 @@ class SeatLedger:
         for seat in reversed(user.active.values()):
             if not self._handlers[seat.handler].silent:
                 return self._located(seat, connected=True)
-        newest = max((*user.unconfirmed.values(), *user.active.values()), key=lambda seat: seat.sequence)
+        all_seats = (*user.unconfirmed.values(), *user.moving.values(), *user.active.values())
+        newest = max(all_seats, key=lambda seat: seat.sequence)
         return self._located(newest, connected=False)
 
     # --- handler processes -----------------------------------------------------------------------
@@ -134,8 +144,8 @@ class SeatLedger:
         self._heard(handler, now)
         return None
 
-    def report(self, report: Report, now: float) -> ReportRefused | None:
-        """Counts, confirmations, releases and heartbeat in one.
+    def report(self, report: Report, now: float) -> DrainOrder | ReportRefused | None:
+        """Counts, confirmations, releases and heartbeat in one. The answer is what is wanted of the handler.
 
         A report with an old sequence changes nothing at all, not even the heartbeat: what it says of
         tickets is in the later one too, because a process repeats it until it is acknowledged.
@@ -147,13 +157,13 @@ class SeatLedger:
         if handler.epoch > report.epoch:
             return ReportRefused(ReportRefusal.STALE_EPOCH)
         if report.seq <= handler.seq:
-            return None
+            return handler.order(now)
         handler.seq, handler.connections = report.seq, report.connections
         handler.leaving = report.leaving
         self._settle_jtis(handler, report.confirmed, SeatEvent.CONFIRM)
         self._settle_jtis(handler, report.closed, SeatEvent.CLOSE)
         self._heard(handler, now)
-        return None
+        return handler.order(now)
 
     def admit_late(self, handler: HandlerId, epoch: Epoch, jti: Jti, now: float) -> bool:
         """Whether a ticket whose guarantee has passed still finds room; it then holds a seat again.
@@ -176,7 +186,7 @@ class SeatLedger:
             self._seats.add(SeatRecord(jti, NOBODY, handler, epoch, now, held_until, held_until))
         else:
             # Its ticket is in use: from now on a repeated request needs another seat.
-            seat.client_id, seat.held_until = None, held_until
+            seat.client_id, seat.held_until = None, max(seat.held_until, held_until)
             self._seats.apply(seat, SeatEvent.ADMIT)
         self._place(record)
         return True
@@ -185,7 +195,7 @@ class SeatLedger:
 
     def sync(self, index: int, known: Iterable[Known], now: float) -> None:
         """The registry's whole view of the pool; ignored unless `index` is newer than the last."""
-        self._settle(now)
+        now = self._settle(now)
         if index <= self._index:
             return
         self._index = index
@@ -196,21 +206,21 @@ class SeatLedger:
             if handler is None:
                 handler = HandlerRecord(entry.id, entry.url, entry.path, self._pool.capacity, entry.weight)
                 self._handlers[entry.id] = handler
-            handler.list_as(entry, self._pool.capacity)
+            handler.list_as(entry, self._pool, now)
             self._place(handler)
         for handler in self._handlers.values():
-            if handler.id not in listed and handler.listing is not Listing.NEVER:
-                handler.listing = Listing.DELISTED
+            if handler.id not in listed:
+                handler.delist()
                 self._place(handler)
         self._forget()
 
-    def drain(self, handler: HandlerId, *, draining: bool, now: float) -> bool:
-        """What the operator wants of a handler. False for one that nobody knows."""
-        self._settle(now)
+    def drain(self, handler: HandlerId, order: DrainOrder | None, now: float) -> bool:
+        """What the operator wants of a handler's process. False for one that nobody knows."""
+        now = self._settle(now)
         record = self._handlers.get(handler)
         if record is None:
             return False
-        record.admin = Admin.DRAINING if draining else Admin.UP
+        record.drain(order, now)
         self._place(record)
         return True
 
@@ -291,7 +301,10 @@ class SeatLedger:
     def _repeated(self, request: SeatRequest) -> SeatRecord | None:
         """The seat that an earlier request of the same client got, while that is held and wanted."""
         user = self._seats.user(request.uid) if request.client_id is not None else None
-        for seat in reversed(user.unconfirmed.values()) if user is not None else ():
+        if user is None:
+            return None
+        seats = user.moving if request.moving else user.unconfirmed
+        for seat in islice(reversed(seats.values()), REPEATS_LOOKED_AT):
             if seat.client_id != request.client_id or seat.state is not RESERVED:
                 continue
             if seat.handler not in request.exclude and self._handlers[seat.handler].closed() is None:

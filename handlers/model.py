@@ -249,3 +249,9 @@ class PoolSettings:
     @property
     def hold_s(self) -> float:
         return self.guaranteed_s + self.dead_after_s
+
+    def times(self, *, moving: bool) -> tuple[float, float, float]:
+        """How long a new seat is guaranteed and held, and its ticket is good."""
+        if moving:
+            return self.moving_s, self.moving_s + self.dead_after_s, max(self.ticket_s, self.moving_s)
+        return self.guaranteed_s, self.hold_s, self.ticket_s

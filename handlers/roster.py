@@ -1,6 +1,6 @@
 """One handler as the ledger keeps it, and whether it may get a client.
 
-Three opinions live in three fields and never overwrite each other: what the operator wants (`admin`),
+Three opinions live in three fields and never overwrite each other: what the operator wants (`drain_by`),
 what the process says (`leaving`, `heard_at`, its counts) and what the registry says (`listing`). With
 one field for all, a heartbeat would bring a drained handler back.
 """
@@ -8,7 +8,7 @@ one field for all, a heartbeat would bring a drained handler back.
 from dataclasses import dataclass
 from enum import StrEnum
 
-from handlers.model import Admin, Epoch, HandlerId, HandlerState, Hello, Known
+from handlers.model import Admin, DrainOrder, Epoch, HandlerId, HandlerState, Hello, Known, PoolSettings
 
 FORGET_AFTER_S = 60.0
 """A handler that is in no registry and silent for so long is forgotten, so that ids can't pile up."""
@@ -40,8 +40,6 @@ class Closed(StrEnum):
 
 FULL = "full"
 
-# A member that is looked up in its enum costs as much as a call, and `closed` is asked for every seat.
-_DRAINING = Admin.DRAINING
 _BY_LISTING = {
     Listing.FAILING: Closed.NOT_PASSING,
     Listing.MAINTENANCE: Closed.MAINTENANCE,
@@ -66,15 +64,19 @@ class HandlerRecord:
     silent: bool = False
     """A handler that has introduced itself has not reported for `dead_after_s`."""
     leaving: bool = False
-    admin: Admin = Admin.UP
+    drain_by: float | None = None
+    """The deadline of the operator's order, while there is one."""
+    drain_rate: float | None = None
     listing: Listing = Listing.NEVER
+    maintained_by: float | None = None
+    """The deadline of the registry's, counted from when its maintenance was first seen."""
     speaks: bool = False
     allocated: int = 0
     """Number of the pool's last allocation here."""
 
     def closed(self) -> Closed | None:
         """Why it gets no clients however empty it is, `None` when it may get some."""
-        if self.admin is _DRAINING:
+        if self.drain_by is not None:
             return Closed.DRAINING
         if self.leaving:
             return Closed.LEAVING
@@ -95,23 +97,44 @@ class HandlerRecord:
         The first hello of all is no restart that anybody saw, so it leaves a drain alone.
         """
         if self.epoch:
-            self.admin = Admin.UP
+            self.drain(None, 0.0)
         if self.listing is Listing.DELISTED:
             self.listing = Listing.NEVER
         self.epoch, self.seq = hello.epoch, 0
         self.connections = hello.connections
         self.leaving = False
 
-    def list_as(self, known: Known, capacity: int) -> None:
+    def drain(self, order: DrainOrder | None, now: float) -> None:
+        """What the operator wants of this incarnation: `None` is that it stays, or is back."""
+        self.drain_by = None if order is None else now + order.remaining_s
+        self.drain_rate = None if order is None else order.rate
+
+    def order(self, now: float) -> DrainOrder | None:
+        """What is wanted of it while it is to lose its clients. The operator's word goes first."""
+        if self.drain_by is not None:
+            return DrainOrder(max(self.drain_by - now, 0.0), self.drain_rate)
+        if self.maintained_by is not None:
+            return DrainOrder(max(self.maintained_by - now, 0.0))
+        return None
+
+    def list_as(self, known: Known, pool: PoolSettings, now: float) -> None:
         """Takes over what the registry says. The process's own hello is fresher than its copy there."""
         if known.draining:
             self.listing = Listing.MAINTENANCE
+            if self.maintained_by is None:
+                self.maintained_by = now + pool.drain_s
         else:
             self.listing = Listing.PASSING if known.healthy else Listing.FAILING
+            self.maintained_by = None
         self.speaks = known.speaks
         if self.epoch == 0:
             self.url, self.path, self.weight = known.url, known.path, known.weight
-            self.capacity = known.capacity or capacity
+            self.capacity = known.capacity or pool.capacity
+
+    def delist(self) -> None:
+        """The registry knew it and does no more."""
+        if self.listing is not Listing.NEVER:
+            self.listing, self.maintained_by = Listing.DELISTED, None
 
     def forgettable(self, now: float) -> bool:
         """Whether neither the registry nor the process speaks for it any more."""
@@ -130,8 +153,11 @@ class HandlerRecord:
             capacity=self.capacity,
             connections=self.connections,
             held=held,
-            admin=self.admin,
+            admin=Admin.UP if self.drain_by is None else Admin.DRAINING,
             eligible=closed is None and not full,
             why_not=closed.value if closed is not None else FULL if full else "",
             last_report_age_s=None if self.heard_at is None else now - self.heard_at,
+            path=self.path,
+            weight=self.weight,
+            drain=self.order(now),
         )

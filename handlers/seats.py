@@ -28,6 +28,8 @@ class SeatRecord:
     ticket_until: float
     client_id: str | None = None
     sequence: int = 0
+    moving: bool = False
+    """Of a connection that moves here: counts against nobody's limit."""
     shared: bool = False
     """Given out twice, to repeats of one request: an abort of one of them must not take it from the other."""
     state: SeatState = RESERVED
@@ -55,6 +57,8 @@ class UserSeats:
     """A user's seats, oldest first."""
 
     unconfirmed: dict[Jti, SeatRecord] = field(default_factory=dict)
+    """All but those of `moving`: these are counted against the user's limit."""
+    moving: dict[Jti, SeatRecord] = field(default_factory=dict)
     active: dict[Jti, SeatRecord] = field(default_factory=dict)
 
 
@@ -127,13 +131,17 @@ class SeatBook:
         user = self._users.get(seat.uid)
         if user is None:
             user = self._users[seat.uid] = UserSeats()
-        (user.unconfirmed if seat.state in UNCONFIRMED else user.active)[seat.jti] = seat
+        if seat.state not in UNCONFIRMED:
+            user.active[seat.jti] = seat
+        else:
+            (user.moving if seat.moving else user.unconfirmed)[seat.jti] = seat
 
     def _leave_user(self, seat: SeatRecord) -> None:
         if (user := self._users.get(seat.uid)) is not None:
             user.unconfirmed.pop(seat.jti, None)
+            user.moving.pop(seat.jti, None)
             user.active.pop(seat.jti, None)
-            if not user.unconfirmed and not user.active:
+            if not user.unconfirmed and not user.moving and not user.active:
                 del self._users[seat.uid]
 
     def __iter__(self) -> Iterator[SeatRecord]:

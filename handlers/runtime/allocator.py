@@ -18,6 +18,7 @@ from handlers import address
 from handlers.advice import advise
 from handlers.answers import Grant, HelloAnswer, ReportAnswer
 from handlers.model import (
+    DrainOrder,
     Epoch,
     HandlerId,
     HandlerState,
@@ -158,10 +159,10 @@ class Allocator:
 
     async def report(self, report: Report) -> ReportAnswer | ReportRefused:
         """Takes a handler's counts; the answer says what is wanted of it."""
-        refused = await self._store.report(report)
-        if refused is not None:
-            log.info("report_refused", handler=report.id, epoch=report.epoch, reason=refused.reason.value)
-            return refused
+        wanted = await self._store.report(report)
+        if isinstance(wanted, ReportRefused):
+            log.info("report_refused", handler=report.id, epoch=report.epoch, reason=wanted.reason.value)
+            return wanted
         return ReportAnswer(
             draining=report.id in self._fleet.draining,
             advice=advise(report.connections, self._fleet.handlers),
@@ -194,7 +195,7 @@ class Allocator:
 
     async def drain(self, handler: HandlerId, *, draining: bool) -> bool:
         """Takes a handler out of use, or back. False for one that nobody knows."""
-        known = await self._store.drain(handler, draining=draining)
+        known = await self._store.drain(handler, DrainOrder(self._pool.drain_s) if draining else None)
         await self._refresh()
         return known
 

@@ -3,11 +3,12 @@
 Raises `StoreUnreachable` and nothing else when the store can't be asked.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from handlers.model import (
+    DrainOrder,
     Epoch,
     HandlerId,
     HandlerState,
@@ -38,6 +39,10 @@ class Store(Protocol):
         """Reserves a seat at the least loaded eligible handler."""
         ...
 
+    async def batch_alloc(self, requests: Sequence[SeatRequest]) -> tuple[Seat | SeatRefused, ...]:
+        """One seat after the other in one atomic step; an answer for each request, in their order."""
+        ...
+
     async def cancel(self, jti: Jti) -> bool:
         """Gives an unconfirmed seat back. False if there is none (any more)."""
         ...
@@ -46,8 +51,8 @@ class Store(Protocol):
         """A handler process (re)introduces itself; a new epoch voids every older seat there."""
         ...
 
-    async def report(self, report: Report) -> ReportRefused | None:
-        """Confirmations, releases and heartbeat in one."""
+    async def report(self, report: Report) -> DrainOrder | ReportRefused | None:
+        """Confirmations, releases and heartbeat in one. Answers what is wanted of a draining handler."""
         ...
 
     async def admit_late(self, handler: HandlerId, epoch: Epoch, jti: Jti) -> bool:
@@ -56,8 +61,11 @@ class Store(Protocol):
 
     async def locate(self, uid: Uid) -> Located | None: ...
 
-    async def drain(self, handler: HandlerId, *, draining: bool) -> bool:
-        """Sets what the operator wants. False for a handler nobody knows."""
+    async def drain(self, handler: HandlerId, order: DrainOrder | None) -> bool:
+        """The handler gets nobody new, and is to be empty in `order.remaining_s`; `None` takes that back.
+
+        Kept with the incarnation: its next process is up again. False for a handler nobody knows.
+        """
         ...
 
     async def sweep(self) -> int:

@@ -5,11 +5,12 @@ handlers report; tickets given out before that are late ones then (`admit_late`)
 """
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 
 from handlers.ledger import SeatLedger
 from handlers.model import (
+    DrainOrder,
     Epoch,
     HandlerId,
     HandlerState,
@@ -41,13 +42,16 @@ class MemoryStore:
     async def alloc(self, request: SeatRequest) -> Seat | SeatRefused:
         return self._ledger.reserve(request, self._clock())
 
+    async def batch_alloc(self, requests: Sequence[SeatRequest]) -> tuple[Seat | SeatRefused, ...]:
+        return self._ledger.reserve_all(requests, self._clock())
+
     async def cancel(self, jti: Jti) -> bool:
         return self._ledger.cancel(jti, self._clock())
 
     async def hello(self, hello: Hello) -> ReportRefused | None:
         return self._ledger.hello(hello, self._clock())
 
-    async def report(self, report: Report) -> ReportRefused | None:
+    async def report(self, report: Report) -> DrainOrder | ReportRefused | None:
         return self._ledger.report(report, self._clock())
 
     async def admit_late(self, handler: HandlerId, epoch: Epoch, jti: Jti) -> bool:
@@ -56,8 +60,8 @@ class MemoryStore:
     async def locate(self, uid: Uid) -> Located | None:
         return self._ledger.locate(uid, self._clock())
 
-    async def drain(self, handler: HandlerId, *, draining: bool) -> bool:
-        return self._ledger.drain(handler, draining=draining, now=self._clock())
+    async def drain(self, handler: HandlerId, order: DrainOrder | None) -> bool:
+        return self._ledger.drain(handler, order, self._clock())
 
     async def sweep(self) -> int:
         return self._ledger.expire(self._clock())

@@ -21,9 +21,10 @@ from typing import Any
 import orjson
 import structlog
 
-from handlers.ledger import RETRY_WHEN_FULL_S
+from handlers.ledger import REPEATS_LOOKED_AT, RETRY_WHEN_FULL_S
 from handlers.model import (
     Admin,
+    DrainOrder,
     Epoch,
     HandlerId,
     HandlerState,
@@ -98,17 +99,22 @@ class RedisStore:
         self._index, self._told_at = index, self._monotonic()
 
     async def alloc(self, request: SeatRequest) -> Seat | SeatRefused:
-        uid, jti, client_id, last, exclude, _slot, _moving = request
-        call = _call("alloc", jti, uid, client_id or False, last or False, tuple(exclude))
         try:
-            answer = await self._ask(call)
+            answer = await self._ask(_call("alloc", *_wanted(request)))
         except asyncio.CancelledError:
             # The seat may be reserved by now, or be so in a moment: this call comes after that one.
-            self._batches.post(_call("cancel", jti))
+            self._batches.post(_call("cancel", request.jti))
             raise
-        if answer[0] != "seat":
-            return SeatRefused(SeatRefusal(answer[0]), float(answer[1]))
-        return self._seat(uid, answer)
+        return self._seat(request, answer)
+
+    async def batch_alloc(self, requests: Sequence[SeatRequest]) -> tuple[Seat | SeatRefused, ...]:
+        try:
+            answers = await self._ask(_call("batch_alloc", list(map(_wanted, requests))))
+        except asyncio.CancelledError:
+            for request in requests:
+                self._batches.post(_call("cancel", request.jti))
+            raise
+        return tuple(map(self._seat, requests, answers))
 
     async def cancel(self, jti: Jti) -> bool:
         return bool(await self._ask(_call("cancel", jti)))
@@ -126,7 +132,7 @@ class RedisStore:
         }
         return _refused(await self._ask(_call("hello", message)))
 
-    async def report(self, report: Report) -> ReportRefused | None:
+    async def report(self, report: Report) -> DrainOrder | ReportRefused | None:
         message = {
             "id": report.id,
             "epoch": report.epoch,
@@ -136,7 +142,8 @@ class RedisStore:
             "closed": report.closed,
             "leaving": report.leaving,
         }
-        return _refused(await self._ask(_call("report", message)))
+        answer = await self._ask(_call("report", message))
+        return _order(answer) if isinstance(answer, list) else _refused(answer)
 
     async def admit_late(self, handler: HandlerId, epoch: Epoch, jti: Jti) -> bool:
         return bool(await self._ask(_call("admit_late", handler, epoch, jti)))
@@ -148,8 +155,9 @@ class RedisStore:
         handler, epoch, url, connected = answer
         return Located(uid, HandlerId(handler), int(epoch), url, connected)
 
-    async def drain(self, handler: HandlerId, *, draining: bool) -> bool:
-        return bool(await self._ask(_call("drain", handler, draining)))
+    async def drain(self, handler: HandlerId, order: DrainOrder | None) -> bool:
+        wanted = order is not None and (order.remaining_s, order.rate or False)
+        return bool(await self._ask(_call("drain", handler, wanted)))
 
     async def sweep(self) -> int:
         if self._view is not None and self._monotonic() - self._told_at >= VOUCHED_S / 3:
@@ -182,19 +190,21 @@ class RedisStore:
         assert isinstance(answers, list)
         return answers
 
-    def _seat(self, uid: Uid, answer: Sequence[Any]) -> Seat:
+    def _seat(self, request: SeatRequest, answer: Sequence[Any]) -> Seat | SeatRefused:
+        if answer[0] != "seat":
+            return SeatRefused(SeatRefusal(answer[0]), float(answer[1]))
         _, jti, (handler, epoch, url, path), at, now, load, sequence = answer
-        pool = self._pool
+        guaranteed_s, hold_s, ticket_s = self._pool.times(moving=request.moving)
         return Seat(
             Jti(jti),
-            uid,
+            request.uid,
             HandlerId(handler),
             int(epoch),
             url,
             path,
-            guaranteed_until=at + pool.guaranteed_s,
-            held_until=at + pool.hold_s,
-            ticket_until=at + pool.ticket_s,
+            guaranteed_until=at + guaranteed_s,
+            held_until=at + hold_s,
+            ticket_until=at + ticket_s,
             now=float(now),
             load=load,
             sequence=sequence,
@@ -205,11 +215,16 @@ class RedisStore:
 
 
 def _limits(pool: PoolSettings) -> bytes:
+    _, moving_hold_s, moving_ticket_s = pool.times(moving=True)
     return orjson.dumps(
         {
             "capacity": pool.capacity,
             "hold_s": pool.hold_s,
             "ticket_s": pool.ticket_s,
+            "moving_hold_s": moving_hold_s,
+            "moving_ticket_s": moving_ticket_s,
+            "drain_s": pool.drain_s,
+            "repeats_looked_at": REPEATS_LOOKED_AT,
             "dead_after_s": pool.dead_after_s,
             "seats_per_user": pool.seats_per_user,
             "forget_after_s": FORGET_AFTER_S,
@@ -225,6 +240,11 @@ def _call(operation: str, *arguments: Any) -> bytes:
     except TypeError:
         # A header's bytes that are no UTF-8 name nobody, and must not spoil the batch.
         return json.dumps((operation, *arguments), ensure_ascii=False).encode(errors="replace")
+
+
+def _wanted(request: SeatRequest) -> tuple[Any, ...]:
+    uid, jti, client_id, last, exclude, slot, moving = request
+    return jti, uid, client_id or False, last or False, tuple(exclude), slot or False, moving
 
 
 def _known(known: Known) -> dict[str, Any]:
@@ -244,8 +264,13 @@ def _refused(answer: str | None) -> ReportRefused | None:
     return None if answer is None else ReportRefused(ReportRefusal(answer))
 
 
+def _order(answer: Sequence[Any]) -> DrainOrder:
+    remaining_s, rate = answer
+    return DrainOrder(float(remaining_s), float(rate) if rate else None)
+
+
 def _state(answer: Sequence[Any]) -> HandlerState:
-    name, url, epoch, capacity, connections, held, draining, why_not, age = answer
+    name, url, path, weight, epoch, capacity, connections, held, drained, drain, why_not, age = answer
     return HandlerState(
         id=HandlerId(name),
         url=url,
@@ -253,10 +278,13 @@ def _state(answer: Sequence[Any]) -> HandlerState:
         capacity=capacity,
         connections=connections,
         held=held,
-        admin=Admin.DRAINING if draining else Admin.UP,
+        admin=Admin.DRAINING if drained else Admin.UP,
         eligible=why_not == "",
         why_not=why_not,
         last_report_age_s=float(age) if age else None,
+        path=path,
+        weight=weight,
+        drain=_order(drain) if drain else None,
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from handlers.ledger import SeatLedger
 from handlers.model import (
+    DrainOrder,
     HandlerId,
     Hello,
     Jti,
@@ -68,7 +69,7 @@ class Day:
             + (self._report,) * 8
             + (self._hello, self._cancel, self._cancel, self._admit_late, self._admit_late) * 2
         )
-        calls += (self._locate,) * 3 + (self._drain, self._sync, self._sweep)
+        calls += (self._locate,) * 3 + (self._batch_alloc, self._drain, self._sync, self._sweep)
         for _ in range(batches):
             self._clock.now += self._rng.choice(PAUSES)
             made = [self._rng.choice(calls)() for _ in range(self._rng.choice((1, 1, 3, 8)))]
@@ -80,20 +81,33 @@ class Day:
             del self._jtis[:-24]
 
     def _alloc(self) -> Answered:
+        request = self._request()
+        said = self._ledger.reserve(request, self.now)
+        self._remember(request, said)
+        return said, self._store.alloc(request)
+
+    def _batch_alloc(self) -> Answered:
+        requests = [self._request() for _ in range(self._rng.choice((1, 2, 5)))]
+        said = self._ledger.reserve_all(requests, self.now)
+        for request, answer in zip(requests, said, strict=True):
+            self._remember(request, answer)
+        return said, self._store.batch_alloc(requests)
+
+    def _request(self) -> SeatRequest:
         self._names += 1
-        jti = Jti(f"t{self._names}")
-        self._jtis.append(jti)
-        request = SeatRequest(
+        return SeatRequest(
             Uid(self._rng.choice("uvw")),
-            jti,
+            Jti(f"t{self._names}"),
             self._rng.choice((None, "phone")),
             self._rng.choice((None, *HANDLERS)),
             frozenset(self._rng.sample(HANDLERS, self._rng.choice((0, 0, 0, 1, 2)))),
+            moving=self._rng.randrange(6) == 0,
         )
-        said = self._ledger.reserve(request, self.now)
+
+    def _remember(self, request: SeatRequest, said: Seat | SeatRefused) -> None:
+        self._jtis.append(request.jti)
         if isinstance(said, Seat):
-            self._places[jti] = (said.handler, said.epoch)
-        return said, self._store.alloc(request)
+            self._places[request.jti] = (said.handler, said.epoch)
 
     def _report(self) -> Answered:
         name = self._handler()
@@ -126,8 +140,8 @@ class Day:
 
     def _drain(self) -> Answered:
         name, draining = self._handler(), self._rng.randrange(3) == 0
-        said = self._ledger.drain(name, draining=draining, now=self.now)
-        return said, self._store.drain(name, draining=draining)
+        order = DrainOrder(self._rng.choice((0.0, 4.0)), self._rng.choice((None, 2.5))) if draining else None
+        return self._ledger.drain(name, order, self.now), self._store.drain(name, order)
 
     def _sync(self) -> Answered:
         self._index += 1
@@ -172,6 +186,8 @@ class Day:
 
 def _comparable(answer: Any) -> Any:
     """A wait for the next hold's end is a guess, and the ledger knows sooner which holds are void."""
+    if isinstance(answer, tuple) and not isinstance(answer, Seat):
+        return [_comparable(each) for each in answer]
     if isinstance(answer, SeatRefused) and answer.reason is SeatRefusal.NO_CAPACITY:
         return answer.reason
     return answer

@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from handlers.admission import AdmissionLedger, Entry
 from handlers.closing import Refusal, TurnedAway
 from handlers.model import (
+    DrainOrder,
     HandlerId,
     Hello,
     Jti,
@@ -23,6 +24,7 @@ from handlers.model import (
     PoolSettings,
     Report,
     ReportRefusal,
+    ReportRefused,
     Seat,
     SeatRefused,
     SeatRequest,
@@ -33,7 +35,9 @@ from handlers.ticket import Gatekeeper, TicketClaims, TicketSecrets, sign, verif
 from tests.handlers.oracle import Oracle
 from tests.handlers.subjects import Subject
 
-POOL = PoolSettings(capacity=1, guaranteed_s=4.0, ticket_s=12.0, dead_after_s=3.0, seats_per_user=3)
+POOL = PoolSettings(
+    capacity=1, guaranteed_s=4.0, ticket_s=12.0, dead_after_s=3.0, seats_per_user=3, moving_s=6.0, drain_s=5.0
+)
 """Small and short, so that a random day meets full handlers and ends of guarantees all the time."""
 SECRETS = TicketSecrets("the-secret-of-the-machines-fleet")
 UNIX = 1_700_000_000.0
@@ -101,7 +105,7 @@ class SeatMachine(RuleBasedStateMachine):
         self.tickets: list[Ticket] = []
         self.admissions: Counter[Jti] = Counter()
         self.index = 0
-        self.listed: dict[HandlerId, bool] = {}
+        self.listed: dict[HandlerId, str] = {}
         self.names = 0
 
     @initialize()
@@ -109,7 +113,7 @@ class SeatMachine(RuleBasedStateMachine):
         for name in CAPACITY:
             self._start(name)
             self._deliver(self.under_way.pop()[1], ack=True)
-        self._sync({PLAIN: True})
+        self._sync({PLAIN: "passing"})
 
     # --- time and network ------------------------------------------------------------------------
 
@@ -167,23 +171,26 @@ class SeatMachine(RuleBasedStateMachine):
         else:
             self.processes[name] = None
 
-    @rule(name=st.sampled_from([*CAPACITY, PLAIN]), draining=st.booleans())
-    def operator_drains(self, name: HandlerId, draining: bool) -> None:
-        known = self.oracle.handlers.get(name)
-        assert self.subject.drain(name, draining) is (known is not None)
-        if known is not None:
-            known.draining = draining
+    @rule(
+        name=st.sampled_from([*CAPACITY, PLAIN]),
+        order=st.none() | st.builds(DrainOrder, st.sampled_from([2.0, 30.0]), st.none() | st.just(8.0)),
+    )
+    def operator_drains(self, name: HandlerId, order: DrainOrder | None) -> None:
+        assert self.subject.drain(name, order) is self.oracle.drain(name, order)
 
     @rule(
-        listed=st.dictionaries(st.sampled_from([*CAPACITY, PLAIN]), st.booleans() | st.just(True)),
+        listed=st.dictionaries(
+            st.sampled_from([*CAPACITY, PLAIN]),
+            st.sampled_from(["passing", "passing", "passing", "failing", "maintenance"]),
+        ),
         old=st.booleans(),
     )
-    def registry_speaks(self, listed: dict[HandlerId, bool], old: bool) -> None:
+    def registry_speaks(self, listed: dict[HandlerId, str], old: bool) -> None:
         self._sync(listed, old=old)
 
     @rule()
     def registry_lists_all(self) -> None:
-        self._sync(dict.fromkeys([*CAPACITY, PLAIN], True))
+        self._sync(dict.fromkeys([*CAPACITY, PLAIN], "passing"))
 
     @precondition(lambda self: self.subject.can_be_emptied)
     @rule()
@@ -223,6 +230,23 @@ class SeatMachine(RuleBasedStateMachine):
         for ticket in mine:
             self._show(ticket)
 
+    @rule(
+        name=st.sampled_from(list(CAPACITY)),
+        uids=st.text("uvwx", min_size=1, max_size=4),
+        again=st.booleans(),
+    )
+    def handler_moves_its_clients(self, name: HandlerId, uids: str, again: bool) -> None:
+        """`again`: the answer got lost, and the handler asks once more."""
+        for _ in range(1 + again):
+            requests = []
+            for uid in uids:
+                self.names += 1
+                request = SeatRequest(Uid(uid), Jti(f"t{self.names}"), f"move:{uid}", moving=True)
+                requests.append(request._replace(exclude=frozenset({name})))
+            answers = self.subject.batch_alloc(requests)
+            for request, answer in zip(requests, answers, strict=True):
+                self._check_answer(request, answer)
+
     def _ask_for_seat(
         self,
         uid: Uid,
@@ -233,7 +257,9 @@ class SeatMachine(RuleBasedStateMachine):
         """The ticket, if the answer is a new one."""
         self.names += 1
         request = SeatRequest(uid, Jti(f"t{self.names}"), client, last, exclude)
-        answer = self.subject.alloc(request)
+        return self._check_answer(request, self.subject.alloc(request))
+
+    def _check_answer(self, request: SeatRequest, answer: Seat | SeatRefused) -> Ticket | None:
         if (repeated := self.oracle.repeated(request)) is not None:
             self.oracle.seats[repeated].shared = True
             assert isinstance(answer, Seat)
@@ -242,10 +268,11 @@ class SeatMachine(RuleBasedStateMachine):
         wanted = self.oracle.choice(request)  # I2, I3 and I8: exactly this one, or exactly this no
         if isinstance(answer, SeatRefused):
             assert answer.reason is wanted
-            assert 0 < answer.retry_after_s < POOL.hold_s + 1
+            assert 0 < answer.retry_after_s < POOL.moving_s + POOL.dead_after_s + 1
             return None
         assert answer.handler == wanted
         self.oracle.reserve(request, answer.handler)
+        assert answer.held_until == self.oracle.seats[request.jti].held_until
         self._check_capacity(answer.handler)
         return self._issue(answer)
 
@@ -329,6 +356,7 @@ class SeatMachine(RuleBasedStateMachine):
             assert state.held == len(self.oracle.held(name))
             assert state.eligible is (name in room)
             assert state.eligible is (state.why_not == "")
+            assert state.drain == handler.order(self.now)  # I12, the store's half: until when
 
     def teardown(self) -> None:
         """After the bad day: one report each and every count is right; one hold and no seat is leaked."""
@@ -346,7 +374,7 @@ class SeatMachine(RuleBasedStateMachine):
         for name, process in self.processes.items():
             if process is not None:
                 assert counted[name].connections == len(process.sockets)  # I5
-        self.now += POOL.hold_s
+        self.now += max(POOL.hold_s, POOL.moving_s + POOL.dead_after_s)
         assert all(state.held == 0 for state in self.subject.states())  # I4
 
     # --- one thing each --------------------------------------------------------------------------
@@ -374,12 +402,14 @@ class SeatMachine(RuleBasedStateMachine):
 
     def _deliver(self, what: Hello | Report, *, ack: bool) -> ReportRefusal | None:
         before = self.subject.states()
+        said: DrainOrder | ReportRefused | None
+        wanted: DrainOrder | ReportRefusal | None
         if isinstance(what, Hello):
-            answer, wanted = self.subject.hello(what), self.oracle.hello(what)
+            said, wanted = self.subject.hello(what), self.oracle.hello(what)
         else:
-            answer, wanted = self.subject.report(what), self.oracle.report(what)
-        refusal = None if answer is None else answer.reason
-        assert refusal is wanted
+            said, wanted = self.subject.report(what), self.oracle.report(what)
+        refusal = said.reason if isinstance(said, ReportRefused) else None
+        assert (refusal or said) == wanted
         if refusal is not None:
             assert self.subject.states() == before  # I6
         process = self.processes.get(what.id)
@@ -389,11 +419,17 @@ class SeatMachine(RuleBasedStateMachine):
             process.outbox.acknowledged(what)
         return refusal
 
-    def _sync(self, listed: dict[HandlerId, bool], *, old: bool = False) -> None:
+    def _sync(self, listed: dict[HandlerId, str], *, old: bool = False) -> None:
         self.index += not old
         known = [
-            Known(name, f"http://{name}:1", healthy=healthy, speaks=name != PLAIN)
-            for name, healthy in listed.items()
+            Known(
+                name,
+                f"http://{name}:1",
+                healthy=listing == "passing",
+                draining=listing == "maintenance",
+                speaks=name != PLAIN,
+            )
+            for name, listing in listed.items()
         ]
         for name in listed:
             if name != PLAIN and name not in self.oracle.handlers:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from handlers.model import (
+    DrainOrder,
     HandlerId,
     Hello,
     Jti,
@@ -29,7 +30,9 @@ class OracleHandler:
     seq: int = 0
     connections: int = 0
     heard_at: float | None = None
-    draining: bool = False
+    drain_by: float | None = None
+    drain_rate: float | None = None
+    maintained_by: float | None = None
     leaving: bool = False
     listing: str = "never"
     allocated: int = 0
@@ -39,7 +42,13 @@ class OracleHandler:
         if self.epoch == 0 and self.speaks:
             return False
         alive = self.epoch == 0 or (self.heard_at is not None and now < self.heard_at + dead_after_s)
-        return alive and not self.draining and not self.leaving and self.listing in ("never", "passing")
+        wanted = self.drain_by is None and not self.leaving and self.listing in ("never", "passing")
+        return alive and wanted
+
+    def order(self, now: float) -> DrainOrder | None:
+        if self.drain_by is not None:
+            return DrainOrder(max(0.0, self.drain_by - now), self.drain_rate)
+        return None if self.maintained_by is None else DrainOrder(max(0.0, self.maintained_by - now))
 
 
 @dataclass
@@ -53,6 +62,7 @@ class OracleSeat:
     client_id: str | None = None
     confirmed: bool = False
     shared: bool = False
+    moving: bool = False
 
 
 @dataclass
@@ -90,13 +100,17 @@ class Oracle:
     def with_room(self, exclude: Iterable[HandlerId]) -> list[OracleHandler]:
         return [handler for handler in self.open(exclude) if self.load(handler) < handler.capacity]
 
-    def unconfirmed(self, uid: Uid) -> list[Jti]:
-        mine = [jti for jti, seat in self.seats.items() if seat.uid == uid and not seat.confirmed]
+    def unconfirmed(self, uid: Uid, *, moving: bool = False) -> list[Jti]:
+        mine = [
+            jti
+            for jti, seat in self.seats.items()
+            if seat.uid == uid and not seat.confirmed and seat.moving is moving
+        ]
         return sorted(mine, key=lambda jti: self.seats[jti].sequence)
 
     def repeated(self, request: SeatRequest) -> Jti | None:
         open_now = {handler.id for handler in self.open(request.exclude)}
-        for jti in reversed(self.unconfirmed(request.uid)):
+        for jti in reversed(self.unconfirmed(request.uid, moving=request.moving)):
             seat = self.seats[jti]
             same = request.client_id is not None and seat.client_id == request.client_id
             if same and seat.held_until > self.now and seat.handler in open_now:
@@ -114,7 +128,7 @@ class Oracle:
         room = self.with_room(request.exclude)
         if not room:
             return SeatRefusal.NO_CAPACITY if self.open(request.exclude) else SeatRefusal.NO_HANDLERS
-        if self.at_limit(request.uid) and not self.no_longer_held(request.uid):
+        if not request.moving and self.at_limit(request.uid) and not self.no_longer_held(request.uid):
             return SeatRefusal.RATE_LIMITED
         best = min(room, key=lambda h: (self.load(h) / h.weight, h.allocated, h.id))
         hinted = [h for h in room if h.id == request.last]
@@ -123,19 +137,20 @@ class Oracle:
         return best.id
 
     def reserve(self, request: SeatRequest, handler: HandlerId) -> None:
-        if self.at_limit(request.uid):
+        if not request.moving and self.at_limit(request.uid):
             del self.seats[self.no_longer_held(request.uid)[0]]
         self.sequence += 1
-        chosen = self.handlers[handler]
+        chosen, hold_s = self.handlers[handler], self.pool.guaranteed_s + self.pool.dead_after_s
         chosen.allocated = self.sequence
         self.seats[request.jti] = OracleSeat(
             uid=request.uid,
             handler=handler,
             epoch=chosen.epoch,
-            held_until=self.now + self.pool.hold_s,
-            ticket_until=self.now + self.pool.ticket_s,
+            held_until=self.now + (self.pool.moving_s + self.pool.dead_after_s if request.moving else hold_s),
+            ticket_until=self.now + max(self.pool.ticket_s, self.pool.moving_s if request.moving else 0.0),
             sequence=self.sequence,
             client_id=request.client_id,
+            moving=request.moving,
         )
 
     def cancel(self, jti: Jti) -> bool:
@@ -152,7 +167,7 @@ class Oracle:
         if hello.epoch > handler.epoch:
             self.lose(hello.id)
             if handler.epoch:
-                handler.draining = False
+                handler.drain_by = None
             if handler.listing == "delisted":
                 handler.listing = "never"
             handler.epoch, handler.seq, handler.connections, handler.leaving = hello.epoch, 0, 0, False
@@ -161,7 +176,7 @@ class Oracle:
         self.confirm(hello.id, hello.epoch, hello.known)
         return None
 
-    def report(self, report: Report) -> ReportRefusal | None:
+    def report(self, report: Report) -> DrainOrder | ReportRefusal | None:
         handler = self.handlers.get(report.id)
         if handler is None or handler.epoch < report.epoch:
             return ReportRefusal.UNKNOWN_HANDLER
@@ -175,7 +190,7 @@ class Oracle:
                 seat = self.seats.get(jti)
                 if seat is not None and (seat.handler, seat.epoch) == (report.id, report.epoch):
                     del self.seats[jti]
-        return None
+        return handler.order(self.now)
 
     def confirm(self, handler: HandlerId, epoch: int, jtis: Iterable[Jti]) -> None:
         for jti in jtis:
@@ -196,20 +211,32 @@ class Oracle:
         if seat is None:
             self.seats[jti] = OracleSeat(Uid(""), name, epoch, held_until, held_until, 0)
         else:
-            seat.held_until, seat.client_id = held_until, None
+            seat.held_until, seat.client_id = max(seat.held_until, held_until), None
         return True
 
-    def sync(self, index: int, listed: dict[HandlerId, bool], speaking: Collection[HandlerId] = ()) -> None:
+    def drain(self, name: HandlerId, order: DrainOrder | None) -> bool:
+        handler = self.handlers.get(name)
+        if handler is None:
+            return False
+        handler.drain_by = None if order is None else self.now + order.remaining_s
+        handler.drain_rate = None if order is None else order.rate
+        return True
+
+    def sync(self, index: int, listed: dict[HandlerId, str], speaking: Collection[HandlerId] = ()) -> None:
         if index <= self.index:
             return
         self.index = index
-        for name, healthy in listed.items():
+        for name, listing in listed.items():
             handler = self.handlers.setdefault(name, OracleHandler(name, self.pool.capacity, 1))
-            handler.listing = "passing" if healthy else "failing"
+            handler.listing = listing
+            if listing != "maintenance":
+                handler.maintained_by = None
+            elif handler.maintained_by is None:
+                handler.maintained_by = self.now + self.pool.drain_s
             handler.speaks = name in speaking
         for handler in self.handlers.values():
             if handler.id not in listed and handler.listing != "never":
-                handler.listing = "delisted"
+                handler.listing, handler.maintained_by = "delisted", None
         self.forget()
 
     def forget(self) -> None:

@@ -1,12 +1,13 @@
 """A ledger, or a store of the table, without `async` and on a clock of one's own: what the machine drives."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeVar
 
 from handlers.ledger import SeatLedger
 from handlers.model import (
+    DrainOrder,
     HandlerId,
     HandlerState,
     Hello,
@@ -35,11 +36,12 @@ class Subject(Protocol):
 
     def sync(self, index: int, handlers: Iterable[Known]) -> None: ...
     def alloc(self, request: SeatRequest) -> Seat | SeatRefused: ...
+    def batch_alloc(self, requests: Sequence[SeatRequest]) -> tuple[Seat | SeatRefused, ...]: ...
     def cancel(self, jti: Jti) -> bool: ...
     def hello(self, hello: Hello) -> ReportRefused | None: ...
-    def report(self, report: Report) -> ReportRefused | None: ...
+    def report(self, report: Report) -> DrainOrder | ReportRefused | None: ...
     def admit_late(self, handler: HandlerId, epoch: int, jti: Jti) -> bool: ...
-    def drain(self, handler: HandlerId, draining: bool) -> bool: ...
+    def drain(self, handler: HandlerId, order: DrainOrder | None) -> bool: ...
     def sweep(self) -> int: ...
     def states(self) -> tuple[HandlerState, ...]: ...
     def close(self) -> None: ...
@@ -60,20 +62,23 @@ class LedgerSubject:
     def alloc(self, request: SeatRequest) -> Seat | SeatRefused:
         return self.ledger.reserve(request, self.clock())
 
+    def batch_alloc(self, requests: Sequence[SeatRequest]) -> tuple[Seat | SeatRefused, ...]:
+        return self.ledger.reserve_all(requests, self.clock())
+
     def cancel(self, jti: Jti) -> bool:
         return self.ledger.cancel(jti, self.clock())
 
     def hello(self, hello: Hello) -> ReportRefused | None:
         return self.ledger.hello(hello, self.clock())
 
-    def report(self, report: Report) -> ReportRefused | None:
+    def report(self, report: Report) -> DrainOrder | ReportRefused | None:
         return self.ledger.report(report, self.clock())
 
     def admit_late(self, handler: HandlerId, epoch: int, jti: Jti) -> bool:
         return self.ledger.admit_late(handler, epoch, jti, self.clock())
 
-    def drain(self, handler: HandlerId, draining: bool) -> bool:
-        return self.ledger.drain(handler, draining=draining, now=self.clock())
+    def drain(self, handler: HandlerId, order: DrainOrder | None) -> bool:
+        return self.ledger.drain(handler, order, self.clock())
 
     def sweep(self) -> int:
         return self.ledger.expire(self.clock())
@@ -106,20 +111,23 @@ class StoreSubject:
     def alloc(self, request: SeatRequest) -> Seat | SeatRefused:
         return self._run(self.store.alloc(request))
 
+    def batch_alloc(self, requests: Sequence[SeatRequest]) -> tuple[Seat | SeatRefused, ...]:
+        return self._run(self.store.batch_alloc(requests))
+
     def cancel(self, jti: Jti) -> bool:
         return self._run(self.store.cancel(jti))
 
     def hello(self, hello: Hello) -> ReportRefused | None:
         return self._run(self.store.hello(hello))
 
-    def report(self, report: Report) -> ReportRefused | None:
+    def report(self, report: Report) -> DrainOrder | ReportRefused | None:
         return self._run(self.store.report(report))
 
     def admit_late(self, handler: HandlerId, epoch: int, jti: Jti) -> bool:
         return self._run(self.store.admit_late(handler, epoch, jti))
 
-    def drain(self, handler: HandlerId, draining: bool) -> bool:
-        return self._run(self.store.drain(handler, draining=draining))
+    def drain(self, handler: HandlerId, order: DrainOrder | None) -> bool:
+        return self._run(self.store.drain(handler, order))
 
     def sweep(self) -> int:
         return self._run(self.store.sweep())

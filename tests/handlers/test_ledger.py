@@ -10,6 +10,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from handlers.admission import GUARD_S
 from handlers.ledger import RETRY_WHEN_FULL_S, SeatLedger
 from handlers.model import (
+    DrainOrder,
     HandlerId,
     Hello,
     Jti,
@@ -38,6 +39,7 @@ def test_the_ledger_on_a_bad_day() -> None:
 
 
 WSH1, WSH2 = HandlerId("WSH1"), HandlerId("WSH2")
+DRAIN = DrainOrder(30.0)
 ROOMY = PoolSettings(capacity=100)
 
 
@@ -216,13 +218,13 @@ def test_an_excluded_handler_is_passed_over_and_its_room_is_no_room() -> None:
 
 def test_a_heartbeat_does_not_bring_a_drained_handler_back() -> None:
     made = ledger(10)
-    assert made.drain(WSH1, draining=True, now=0.0)
+    assert made.drain(WSH1, DRAIN, 0.0)
     made.report(report(1, 0), 1.0)
     made.hello(Hello(WSH1, 1, "http://h:1", "/ws", 10), 1.0)
     assert isinstance(ask(made, "a", 1.0), SeatRefused)
-    assert made.drain(WSH1, draining=False, now=1.0)
+    assert made.drain(WSH1, None, 1.0)
     assert isinstance(ask(made, "a", 1.0), Seat)
-    assert not made.drain(WSH2, draining=True, now=1.0)
+    assert not made.drain(WSH2, DRAIN, 1.0)
 
 
 def test_a_leaving_process_gets_nobody_until_it_starts_anew() -> None:
@@ -289,7 +291,7 @@ def test_a_late_ticket_gets_in_while_there_is_room() -> None:
 def test_a_late_ticket_is_refused_where_nobody_new_is_wanted() -> None:
     made = ledger(10)
     seat(made, "a")
-    made.drain(WSH1, draining=True, now=0.0)
+    made.drain(WSH1, DRAIN, 0.0)
     assert not made.admit_late(WSH1, 1, Jti("a"), 0.0)
     assert not made.admit_late(WSH2, 1, Jti("a"), 0.0)
 

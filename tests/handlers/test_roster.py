@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from handlers.model import Admin, HandlerId, Hello, Known
+from handlers.model import Admin, DrainOrder, HandlerId, Hello, Known, PoolSettings
 from handlers.roster import FORGET_AFTER_S, Closed, HandlerRecord, Listing
 
 WSH1 = HandlerId("WSH1")
+POOL = PoolSettings(capacity=10, drain_s=30.0)
 
 
 def record(epoch: int = 7) -> HandlerRecord:
@@ -34,7 +35,7 @@ def test_a_handler_that_reports_and_nobody_objects_to_is_open() -> None:
 @pytest.mark.parametrize(
     ("field", "value", "why"),
     [
-        ("admin", Admin.DRAINING, Closed.DRAINING),
+        ("drain_by", 30.0, Closed.DRAINING),
         ("leaving", True, Closed.LEAVING),
         ("silent", True, Closed.SILENT),
         ("listing", Listing.FAILING, Closed.NOT_PASSING),
@@ -51,7 +52,7 @@ def test_each_objection_closes_it(field: str, value: object, why: Closed) -> Non
 def test_a_registered_process_with_the_sdk_waits_for_its_hello() -> None:
     """Before it, nobody knows the incarnation that a ticket must name."""
     handler = record(epoch=0)
-    handler.list_as(known(speaks=True), capacity=10)
+    handler.list_as(known(speaks=True), POOL, 0.0)
     assert handler.closed() is Closed.NO_HELLO
     handler.begin(hello(7))
     assert handler.closed() is None
@@ -59,7 +60,7 @@ def test_a_registered_process_with_the_sdk_waits_for_its_hello() -> None:
 
 def test_a_registered_process_without_the_sdk_is_open() -> None:
     handler = record(epoch=0)
-    handler.list_as(known(), capacity=10)
+    handler.list_as(known(), POOL, 0.0)
     assert handler.closed() is None
 
 
@@ -73,32 +74,59 @@ def test_a_registered_process_without_the_sdk_is_open() -> None:
 )
 def test_what_the_registry_says(says: dict[str, object], listing: Listing) -> None:
     handler = record()
-    handler.list_as(known(**says), capacity=10)
+    handler.list_as(known(**says), POOL, 0.0)
     assert handler.listing is listing
 
 
 def test_the_processs_own_word_on_its_address_and_capacity_beats_the_registrys_copy() -> None:
     spoken, mute = record(), record(epoch=0)
     said = Known(WSH1, "http://other:1", "/other", capacity=99, weight=5)
-    spoken.list_as(said, capacity=10)
-    mute.list_as(said, capacity=10)
+    spoken.list_as(said, POOL, 0.0)
+    mute.list_as(said, POOL, 0.0)
     assert (spoken.url, spoken.capacity, spoken.weight) == ("http://h:1", 10, 1)
     assert (mute.url, mute.path, mute.capacity, mute.weight) == ("http://other:1", "/other", 99, 5)
 
 
 def test_a_registration_without_a_capacity_gets_the_pools() -> None:
     handler = record(epoch=0)
-    handler.list_as(known(), capacity=123)
+    handler.list_as(known(), replace(POOL, capacity=123), 0.0)
     assert handler.capacity == 123
 
 
 def test_a_restart_ends_a_drain_but_a_first_hello_does_not() -> None:
     restarted, first = record(), record(epoch=0)
     for handler in (restarted, first):
-        handler.admin = Admin.DRAINING
+        handler.drain(DrainOrder(60.0, 4.0), 1.0)
         handler.begin(hello(8))
-    assert restarted.admin is Admin.UP
-    assert first.admin is Admin.DRAINING
+    assert (restarted.order(2.0), restarted.seen(0, 2.0).admin) == (None, Admin.UP)
+    assert (first.order(2.0), first.seen(0, 2.0).admin) == (DrainOrder(59.0, 4.0), Admin.DRAINING)
+
+
+def test_maintenance_is_a_drain_whose_deadline_counts_from_when_it_was_first_seen() -> None:
+    handler = record()
+    for now in (5.0, 10.0):
+        handler.list_as(known(draining=True), POOL, now)
+    assert handler.order(10.0) == DrainOrder(25.0)
+    assert handler.order(99.0) == DrainOrder(0.0)
+    assert handler.seen(0, 10.0).admin is Admin.UP
+    handler.list_as(known(), POOL, 20.0)
+    assert handler.order(20.0) is None
+    handler.list_as(known(draining=True), POOL, 21.0)
+    assert handler.order(21.0) == DrainOrder(30.0)
+    handler.delist()
+    assert handler.order(21.0) is None
+
+
+def test_the_operators_order_goes_before_the_registrys_and_neither_ends_the_other() -> None:
+    handler = record()
+    handler.list_as(known(draining=True), POOL, 0.0)
+    handler.drain(DrainOrder(5.0, 2.0), 0.0)
+    assert handler.order(1.0) == DrainOrder(4.0, 2.0)
+    handler.drain(None, 2.0)
+    assert handler.order(2.0) == DrainOrder(28.0)
+    handler.drain(DrainOrder(5.0), 2.0)
+    handler.list_as(known(), POOL, 3.0)
+    assert handler.order(3.0) == DrainOrder(4.0)
 
 
 def test_a_restart_starts_its_counts_anew() -> None:

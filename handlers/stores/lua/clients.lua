@@ -5,11 +5,9 @@ local ops = {}
 local ACTIVE_LOOKED_AT = 16 -- connections of one user, at most, of which one at a live handler is looked for
 
 -- The seat that an earlier request of the same client got, while that is held and wanted.
-local function repeated_seat(uid, client_id, exclude)
+local function repeated_seat(uid, client_id, exclude, moving)
   local excluded = set_of(exclude)
-  local seats = unconfirmed_of(uid)
-  for i = #seats, 1, -1 do
-    local seat = seats[i]
+  for _, seat in ipairs(seats_of(uid, moving and 'm' or 'u', pool.repeats_looked_at)) do
     if seat.client_id == client_id and seat.state == 'reserved' then
       if not excluded[seat.handler] and not closed(handler_of(seat.handler)) then return seat end
     end
@@ -28,10 +26,11 @@ end
 
 -- Makes sure that the user may have one more: of those in standby the oldest gives way. Returns a refusal or nil.
 local function make_way(uid)
-  local seats = unconfirmed_of(uid)
+  local seats = seats_of(uid, 'u', -1)
   if #seats < pool.seats_per_user then return nil end
   local hold_ends = math.huge
-  for _, seat in ipairs(seats) do
+  for i = #seats, 1, -1 do
+    local seat = seats[i]
     if seat.state == 'standby' then
       apply(seat, 'cancel')
       return nil
@@ -54,8 +53,8 @@ local function seat_answer(seat, handler, load)
   return '["seat",' .. table.concat(parts, ',') .. ']'
 end
 
-function ops.alloc(jti, uid, client_id, last, exclude)
-  local seat = client_id and repeated_seat(uid, client_id, exclude)
+function ops.alloc(jti, uid, client_id, last, exclude, slot, moving)
+  local seat = client_id and repeated_seat(uid, client_id, exclude, moving)
   if seat then
     seat.shared = true
     call('HSET', SEATS, seat.jti, cmsgpack.pack(seat))
@@ -64,16 +63,23 @@ function ops.alloc(jti, uid, client_id, last, exclude)
   end
   local handler = first_in_order(exclude, last)
   if not handler then return refusal(exclude) end
-  local refused = make_way(uid)
+  local refused = not moving and make_way(uid)
   if refused then return refused end
   handler.allocated = next_number('allocations', 0)
   seat = {
     jti = jti, uid = uid, handler = handler.id, inc = handler.inc, epoch = handler.epoch,
-    at = now, held_until = now + pool.hold_s, ticket_until = now + pool.ticket_s,
-    client_id = client_id, sequence = handler.allocated, shared = false, state = 'reserved',
+    at = now, held_until = moving and now + pool.moving_hold_s or hold_end,
+    ticket_until = now + (moving and pool.moving_ticket_s or pool.ticket_s),
+    client_id = client_id, sequence = handler.allocated, moving = moving, shared = false, state = 'reserved',
   }
   enter(seat)
   return seat_answer(seat, handler, place(handler))
+end
+
+function ops.batch_alloc(requests)
+  local answers = {}
+  for i, request in ipairs(requests) do answers[i] = ops.alloc(unpack(request)) end
+  return '[' .. table.concat(answers, ',') .. ']'
 end
 
 function ops.cancel(jti)
@@ -90,12 +96,12 @@ local function located(seat, connected)
 end
 
 function ops.locate(uid)
-  local active = active_of(uid, ACTIVE_LOOKED_AT)
+  local active = seats_of(uid, 'a', ACTIVE_LOOKED_AT)
   for _, seat in ipairs(active) do
     if not handler_of(seat.handler).silent then return located(seat, true) end
   end
   local newest = nil
-  for _, seats in ipairs({active, unconfirmed_of(uid)}) do
+  for _, seats in ipairs({active, seats_of(uid, 'u', -1), seats_of(uid, 'm', 1)}) do
     for _, seat in ipairs(seats) do
       if not newest or seat.sequence > newest.sequence then newest = seat end
     end

@@ -39,8 +39,8 @@ local function new_handler(id, described)
     id = id, url = described.url, path = described.path,
     capacity = described.capacity or pool.capacity, weight = described.weight,
     epoch = 0, inc = next_incarnation(), seq = 0, connections = 0,
-    heard_at = false, silent = false, leaving = false, draining = false,
-    listing = 'never', speaks = false, vouched_at = false, allocated = 0, rank = false, full = false,
+    heard_at = false, silent = false, leaving = false, drain_by = false, drain_rate = false,
+    listing = 'never', maintained_by = false, speaks = false, vouched_at = false, allocated = 0, rank = false, full = false,
   }
   loaded[id] = handler
   return handler
@@ -50,12 +50,19 @@ local BY_LISTING = {failing = 'not_passing', maintenance = 'maintenance', delist
 
 -- Why it gets no clients however empty it is; nil when it may get some.
 local function closed(handler)
-  if handler.draining then return 'draining' end
+  if handler.drain_by then return 'draining' end
   if handler.leaving then return 'leaving' end
   if BY_LISTING[handler.listing] then return BY_LISTING[handler.listing] end
   if handler.epoch == 0 and handler.speaks then return 'no_hello' end
   if handler.silent then return 'silent' end
   return nil
+end
+
+-- What is wanted of it while it is to lose its clients: remaining seconds and a rate, or nil.
+local function order_for(handler)
+  local by = handler.drain_by or handler.maintained_by
+  if not by then return nil end
+  return {exact(math.max(by - now, 0)), handler.drain_by and handler.drain_rate and exact(handler.drain_rate)}
 end
 
 -- How many seats count against the capacity of an incarnation. `enter` and `leave` keep what was counted in
@@ -126,7 +133,7 @@ end
 
 local function delist(handler)
   if handler.listing == 'never' then return end
-  handler.listing = 'delisted'
+  handler.listing, handler.maintained_by = 'delisted', false
   place(handler)
 end
 

@@ -6,6 +6,7 @@ function ops.sync(known_handlers, gone)
   for _, known in ipairs(known_handlers) do
     local handler = handler_of(known.id) or new_handler(known.id, known)
     handler.listing = known.draining and 'maintenance' or known.healthy and 'passing' or 'failing'
+    handler.maintained_by = known.draining and (handler.maintained_by or now + pool.drain_s)
     handler.speaks, handler.vouched_at = known.speaks, now
     if handler.epoch == 0 then
       handler.url, handler.path, handler.weight = known.url, known.path, known.weight
@@ -22,10 +23,11 @@ function ops.sync(known_handlers, gone)
   return 'null'
 end
 
-function ops.drain(id, draining)
+function ops.drain(id, order)
   local handler = handler_of(id)
   if not handler then return 'false' end
-  handler.draining = draining
+  handler.drain_by = order and now + order[1]
+  handler.drain_rate = order and order[2]
   place(handler)
   return 'true'
 end
@@ -36,8 +38,8 @@ function ops.states()
     local held_now = held(handler)
     local full = handler.connections + held_now >= handler.capacity
     states[#states + 1] = cjson.encode({
-      handler.id, handler.url, exact(handler.epoch), handler.capacity, handler.connections, held_now,
-      handler.draining, closed(handler) or full and 'full' or '',
+      handler.id, handler.url, handler.path, handler.weight, exact(handler.epoch), handler.capacity,
+      handler.connections, held_now, handler.drain_by ~= false, order_for(handler) or false, closed(handler) or full and 'full' or '',
       handler.heard_at and exact(math.max(now - handler.heard_at, 0)),
     })
   end

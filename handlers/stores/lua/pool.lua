@@ -31,7 +31,8 @@ local function exact(number) -- cjson would round to 14 digits
 end
 
 -- As text, because a number costs more each time Redis gets it.
-local NOW, HOLD_END, DEAD_AT = exact(now), exact(now + pool.hold_s), exact(now + pool.dead_after_s)
+local hold_end = now + pool.hold_s
+local NOW, HOLD_END, DEAD_AT = exact(now), exact(hold_end), exact(now + pool.dead_after_s)
 
 local written = {} -- in this run; each is asked for several times
 local function digits(number) -- sorts as text as it does as a number

@@ -2,7 +2,7 @@
 
 -- A new incarnation: its counts start anew, and a drain of the one before is over.
 local function begin(handler, hello)
-  if handler.epoch > 0 then handler.draining = false end
+  if handler.epoch > 0 then handler.drain_by = false end
   if handler.listing == 'delisted' then handler.listing = 'never' end
   lose_seats(handler)
   handler.epoch, handler.inc = hello.epoch, next_incarnation()
@@ -21,16 +21,21 @@ function ops.hello(hello)
   return 'null'
 end
 
+local function wanted_of(handler)
+  local order = order_for(handler)
+  return order and cjson.encode(order) or 'null'
+end
+
 function ops.report(report)
   local handler = handler_of(report.id)
   if not handler or handler.epoch < report.epoch then return '"unknown_handler"' end
   if handler.epoch > report.epoch then return '"stale_epoch"' end
-  if report.seq <= handler.seq then return 'null' end
+  if report.seq <= handler.seq then return wanted_of(handler) end
   handler.seq, handler.connections, handler.leaving = report.seq, report.connections, report.leaving
   settle_jtis(handler, report.confirmed, 'confirm')
   settle_jtis(handler, report.closed, 'close')
   heard(handler)
-  return 'null'
+  return wanted_of(handler)
 end
 
 function ops.admit_late(id, epoch, jti)
@@ -42,13 +47,13 @@ function ops.admit_late(id, epoch, jti)
   if not is_held and load_of(handler) >= handler.capacity then return 'false' end
   if seat then
     -- Its ticket is in use: from now on a repeated request needs another seat.
-    seat.client_id, seat.held_until = false, now + pool.hold_s
+    seat.client_id, seat.held_until = false, math.max(seat.held_until, now + pool.hold_s)
     apply(seat, 'admit')
   else
     enter({
       jti = jti, uid = '', handler = handler.id, inc = handler.inc, epoch = handler.epoch,
       at = now, held_until = now + pool.hold_s, ticket_until = now + pool.hold_s,
-      client_id = false, sequence = 0, shared = false, state = 'reserved',
+      client_id = false, sequence = 0, moving = false, shared = false, state = 'reserved',
     })
   end
   place(handler)

@@ -1,7 +1,7 @@
 -- Seats, findable by ticket, by user and by handler: handlers/seats.py and handlers/seat_life.py.
 --
 -- SEATS    jti -> record
--- USERS    length of uid ":" uid ":" then "u" (unconfirmed) or "a" (active), a number, jti
+-- USERS    length of uid ":" uid ":" then "u" (unconfirmed), "m" (moving here) or "a" (active), a number, jti
 -- PLACES   incarnation, then "h" (held: counts against the capacity) or "o", jti
 -- HOLDS    jti -> end of the hold, of the reserved
 -- TICKETS  jti -> end of the ticket, of those in standby
@@ -23,7 +23,7 @@ end
 
 local function user_entry(seat)
   if seat.state == 'active' then return user_prefix(seat.uid) .. 'a' .. digits(seat.nth) .. seat.jti end
-  return user_prefix(seat.uid) .. 'u' .. digits(seat.sequence) .. seat.jti
+  return user_prefix(seat.uid) .. (seat.moving and 'm' or 'u') .. digits(seat.sequence) .. seat.jti
 end
 
 local function place_entry(seat)
@@ -33,7 +33,7 @@ end
 local function enter(seat)
   if seat.state == 'active' then seat.nth = next_number('confirmations', 0) end
   if seat.state == 'reserved' then
-    call('ZADD', HOLDS, HOLD_END, seat.jti)
+    call('ZADD', HOLDS, seat.held_until == hold_end and HOLD_END or exact(seat.held_until), seat.jti)
     if counted[seat.inc] then counted[seat.inc] = counted[seat.inc] + 1 end
   end
   if seat.state == 'standby' then call('ZADD', TICKETS, exact(seat.ticket_until), seat.jti) end
@@ -81,24 +81,14 @@ local function is_unconfirmed(seat)
   return seat.state == 'reserved' or seat.state == 'standby'
 end
 
-local function seats_named(entries, prefix)
+-- A user's seats of one kind ('u', 'm' or 'a', as in USERS): the newest first, and only so many of them.
+local function seats_of(uid, kind, most)
+  local prefix = user_prefix(uid) .. kind
   local seats = {}
-  for _, entry in ipairs(entries) do
+  for _, entry in ipairs(last_with(USERS, prefix, most)) do
     seats[#seats + 1] = seat_of(string.sub(entry, #prefix + 17))
   end
   return seats
-end
-
--- Oldest first; never more than one user may have.
-local function unconfirmed_of(uid)
-  local prefix = user_prefix(uid) .. 'u'
-  return seats_named(first_with(USERS, prefix, -1), prefix)
-end
-
--- The last confirmed first, and only so many of them.
-local function active_of(uid, most)
-  local prefix = user_prefix(uid) .. 'a'
-  return seats_named(last_with(USERS, prefix, most), prefix)
 end
 
 -- A process speaks for its own seats only; of others, and of unknown ones, nothing changes.

@@ -10,6 +10,7 @@ from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from handlers.model import (
+    DrainOrder,
     HandlerId,
     Hello,
     Jti,
@@ -33,6 +34,7 @@ from tests.handlers.subjects import StoreSubject
 from tests.servers import forget_all, patient
 
 WSH1, WSH2 = HandlerId("WSH1"), HandlerId("WSH2")
+DRAIN = DrainOrder(30.0)
 
 
 @pytest.fixture
@@ -101,7 +103,7 @@ async def test_nobody_is_there_at_first(store: Store) -> None:
     assert await store.alloc(request("a")) == SeatRefused(SeatRefusal.NO_HANDLERS, 3.0)
     assert await store.locate(Uid("ann")) is None
     assert not await store.cancel(Jti("a"))
-    assert not await store.drain(WSH1, draining=True)
+    assert not await store.drain(WSH1, DRAIN)
     assert await store.sweep() == 0
 
 
@@ -202,11 +204,53 @@ async def test_silence_is_death_until_the_next_report(store: Store, clock: Clock
 
 async def test_a_drained_handler_stays_so_whatever_it_reports(store: Store) -> None:
     await store.hello(hello())
-    assert await store.drain(WSH1, draining=True)
+    assert await store.drain(WSH1, DRAIN)
     await store.report(Report(WSH1, 1, 1, 0))
     assert isinstance(await store.alloc(request("a")), SeatRefused)
-    assert await store.drain(WSH1, draining=False)
+    assert await store.drain(WSH1, None)
     await seat(store, "a")
+
+
+async def test_a_drained_handler_is_told_with_each_report_until_when(store: Store, clock: Clock) -> None:
+    await store.hello(hello())
+    await store.drain(WSH1, DrainOrder(20.0, 2.5))
+    clock.now += 2.0
+    assert await store.report(Report(WSH1, 1, 1, 0)) == DrainOrder(18.0, 2.5)
+    clock.now += 20.0
+    assert await store.report(Report(WSH1, 1, 2, 0)) == DrainOrder(0.0, 2.5)
+    assert (await store.states())[0].drain == DrainOrder(0.0, 2.5)
+    await store.hello(hello(2))
+    assert await store.report(Report(WSH1, 2, 1, 0)) is None
+
+
+async def test_maintenance_is_a_drain_with_the_pools_deadline(store: Store, clock: Clock) -> None:
+    await store.hello(hello())
+    for index in (1, 2):
+        await store.sync(index, [Known(WSH1, "http://h:1", draining=True)])
+        clock.now += 1.0
+    assert await store.report(Report(WSH1, 1, 1, 0)) == DrainOrder(28.0)
+    assert isinstance(await store.alloc(request("a")), SeatRefused)
+    await store.sync(3, [Known(WSH1, "http://h:1")])
+    assert await store.report(Report(WSH1, 1, 2, 0)) is None
+    await seat(store, "a")
+
+
+async def test_a_moving_client_gets_a_seat_whatever_its_user_holds_and_for_longer(
+    name: str, url: str, clock: Clock
+) -> None:
+    async with load_store(name)(PoolSettings(seats_per_user=1), url, clock=clock) as store:
+        await store.hello(replace(hello(), capacity=3))
+        await seat(store, "a", uid=Uid("ann"))
+        moves = [request(jti, uid=Uid("ann"), client_id=f"move:{jti}", moving=True) for jti in "bcd"]
+        *got, refused = await store.batch_alloc(moves)
+        for answer in got:
+            assert isinstance(answer, Seat)
+            left = (answer.guaranteed_until, answer.held_until, answer.ticket_until)
+            assert [at - answer.now for at in left] == pytest.approx([30.0, 33.0, 60.0])
+        assert isinstance(refused, SeatRefused)
+        assert refused.reason is SeatRefusal.NO_CAPACITY
+        again = await store.batch_alloc(moves[:2])
+        assert [answer.jti for answer in again if isinstance(answer, Seat)] == ["b", "c"]
 
 
 async def test_the_registry_alone_is_enough(store: Store) -> None:
@@ -228,6 +272,29 @@ async def test_a_late_ticket_asks_for_room(store: Store) -> None:
     assert not await store.admit_late(WSH1, 1, Jti("c"))
     assert not await store.admit_late(WSH1, 2, Jti("a"))
     assert not await store.admit_late(WSH2, 1, Jti("a"))
+
+
+async def test_a_late_ticket_has_no_place_at_another_handler(store: Store) -> None:
+    """Also where there is room, and where that handler's incarnation has the same number."""
+    for name in (WSH1, WSH2):
+        await store.hello(hello(name=name))
+    got = await seat(store, "a", exclude=frozenset({WSH2}))
+    assert not await store.admit_late(WSH2, 1, got.jti)
+    assert await store.admit_late(WSH1, 1, got.jti)
+    assert [state.held for state in await store.states()] == [1, 0]
+
+
+async def test_a_handler_that_never_said_hello_has_the_capacity_and_weight_the_registry_says(
+    store: Store,
+) -> None:
+    for index, (says, capacity, weight) in enumerate([(None, 2, 1), (1, 1, 4), (None, 2, 2)], start=1):
+        await store.sync(index, [Known(WSH1, "http://h:1", capacity=says, weight=weight)])
+        (state,) = await store.states()
+        assert (state.capacity, state.weight) == (capacity, weight)
+    await store.hello(replace(hello(), capacity=7, weight=3))
+    await store.sync(9, [Known(WSH1, "http://h:1", capacity=5, weight=5)])
+    (state,) = await store.states()
+    assert (state.capacity, state.weight) == (7, 3)
 
 
 async def test_a_repeated_request_gets_the_same_seat(store: Store) -> None:
