@@ -74,6 +74,11 @@ class TicketSecrets:
         """What older tickets may still be signed with."""
         return () if self._previous is None else (_derive(self._previous, handler, epoch),)
 
+    def queue_keys(self) -> tuple[bytes, ...]:
+        """What appointments are signed with, and what older ones may be."""
+        secrets = (self._current,) if self._previous is None else (self._current, self._previous)
+        return tuple(hmac.digest(secret.key, b"queue", "sha256") for secret in secrets)
+
     def __repr__(self) -> str:
         return f"<TicketSecrets: kid {self._current.kid}, issuer {self.issuer}>"
 
