@@ -18,6 +18,7 @@ MEASUREMENTS = {
     "up": "bench.work.forward_up",
     "instance": "bench.work.service_instance",
     "seats": "bench.work.handler_seats",
+    "seats-redis": "bench.work.redis_seats",
     "picks": "bench.work.picks",
     "idle": "bench.work.idle_connections",
     "latency": "bench.work.added_latency",

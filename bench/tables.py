@@ -16,8 +16,10 @@ class Column:
 COLUMNS = {
     "count": Column("count"),
     "per_s": Column("per s"),
+    "per_core": Column("per s a core"),
     "mb_per_s": Column("MB/s", 1),
     "cpu_us": Column("µs CPU each", 1),
+    "store_us": Column("µs Redis each", 1),
     "p50_ms": Column("p50 ms", 2),
     "p99_ms": Column("p99 ms", 2),
     "max_ms": Column("max ms", 2),
@@ -30,6 +32,8 @@ COLUMNS = {
     "kib_each": Column("KiB each", 1),
     "grown_mib": Column("grown by MiB", 1),
     "rss_mb": Column("RSS MB", 1),
+    "spread": Column("max-min"),
+    "over_cap": Column("past the cap"),
 }
 """Every figure that a row may have. A new figure needs its line here."""
 
