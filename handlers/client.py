@@ -225,4 +225,4 @@ def _seconds(retry_after: str | None) -> float:
 def _until(retry_at_ms: object, unix: float, retry_after_s: float) -> float:
     """Seconds until an appointment: to the millisecond if our clock agrees with Retry-After."""
     exact = retry_at_ms / 1000 - unix if isinstance(retry_at_ms, int | float) else retry_after_s
-    return max(SHORTEST_S, exact if abs(retry_after_s - exact) <= 1.0 else retry_after_s)
+    return max(SHORTEST_S, exact if abs(retry_after_s - exact) <= 2.0 else retry_after_s)

@@ -29,13 +29,16 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def find_program(name: str) -> str:
-    """The path of a server's program, from `.servers/bin` or PATH; else the test is skipped or failed."""
+def find_program(name: str, how: str = "run `make servers`, or put it on PATH") -> str:
+    """The path of a program, from `.servers/bin` or PATH; else the test is skipped or failed.
+
+    `how` tells how to get it.
+    """
     unpacked = ROOT / ".servers" / "bin" / name
     found = str(unpacked) if unpacked.exists() else shutil.which(name)
     if found:
         return found
-    message = f"no {name}: run `make servers`, or put it on PATH"
+    message = f"no {name}: {how}"
     if os.environ.get("CI") == "true":
         pytest.fail(message)
     pytest.skip(message)
