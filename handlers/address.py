@@ -10,6 +10,7 @@ from registry.model import Health, Instance
 SCHEMES = ("http", "https", "ws", "wss")
 MAX_CAPACITY = 1_000_000
 _PATH = re.compile(r"/[\w.~!$&'()*+,;=:@%/-]*", re.ASCII)
+_NAME = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
 _UNPRINTABLE = re.compile(r"[^\x21-\x7e]")
 
 
@@ -65,22 +66,28 @@ def capacity(text: str | int) -> int:
     return number
 
 
+def handler_id(text: str) -> HandlerId:
+    """Raises `BadAddress` for a name that is empty, too long or has control characters."""
+    if not _NAME.fullmatch(text):
+        raise BadAddress(f"handler_id {text[:100]!r} is not a name of 1 to 200 printable characters")
+    return HandlerId(text)
+
+
 def check_hello(hello: Hello) -> None:
     """Raises `BadAddress` for the first field of a hello that can't be right."""
     public_url(hello.url)
     path(hello.path)
     capacity(hello.capacity)
-    if not hello.id or hello.epoch < 1 or hello.weight < 1 or hello.connections < 0:
-        raise BadAddress(
-            "handler_id must not be empty, epoch and weight be at least 1, connections at least 0"
-        )
+    handler_id(hello.id)
+    if hello.epoch < 1 or hello.weight < 1 or hello.connections < 0:
+        raise BadAddress("epoch and weight must be at least 1, connections at least 0")
 
 
 def known(instance: Instance, *, usable: bool) -> Known:
     """A handler as its registration describes it. Raises `BadAddress` for meta that can't be right."""
     meta: Mapping[str, str] = instance.meta
     return Known(
-        id=HandlerId(instance.id),
+        id=handler_id(instance.id),
         url=public_url(meta.get("public_url") or instance.url),
         path=path(meta.get("path") or "/ws"),
         capacity=capacity(meta["capacity"]) if "capacity" in meta else None,

@@ -10,11 +10,13 @@ Rules of this file:
   of every call, so no answer depends on somebody sweeping.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 
 from handlers.deadlines import Deadlines
+from handlers.decisions import Decisions
 from handlers.model import (
+    Decision,
     DrainOrder,
     Epoch,
     HandlerId,
@@ -35,7 +37,7 @@ from handlers.model import (
 )
 from handlers.placement import Order
 from handlers.roster import HandlerRecord
-from handlers.seat_life import HOLD_ENDS, RESERVED, STANDBY, UNCONFIRMED, SeatEvent
+from handlers.seat_life import HOLD_ENDS, LATE, RESERVED, STANDBY, UNCONFIRMED, SeatEvent
 from handlers.seats import NOBODY, SeatBook, SeatRecord
 
 RETRY_WHEN_FULL_S = 5.0
@@ -53,6 +55,7 @@ class SeatLedger:
         self._seats = SeatBook()
         self._order = Order()
         self._full: set[HandlerId] = set()
+        self._decisions = Decisions()
         self._silence: Deadlines[HandlerId] = Deadlines()
         self._sequence = 0
         self._index = -1
@@ -66,7 +69,7 @@ class SeatLedger:
         if (repeated := self._repeated(request)) is not None:
             repeated.shared = True
             return self._seat(repeated)
-        chosen = self._order.first(request.exclude, request.last)
+        chosen = self._order.choose(request.exclude, request.last, self._pool.affinity)
         if chosen is None:
             return self._refusal(request.exclude, now)
         replaced = None if request.moving else self._replaced(request.uid, now)
@@ -75,6 +78,8 @@ class SeatLedger:
         if replaced is not None:
             self._cancel(replaced)
         self._sequence += 1
+        head = self._order.head(request.exclude, request.last)
+        self._decisions.record(self._sequence, now, request, chosen, head)
         handler = self._handlers[chosen]
         handler.allocated = self._sequence
         guaranteed_s, hold_s, ticket_s = self._pool.times(moving=request.moving)
@@ -188,6 +193,7 @@ class SeatLedger:
             # Its ticket is in use: from now on a repeated request needs another seat.
             seat.client_id, seat.held_until = None, max(seat.held_until, held_until)
             self._seats.apply(seat, SeatEvent.ADMIT)
+        self._seats.counts[LATE] += 1
         self._place(record)
         return True
 
@@ -246,6 +252,14 @@ class SeatLedger:
         return tuple(
             handler.seen(self._seats.held(name), now) for name, handler in sorted(self._handlers.items())
         )
+
+    def decision(self, sequence: int) -> Decision | None:
+        """Why that seat was given where it was; `None` for one long ago."""
+        return self._decisions.get(sequence)
+
+    def counts(self) -> Mapping[str, int]:
+        """What has become of seats, ever growing: confirmed, expired, cancelled, closed, late."""
+        return self._seats.counts
 
     # --- one thing each --------------------------------------------------------------------------
 

@@ -64,6 +64,18 @@ LIFE: Mapping[tuple[SeatState, SeatEvent], SeatState] = MappingProxyType(
     }
 )
 
+COUNTED: Mapping[SeatEvent, str] = MappingProxyType(
+    {
+        _E.CONFIRM: "confirmed",
+        _E.TICKET_ENDS: "expired",
+        _E.CANCEL: "cancelled",
+        _E.CLOSE: "closed",
+    }
+)
+"""What is counted of seats that get a new state; the metric labels."""
+LATE = "late"
+"""Tickets let in after their guarantee: counted when the handler asks, whatever their state was."""
+
 UNCONFIRMED = frozenset({SeatState.RESERVED, SeatState.STANDBY})
 OVER = frozenset({SeatState.DONE, SeatState.EXPIRED, SeatState.CANCELLED, SeatState.LOST})
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from handlers.deadlines import Deadlines
 from handlers.model import Epoch, HandlerId, Jti, Seat, Uid
-from handlers.seat_life import OVER, RESERVED, STANDBY, UNCONFIRMED, SeatEvent, SeatState, step
+from handlers.seat_life import COUNTED, LATE, OVER, RESERVED, STANDBY, UNCONFIRMED, SeatEvent, SeatState, step
 
 NOBODY = Uid("")
 """The user of a seat that this store has no record of (a late ticket after the store was lost)."""
@@ -70,6 +70,8 @@ class SeatBook:
         self._users: dict[Uid, UserSeats] = {}
         self.holds: Deadlines[Jti] = Deadlines()
         self.tickets: Deadlines[Jti] = Deadlines()
+        self.counts = dict.fromkeys((*COUNTED.values(), LATE), 0)
+        """What has become of seats, ever growing."""
 
     def get(self, jti: Jti) -> SeatRecord | None:
         return self._seats.get(jti)
@@ -96,6 +98,8 @@ class SeatBook:
         if not stays_unconfirmed:
             self._leave_user(seat)
         seat.state = after
+        if after is not before and event in COUNTED:
+            self.counts[COUNTED[event]] += 1
         if after in OVER:
             del self._seats[seat.jti]
             _discard(self._at, seat.handler, seat.jti)

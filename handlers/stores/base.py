@@ -3,11 +3,12 @@
 Raises `StoreUnreachable` and nothing else when the store can't be asked.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from handlers.model import (
+    Decision,
     DrainOrder,
     Epoch,
     HandlerId,
@@ -70,6 +71,15 @@ class Store(Protocol):
 
     async def sweep(self) -> int:
         """Expires what has run out; returns how many seats that freed. Allocation never depends on it."""
+        ...
+
+    async def decision(self, sequence: int) -> Decision | None:
+        """Why a seat was given where it was; of the last 1000."""
+        ...
+
+    def counts(self) -> Mapping[str, int]:
+        """What this process's calls have settled, ever growing: seats confirmed, expired,
+        cancelled, closed, and tickets let in late. The sum over all gateways is the pool's."""
         ...
 
     async def states(self) -> tuple[HandlerState, ...]: ...

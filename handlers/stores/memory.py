@@ -5,11 +5,12 @@ handlers report; tickets given out before that are late ones then (`admit_late`)
 """
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from handlers.ledger import SeatLedger
 from handlers.model import (
+    Decision,
     DrainOrder,
     Epoch,
     HandlerId,
@@ -65,6 +66,12 @@ class MemoryStore:
 
     async def sweep(self) -> int:
         return self._ledger.expire(self._clock())
+
+    async def decision(self, sequence: int) -> Decision | None:
+        return self._ledger.decision(sequence)
+
+    def counts(self) -> Mapping[str, int]:
+        return self._ledger.counts()
 
     async def states(self) -> tuple[HandlerState, ...]:
         return self._ledger.states(self._clock())

@@ -13,7 +13,7 @@ and a drain has to be ordered again.
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,12 @@ from typing import Any
 import orjson
 import structlog
 
+from handlers.decisions import KEPT
 from handlers.ledger import REPEATS_LOOKED_AT, RETRY_WHEN_FULL_S
 from handlers.model import (
     Admin,
+    Candidate,
+    Decision,
     DrainOrder,
     Epoch,
     HandlerId,
@@ -42,7 +45,9 @@ from handlers.model import (
     SeatRequest,
     Uid,
 )
+from handlers.placement import CANDIDATES, ONE_MORE
 from handlers.roster import FORGET_AFTER_S
+from handlers.seat_life import COUNTED, LATE
 from handlers.stores.base import Store, StoreUnreachable
 from handlers.stores.lua.script import LuaScript, open_redis, read_script
 from registry.runtime.batches import Batches, Unanswered
@@ -53,7 +58,7 @@ PARTS = ("pool", "handlers", "seats", "clients", "processes", "operators", "run"
 """The files that make the script, in order."""
 KEYS = (
     "seats", "users", "places", "holds", "tickets",
-    "handlers", "order", "full", "silence", "meta", "lost",
+    "handlers", "order", "full", "silence", "meta", "lost", "decisions",
 )  # fmt: skip
 VOUCHED_S = 60.0
 """What no gateway's registry has listed for so long is listed no more. Each tells its view thrice in it."""
@@ -80,6 +85,7 @@ class RedisStore:
         self._listed: set[str] = set()
         self._gone: set[str] = set()
         """Listed before and no more, and Redis does not know it yet."""
+        self._counts = dict.fromkeys((*COUNTED.values(), LATE), 0)
         self._view: bytes | None = None
         """The registry's last view, to be told again."""
         self._told_at = 0.0
@@ -165,6 +171,14 @@ class RedisStore:
             self._told_at = self._monotonic()
         return int(await self._ask(_call("sweep")))
 
+    async def decision(self, sequence: int) -> Decision | None:
+        answer = await self._ask(_call("decision", sequence % KEPT))
+        decision = None if answer is None else _decision(answer)
+        return decision if decision is not None and decision.sequence == sequence else None
+
+    def counts(self) -> Mapping[str, int]:
+        return self._counts
+
     async def states(self) -> tuple[HandlerState, ...]:
         return tuple(sorted(map(_state, await self._ask(_call("states"))), key=lambda state: state.id))
 
@@ -184,7 +198,9 @@ class RedisStore:
     async def _send(self, calls: Sequence[bytes]) -> Sequence[Any]:
         now = b"" if self._clock is None else repr(self._clock()).encode()
         said = await self._script.run(self._keys, (self._limits, now, b"[%b]" % b",".join(calls)))
-        has_view, answers = orjson.loads(said)
+        has_view, answers, settled = orjson.loads(said)
+        for what, count in settled.items():
+            self._counts[what] += count
         if not has_view and self._view is not None:
             self._batches.post(self._view)
         assert isinstance(answers, list)
@@ -224,6 +240,10 @@ def _limits(pool: PoolSettings) -> bytes:
             "moving_hold_s": moving_hold_s,
             "moving_ticket_s": moving_ticket_s,
             "drain_s": pool.drain_s,
+            "affinity": pool.affinity,
+            "one_more": ONE_MORE,
+            "candidates": CANDIDATES,
+            "decisions_kept": KEPT,
             "repeats_looked_at": REPEATS_LOOKED_AT,
             "dead_after_s": pool.dead_after_s,
             "seats_per_user": pool.seats_per_user,
@@ -267,6 +287,31 @@ def _refused(answer: str | None) -> ReportRefused | None:
 def _order(answer: Sequence[Any]) -> DrainOrder:
     remaining_s, rate = answer
     return DrainOrder(float(remaining_s), float(rate) if rate else None)
+
+
+def _decision(answer: Sequence[Any]) -> Decision:
+    sequence, at, uid, chosen, last, excluded, ranks = answer
+    exclude = set(excluded.split("\1")) - {""}
+    told = dict.fromkeys(rank for rank in map(_candidate, ranks.split("\1")) if rank.handler not in exclude)
+    head = list(told)[:CANDIDATES]
+    candidates = (*head, *(rank for rank in told if rank.handler == last and rank not in head))
+    return Decision(
+        sequence=int(sequence),
+        at=float(at),
+        uid=Uid(uid),
+        chosen=HandlerId(chosen),
+        why="least_loaded" if chosen == candidates[0].handler else "affinity",
+        candidates=candidates,
+        excluded=tuple(sorted(map(HandlerId, exclude))),
+        last=HandlerId(last) if last else None,
+    )
+
+
+def _candidate(rank: str) -> Candidate:
+    """As it stands in the order: number of the last allocation, id, byte 0, load, weight."""
+    name, _, place = rank.partition("\0")
+    load, weight = place.split(" ")
+    return Candidate(HandlerId(name[16:]), int(load), int(weight), int(name[:16]))
 
 
 def _state(answer: Sequence[Any]) -> HandlerState:

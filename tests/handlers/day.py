@@ -69,7 +69,8 @@ class Day:
             + (self._report,) * 8
             + (self._hello, self._cancel, self._cancel, self._admit_late, self._admit_late) * 2
         )
-        calls += (self._locate,) * 3 + (self._batch_alloc, self._drain, self._sync, self._sweep)
+        calls += (self._locate,) * 3 + (self._decision, self._batch_alloc)
+        calls += (self._drain, self._sync, self._sweep)
         for _ in range(batches):
             self._clock.now += self._rng.choice(PAUSES)
             made = [self._rng.choice(calls)() for _ in range(self._rng.choice((1, 1, 3, 8)))]
@@ -77,6 +78,7 @@ class Day:
             said = await asyncio.gather(*(answer for _, answer in made))
             for (wanted, _), got in zip(made, said, strict=True):
                 assert _comparable(got) == _comparable(wanted)
+            assert self._store.counts() == self._ledger.counts()
             # What both have forgotten only costs time.
             del self._jtis[:-24]
 
@@ -142,6 +144,10 @@ class Day:
         name, draining = self._handler(), self._rng.randrange(3) == 0
         order = DrainOrder(self._rng.choice((0.0, 4.0)), self._rng.choice((None, 2.5))) if draining else None
         return self._ledger.drain(name, order, self.now), self._store.drain(name, order)
+
+    def _decision(self) -> Answered:
+        sequence = self._rng.randrange(self._names + 1)
+        return self._ledger.decision(sequence), self._store.decision(sequence)
 
     def _sync(self) -> Answered:
         self._index += 1

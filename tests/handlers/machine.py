@@ -31,6 +31,7 @@ from handlers.model import (
     Uid,
 )
 from handlers.outbox import Outbox
+from handlers.placement import replay
 from handlers.ticket import Gatekeeper, TicketClaims, TicketSecrets, sign, verify
 from tests.handlers.oracle import Oracle
 from tests.handlers.subjects import Subject
@@ -271,6 +272,7 @@ class SeatMachine(RuleBasedStateMachine):
             assert 0 < answer.retry_after_s < POOL.moving_s + POOL.dead_after_s + 1
             return None
         assert answer.handler == wanted
+        self._check_decision(request, answer)
         self.oracle.reserve(request, answer.handler)
         assert answer.held_until == self.oracle.seats[request.jti].held_until
         self._check_capacity(answer.handler)
@@ -455,6 +457,18 @@ class SeatMachine(RuleBasedStateMachine):
         ticket = Ticket(text, seat, sure=self._counted(seat.handler) is not None)
         self.tickets.append(ticket)
         return ticket
+
+    def _check_decision(self, request: SeatRequest, seat: Seat) -> None:
+        """I15: its inputs are told, and lead to it again. I14: no affinity far above the mean."""
+        decision = self.subject.decision(seat.sequence)
+        assert decision is not None
+        assert replay(decision, POOL.affinity) == decision.chosen == seat.handler
+        order = self.oracle.in_order(request.exclude)
+        candidates = [(h.id, self.oracle.load(h), h.weight, h.allocated) for h in order]
+        assert decision.candidates == tuple(candidates)
+        mean = sum(map(self.oracle.share, order)) / len(order)
+        chosen = self.oracle.share(self.oracle.handlers[seat.handler])
+        assert chosen <= (1 + POOL.affinity) * mean + 1
 
     def _take_back(self, jti: Jti) -> None:
         """Its request was aborted; the client may have used the ticket all the same, or may do so yet."""

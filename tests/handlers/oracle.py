@@ -130,11 +130,17 @@ class Oracle:
             return SeatRefusal.NO_CAPACITY if self.open(request.exclude) else SeatRefusal.NO_HANDLERS
         if not request.moving and self.at_limit(request.uid) and not self.no_longer_held(request.uid):
             return SeatRefusal.RATE_LIMITED
-        best = min(room, key=lambda h: (self.load(h) / h.weight, h.allocated, h.id))
+        best, *_ = self.in_order(request.exclude)
         hinted = [h for h in room if h.id == request.last]
-        if hinted and self.load(hinted[0]) / hinted[0].weight == self.load(best) / best.weight:
+        if hinted and self.share(hinted[0]) <= (1 + self.pool.affinity) * self.share(best) + 1:
             return hinted[0].id
         return best.id
+
+    def share(self, handler: OracleHandler) -> float:
+        return self.load(handler) / handler.weight
+
+    def in_order(self, exclude: Iterable[HandlerId]) -> list[OracleHandler]:
+        return sorted(self.with_room(exclude), key=lambda h: (self.share(h), h.allocated, h.id))
 
     def reserve(self, request: SeatRequest, handler: HandlerId) -> None:
         if not request.moving and self.at_limit(request.uid):

@@ -1,12 +1,14 @@
 """A ledger, or a store of the table, without `async` and on a clock of one's own: what the machine drives."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeVar
 
 from handlers.ledger import SeatLedger
 from handlers.model import (
+    Decision,
     DrainOrder,
     HandlerId,
     HandlerState,
@@ -43,6 +45,8 @@ class Subject(Protocol):
     def admit_late(self, handler: HandlerId, epoch: int, jti: Jti) -> bool: ...
     def drain(self, handler: HandlerId, order: DrainOrder | None) -> bool: ...
     def sweep(self) -> int: ...
+    def decision(self, sequence: int) -> Decision | None: ...
+    def counts(self) -> Mapping[str, int]: ...
     def states(self) -> tuple[HandlerState, ...]: ...
     def close(self) -> None: ...
 
@@ -79,6 +83,12 @@ class LedgerSubject:
 
     def drain(self, handler: HandlerId, order: DrainOrder | None) -> bool:
         return self.ledger.drain(handler, order, self.clock())
+
+    def decision(self, sequence: int) -> Decision | None:
+        return self.ledger.decision(sequence)
+
+    def counts(self) -> Mapping[str, int]:
+        return self.ledger.counts()
 
     def sweep(self) -> int:
         return self.ledger.expire(self.clock())
@@ -129,6 +139,12 @@ class StoreSubject:
     def drain(self, handler: HandlerId, order: DrainOrder | None) -> bool:
         return self._run(self.store.drain(handler, order))
 
+    def decision(self, sequence: int) -> Decision | None:
+        return self._run(self.store.decision(sequence))
+
+    def counts(self) -> Mapping[str, int]:
+        return self.store.counts()
+
     def sweep(self) -> int:
         return self._run(self.store.sweep())
 
@@ -171,6 +187,9 @@ class AlternatingSubject(StoreSubject):
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         self.store = self.other if self.store is self.first else self.first
         return super()._run(work)
+
+    def counts(self) -> Mapping[str, int]:
+        return Counter(self.first.counts()) + Counter(self.other.counts())
 
     def close(self) -> None:
         self.runner.run(_leave(self.also_opened))

@@ -103,6 +103,8 @@ HELLO = Hello(HandlerId("WSH1"), 1, "http://h:1", "/ws", 10)
     "change",
     [
         {"id": ""},
+        {"id": "WSH\n1"},
+        {"id": "W" * 201},
         {"epoch": 0},
         {"weight": 0},
         {"connections": -1},

@@ -201,10 +201,12 @@ def test_a_hoarder_does_not_void_the_seat_of_another() -> None:
     assert sum(isinstance(answer, Seat) for answer in answers) == 5
 
 
-def test_the_last_handler_decides_a_tie_only() -> None:
+def test_a_client_goes_back_to_its_handler_unless_that_has_much_more_load() -> None:
     made = ledger(10, 10)
-    assert seat(made, "a", last=WSH2).handler == WSH2
-    assert seat(made, "b", last=WSH2).handler == WSH1
+    got = [seat(made, jti, last=WSH2) for jti in "abc"]
+    assert [each.handler for each in got] == [WSH2, WSH2, WSH1]
+    why = [made.decision(each.sequence) for each in got]
+    assert [decision.why for decision in why if decision] == ["affinity", "affinity", "least_loaded"]
 
 
 def test_an_excluded_handler_is_passed_over_and_its_room_is_no_room() -> None:

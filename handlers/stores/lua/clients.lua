@@ -53,6 +53,21 @@ local function seat_answer(seat, handler, load)
   return '["seat",' .. table.concat(parts, ',') .. ']'
 end
 
+local decided = {} -- in this run: field, value, field, value
+
+local function save_decisions()
+  if #decided > 0 then call('HSET', DECISIONS, unpack(decided)) end
+  decided = {}
+end
+
+-- Why this handler. Written as it fell, and put into words only for who asks. No id has control characters.
+local function record(sequence, uid, chosen, last, exclude, ranks)
+  if #decided >= 256 then save_decisions() end
+  decided[#decided + 1] = sequence % pool.decisions_kept
+  decided[#decided + 1] = cmsgpack.pack(
+    sequence, NOW, uid, chosen, last, table.concat(exclude, '\1'), table.concat(ranks, '\1'))
+end
+
 function ops.alloc(jti, uid, client_id, last, exclude, slot, moving)
   local seat = client_id and repeated_seat(uid, client_id, exclude, moving)
   if seat then
@@ -61,11 +76,12 @@ function ops.alloc(jti, uid, client_id, last, exclude, slot, moving)
     local handler = handler_of(seat.handler)
     return seat_answer(seat, handler, load_of(handler))
   end
-  local handler = first_in_order(exclude, last)
+  local handler, ranks = choose(exclude, last)
   if not handler then return refusal(exclude) end
   local refused = not moving and make_way(uid)
   if refused then return refused end
   handler.allocated = next_number('allocations', 0)
+  record(handler.allocated, uid, handler.id, last, exclude, ranks)
   seat = {
     jti = jti, uid = uid, handler = handler.id, inc = handler.inc, epoch = handler.epoch,
     at = now, held_until = moving and now + pool.moving_hold_s or hold_end,

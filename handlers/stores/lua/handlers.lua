@@ -1,8 +1,8 @@
 -- Handlers, as handlers/roster.py keeps them, and the order in which they are tried (handlers/placement.py).
 --
 -- HANDLERS  id -> record
--- ORDER     those with room: score = load per weight, member = number of the last allocation there, then id;
---           equal scores are sorted by member, so the longest unused comes first
+-- ORDER     those with room: score = load per weight, member = number of the last allocation there, id, byte 0,
+--           load, weight; equal scores are sorted by member, so the longest unused comes first
 -- FULL      ids of those that are only too full
 -- SILENCE   id -> when it counts as dead unless it reports
 
@@ -40,7 +40,7 @@ local function new_handler(id, described)
     capacity = described.capacity or pool.capacity, weight = described.weight,
     epoch = 0, inc = next_incarnation(), seq = 0, connections = 0,
     heard_at = false, silent = false, leaving = false, drain_by = false, drain_rate = false,
-    listing = 'never', maintained_by = false, speaks = false, vouched_at = false, allocated = 0, rank = false, full = false,
+    listing = 'never', maintained_by = false, speaks = false, vouched_at = false, allocated = 0, rank = false, share = 0, full = false,
   }
   loaded[id] = handler
   return handler
@@ -82,27 +82,35 @@ end
 -- Puts a handler where its state belongs: in the order, among the full, or nowhere. Returns its load.
 local function place(handler)
   local load = load_of(handler)
+  local share = load / handler.weight
   local open = not closed(handler)
-  local rank = open and load < handler.capacity and digits(handler.allocated) .. handler.id
+  local rank = open and load < handler.capacity and digits(handler.allocated) .. handler.id .. '\0' .. load .. ' ' .. handler.weight
   local full = open and not rank
   if handler.rank and handler.rank ~= rank then call('ZREM', ORDER, handler.rank) end
-  if rank then call('ZADD', ORDER, load / handler.weight, rank) end
+  if rank then call('ZADD', ORDER, share, rank) end
   if full ~= handler.full then call(full and 'SADD' or 'SREM', FULL, handler.id) end
-  handler.rank, handler.full = rank, full
+  handler.rank, handler.share, handler.full = rank, share, full
   changed[handler.id] = true
   return load
 end
 
--- The first that is not excluded; `hint` instead if it stands there with the same score.
-local function first_in_order(exclude, hint)
+local function id_in(rank)
+  return string.sub(rank, 17, string.find(rank, '\0', 17, true) - 1)
+end
+
+-- The first that is not excluded; `last` instead, if it stands there with about as little load. Also returns
+-- the ranks on which this depended.
+local function choose(exclude, last)
   local excluded = set_of(exclude)
-  local entries = call('ZRANGE', ORDER, 0, #exclude, 'WITHSCORES')
-  for i = 1, #entries, 2 do
-    local id = string.sub(entries[i], 17)
+  local ranks = call('ZRANGE', ORDER, 0, #exclude + pool.candidates - 1)
+  for _, rank in ipairs(ranks) do
+    local id = id_in(rank)
     if not excluded[id] then
-      local hinted = hint and not excluded[hint] and handler_of(hint)
-      if hinted and hinted.rank and call('ZSCORE', ORDER, hinted.rank) == entries[i + 1] then return hinted end
-      return handler_of(id)
+      local first, hinted = handler_of(id), last and not excluded[last] and handler_of(last)
+      if not hinted or not hinted.rank then return first, ranks end
+      ranks[#ranks + 1] = hinted.rank
+      local near = hinted.share <= (1 + pool.affinity) * first.share + pool.one_more
+      return near and hinted or first, ranks
     end
   end
   return nil

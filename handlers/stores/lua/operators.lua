@@ -32,6 +32,14 @@ function ops.drain(id, order)
   return 'true'
 end
 
+function ops.decision(field)
+  save_decisions()
+  local packed = call('HGET', DECISIONS, field)
+  if not packed then return 'null' end
+  local sequence, at, uid, chosen, last, exclude, ranks = cmsgpack.unpack(packed)
+  return cjson.encode({exact(sequence), at, uid, chosen, last, exclude, ranks})
+end
+
 function ops.states()
   local states = {}
   for _, handler in ipairs(all_handlers()) do

@@ -11,7 +11,8 @@
 -- * Time is Redis' own, unless a test gives another. Seconds, as doubles, written with all their digits.
 
 local SEATS, USERS, PLACES, HOLDS, TICKETS = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local HANDLERS, ORDER, FULL, SILENCE, META, LOST = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
+local HANDLERS, ORDER, FULL, SILENCE = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local META, LOST, DECISIONS = KEYS[10], KEYS[11], KEYS[12]
 
 local PORTION = 200 -- of each kind of thing that has run out, settled in one run
 local KEPT_MS = 86400000 -- a pool that nobody sweeps for a day is gone from Redis
@@ -61,6 +62,11 @@ end
 -- Numbers of incarnations start with the time: if META alone is lost, none is given out twice.
 local function next_incarnation()
   return next_number('incarnations', math.floor(now * 1000))
+end
+
+local settled = {} -- in this run, for the caller's metrics
+local function count(what)
+  settled[what] = (settled[what] or 0) + 1
 end
 
 -- The part of a sorted set of texts that starts with `prefix`. No text that follows it has a byte 0xff.

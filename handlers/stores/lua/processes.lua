@@ -56,6 +56,7 @@ function ops.admit_late(id, epoch, jti)
       client_id = false, sequence = 0, moving = false, shared = false, state = 'reserved',
     })
   end
+  count('late')
   place(handler)
   return 'true'
 end

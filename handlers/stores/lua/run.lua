@@ -58,6 +58,7 @@ for i, asked in ipairs(cjson.decode(ARGV[3])) do
 end
 
 save_handlers()
+save_decisions()
 for row, last in pairs(numbers) do call('HSET', META, row, exact(last)) end
 local viewed = call('HEXISTS', META, 'view') == 1
-return '[' .. tostring(viewed) .. ',[' .. table.concat(answers, ',') .. ']]'
+return '[' .. tostring(viewed) .. ',[' .. table.concat(answers, ',') .. '],' .. cjson.encode(settled) .. ']'

@@ -17,6 +17,8 @@ local LIFE = {
   active = {confirm = 'active', close = 'done'},
 }
 
+local COUNTED = {confirm = 'confirmed', ticket_ends = 'expired', cancel = 'cancelled', close = 'closed'}
+
 local function user_prefix(uid)
   return #uid .. ':' .. uid .. ':'
 end
@@ -62,6 +64,7 @@ local function apply(seat, event)
   local after = LIFE[seat.state][event]
   if not after then error('a seat that is ' .. seat.state .. " can't " .. event) end
   leave(seat)
+  if COUNTED[event] and after ~= seat.state then count(COUNTED[event]) end
   seat.state = after
   if LIFE[after] then enter(seat) else call('HDEL', SEATS, seat.jti) end
 end

@@ -9,7 +9,10 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from handlers.decisions import KEPT
 from handlers.model import (
+    Candidate,
+    Decision,
     DrainOrder,
     HandlerId,
     Hello,
@@ -251,6 +254,55 @@ async def test_a_moving_client_gets_a_seat_whatever_its_user_holds_and_for_longe
         assert refused.reason is SeatRefusal.NO_CAPACITY
         again = await store.batch_alloc(moves[:2])
         assert [answer.jti for answer in again if isinstance(answer, Seat)] == ["b", "c"]
+
+
+async def test_a_decision_says_what_it_was_made_of_for_a_while(store: Store, clock: Clock) -> None:
+    for name, weight in ((WSH1, 1), (WSH2, 2)):
+        await store.hello(replace(hello(name=name), weight=weight))
+    gone = frozenset({HandlerId("gone")})
+    got = [await seat(store, "a"), await seat(store, "b", exclude=gone, last=WSH1, uid=Uid("ann"))]
+    assert await store.decision(got[1].sequence) == Decision(
+        sequence=2,
+        at=clock.now,
+        uid=Uid("ann"),
+        chosen=WSH1,
+        why="affinity",
+        candidates=(Candidate(WSH2, 0, 2, 0), Candidate(WSH1, 1, 1, 1)),
+        excluded=(HandlerId("gone"),),
+        last=WSH1,
+    )
+    assert await store.decision(3) is None
+    for number in range(KEPT):
+        await store.cancel((await seat(store, str(number))).jti)
+    assert await store.decision(2) is None
+    assert await store.decision(3) is not None
+
+
+async def test_of_many_handlers_a_decision_tells_the_first_and_the_clients_last(store: Store) -> None:
+    names = [HandlerId(f"h{number:02}") for number in range(12)]
+    for load, each in enumerate(names):
+        await store.hello(replace(hello(name=each), capacity=99, connections=load))
+    got = await seat(store, "a", last=names[11], exclude=frozenset(names[:2]))
+    decision = await store.decision(got.sequence)
+    assert decision is not None
+    assert decision.candidates == tuple(Candidate(names[n], n, 1, 0) for n in (*range(2, 10), 11))
+    assert (decision.chosen, decision.why) == (names[2], "least_loaded")
+
+
+async def test_what_became_of_seats_is_counted_once_each(name: str, url: str, clock: Clock) -> None:
+    async with load_store(name)(PoolSettings(), url, clock=clock) as store:
+        await store.hello(replace(hello(), capacity=9))
+        for jti in "abcde":
+            await seat(store, jti)
+        for _ in range(2):
+            await store.cancel(Jti("a"))
+            await store.admit_late(WSH1, 1, Jti("gone"))
+        for seq, gone in enumerate([(), (), ("c", "d"), ("c", "d")], start=1):
+            closed = tuple(map(Jti, gone))
+            await store.report(Report(WSH1, 1, seq, 0, confirmed=(Jti("b"), Jti("c")), closed=closed))
+        clock.now += 60.0
+        await store.sweep()
+        assert store.counts() == {"confirmed": 2, "expired": 2, "cancelled": 1, "closed": 2, "late": 2}
 
 
 async def test_the_registry_alone_is_enough(store: Store) -> None:
