@@ -11,9 +11,18 @@ class Refused(Exception):
 
 def call(port: int, method: str, path: str, document: dict[str, Any] | None = None) -> Any:
     """The JSON of an answer, `None` when it has none. Raises `Refused` and `OSError`."""
+    content = _answer(port, method, path, None if document is None else json.dumps(document))
+    return json.loads(content) if content.strip() else None
+
+
+def text(port: int, path: str) -> str:
+    """The text of an answer. Raises `Refused` and `OSError`."""
+    return _answer(port, "GET", path, None).decode()
+
+
+def _answer(port: int, method: str, path: str, body: str | None) -> bytes:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
-        body = None if document is None else json.dumps(document)
         connection.request(method, path, body, {"Content-Type": "application/json"})
         answer = connection.getresponse()
         content = answer.read()
@@ -23,7 +32,7 @@ def call(port: int, method: str, path: str, document: dict[str, Any] | None = No
         connection.close()
     if answer.status >= 300:
         raise Refused(f"{method} {path}: {answer.status} {content[:200]!r}")
-    return json.loads(content) if content.strip() else None
+    return content
 
 
 def get(port: int, path: str, headers: dict[str, str] | None = None) -> int:
