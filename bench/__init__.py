@@ -19,6 +19,7 @@ MEASUREMENTS = {
     "instance": "bench.work.service_instance",
     "seats": "bench.work.handler_seats",
     "seats-redis": "bench.work.redis_seats",
+    "death": "bench.work.handler_death",
     "picks": "bench.work.picks",
     "idle": "bench.work.idle_connections",
     "latency": "bench.work.added_latency",
