@@ -7,8 +7,6 @@ come back spread over the time that the rest of the fleet needs to take them in 
 from functools import lru_cache
 from typing import NamedTuple
 
-ACCEPTS_PER_S = 200.0
-"""Joins per second that one handler takes without its clients noticing: a safe figure for Python."""
 FIRST_MIN_S, FIRST_MAX_S = 1.0, 60.0
 """Under a second is no spreading; over a minute no user waits."""
 
@@ -31,11 +29,10 @@ class Advice(NamedTuple):
 
 
 @lru_cache(maxsize=4096)
-def advise(connections: int, handlers: int, accepts_per_s: float = ACCEPTS_PER_S) -> Advice:
-    """For the clients of a handler with that many connections, in a fleet of so many handlers.
+def advise(connections: int, accepts_per_s: float) -> Advice:
+    """For the clients of a handler with that many connections, when so many per second are taken in
+    elsewhere.
 
-    If it dies, the others take its clients; a handler alone must take them itself, restarted.
     Remembered: every seat comes with one, and handlers fill up about evenly.
     """
-    others = max(1, handlers - 1)
-    return Advice(first_s=min(FIRST_MAX_S, max(FIRST_MIN_S, connections / (others * accepts_per_s))))
+    return Advice(first_s=min(FIRST_MAX_S, max(FIRST_MIN_S, connections / accepts_per_s)))

@@ -8,11 +8,16 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from handlers.advice import Advice
-from handlers.model import HandlerId, Jti, PoolSettings
+from handlers.model import DrainOrder, HandlerId, Jti, PoolSettings
 from handlers.ticket import ALGORITHM, HandlerKey
 
 REPORT_S = 1.0
 """A handler reports at least so often; three may get lost before it counts as dead."""
+
+
+def report_s(pool: PoolSettings) -> float:
+    """How often the handlers of that pool report, at least."""
+    return min(REPORT_S, pool.dead_after_s / 3)
 
 
 class Grant(NamedTuple):
@@ -42,6 +47,25 @@ class Grant(NamedTuple):
         }
 
 
+class ComeBack(NamedTuple):
+    """There is room, and no seat at this moment."""
+
+    retry_after_s: float
+    queue_token: str | None
+    """The client's appointment, to be shown when it comes back; `None` when the book is full."""
+    retry_at_ms: int | None
+    """Of the appointment, in unix milliseconds."""
+
+
+class Migration(NamedTuple):
+    """A seat elsewhere for a client whose handler asked for one. `url` is the WebSocket URL."""
+
+    session_id: str
+    handler_id: str
+    url: str
+    ticket: str
+
+
 @dataclass(frozen=True, slots=True)
 class HelloAnswer:
     """What a handler process needs to work: its keys, the pool's times, advice for its clients."""
@@ -57,7 +81,7 @@ class HelloAnswer:
         return {
             "ticket": self._key(self.key),
             "previous": [self._key(key) for key in self.previous],
-            "report_s": min(REPORT_S, self.pool.dead_after_s / 3),
+            "report_s": report_s(self.pool),
             "dead_after_s": self.pool.dead_after_s,
             "reconnect": self.advice.body(),
             "pool": {
@@ -82,6 +106,18 @@ class ReportAnswer:
     draining: bool
     """The handler is to refuse new clients."""
     advice: Advice
+    drain: DrainOrder | None = None
+    """Until when it should be empty, and how fast."""
+    rebalance: int = 0
+    """Clients that should move away although it is not draining."""
+    migrate: tuple[Migration, ...] = ()
 
     def body(self) -> dict[str, object]:
-        return {"draining": self.draining, "reconnect": self.advice.body()}
+        body: dict[str, object] = {"draining": self.draining, "reconnect": self.advice.body()}
+        if self.drain is not None:
+            body["drain"] = {"deadline_s": self.drain.remaining_s, "rate": self.drain.rate}
+        if self.rebalance:
+            body["rebalance"] = self.rebalance
+        if self.migrate:
+            body["migrate"] = [move._asdict() for move in self.migrate]
+        return body

@@ -236,6 +236,7 @@ class LocalLedger:
             pool = self._pool
             standing = Standing(name, url, path, pool.capacity, 1, pool.joins_per_s)
             standing.tokens, standing.tokens_at = float(pool.joins_burst), now
+            standing.held_until = now + pool.hold_s
             self._handlers[name] = standing
             self._places.append(standing)
         return standing

@@ -137,13 +137,17 @@ class Standing:
             self.capacity = known.capacity or capacity
 
     def _begin(self, epoch: Epoch) -> list[Jti]:
-        """A later incarnation: nothing that was said of the one before holds."""
+        """A later incarnation: nothing that was said of the one before holds.
+
+        The first one of all is no restart that anybody saw, so it leaves what is wanted of it alone.
+        """
         if epoch <= self.epoch:
             return []
+        self.closed = self.closed and self.epoch == 0
         self.epoch, self.seq = epoch, 0
         self.connections = 0
         self.promise(0)
-        self.closed = self.silent = self.out = False
+        self.silent = self.out = False
         if self.listing is Listing.DELISTED:
             self.listing = Listing.NEVER
         return list(self.own)

@@ -23,6 +23,7 @@ class HandlerFeed:
         self._allocator = allocator
         self._newest: ServiceSnapshot | None = None
         self._news = asyncio.Event()
+        self._failing = False
         self._tasks = Tasks(self._died)
 
     def publish(self, snapshot: ServiceSnapshot) -> None:
@@ -47,9 +48,15 @@ class HandlerFeed:
             try:
                 await self._allocator.sync(snapshot)
             except StoreUnreachable:
-                log.warning("handlers_not_synced", reason="store_unreachable")
+                if not self._failing:
+                    log.warning("handlers_not_synced", reason="store_unreachable")
+                self._failing = True
                 await asyncio.sleep(TRY_AGAIN_S)
                 self._news.set()
+            else:
+                if self._failing:
+                    log.info("handlers_synced_again")
+                self._failing = False
 
     def _died(self, name: str, error: BaseException) -> None:
         """A bug in one snapshot must not end the feed: the next one may be good."""

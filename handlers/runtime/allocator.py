@@ -1,23 +1,22 @@
 """Hands out seats: asks the store, signs the ticket, and answers handler processes.
 
-Store time and unix time: the store's clock may be any clock, so its instants are never read as unix
-times. A seat carries the store's `now` of its answer; what is left until `guaranteed_until` and
-`ticket_until` is a duration, and is added to the unix time taken *before* the store was asked. So a
-slow answer shortens a guarantee and never makes it longer than the store's hold.
+While the store does not answer, or has forgotten who is there, the standby hands out seats. That listens
+all the time to what passes here, so no client waits longer than the one call that told of the outage.
 """
 
-import math
 import random
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 
 import structlog
 
 from handlers import address
-from handlers.advice import advise
-from handlers.answers import Grant, HelloAnswer, ReportAnswer
+from handlers.answers import ComeBack, Grant, HelloAnswer, Migration, ReportAnswer
+from handlers.fleet import FleetSnapshot, fleet
+from handlers.grants import grant, migration, session_of
 from handlers.model import (
+    Decision,
     DrainOrder,
     Epoch,
     HandlerId,
@@ -30,13 +29,17 @@ from handlers.model import (
     Report,
     ReportRefused,
     Seat,
+    SeatRefusal,
     SeatRefused,
     SeatRequest,
     Uid,
 )
-from handlers.roster import FULL, Closed
+from handlers.outage import Mode
+from handlers.queue_token import QueueTokens
+from handlers.rebalance import Rebalance
+from handlers.runtime.standby import Standby
 from handlers.stores.base import Store, StoreUnreachable
-from handlers.ticket import TicketClaims, TicketSecrets, audience, sign
+from handlers.ticket import TicketSecrets, audience
 from registry.model import ServiceSnapshot, Status
 from registry.runtime.clock import unix_now
 
@@ -44,20 +47,20 @@ log = structlog.get_logger()
 
 MAX_EXCLUDED = 16
 """Handlers that one client may rule out; more are ignored."""
-_DRAINING = frozenset({Closed.DRAINING.value, Closed.MAINTENANCE.value})
-
-
-@dataclass(frozen=True, slots=True)
-class Fleet:
-    """What answers need to know of all handlers. Refreshed by `sync`, `drain` and `sweep`."""
-
-    handlers: int = 0
-    draining: frozenset[HandlerId] = frozenset()
+MAX_MOVES = 256
+"""Clients that one report may ask seats elsewhere for; of more, the first."""
+BOOK_FULL_S = 0.5
+"""So long after the store had no appointment left it is not asked for one."""
 
 
 class Allocator:
-    """One pool of handlers. `clock` tells unix seconds. Raises `StoreUnreachable` and nothing else,
-    except `hello` for a hello that can't be right."""
+    """One pool of handlers. `clock` tells unix seconds, `monotonic` those that never jump; `gateways` how
+    many of them hand out seats now, this one included.
+
+    Raises `StoreUnreachable` and nothing else, except `hello` for a hello that can't be right;
+    `allocate`, `hello`, `cancel` and `mode` work without the store. A `Sweeper` must be running: it also
+    finds out that the store is back.
+    """
 
     def __init__(
         self,
@@ -66,16 +69,33 @@ class Allocator:
         secrets: TicketSecrets,
         *,
         clock: Callable[[], float] = unix_now,
+        monotonic: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
+        gateways: Callable[[], int] = lambda: 1,
+        rebalance: bool = False,
     ) -> None:
+        self.pool = pool
         self._store = store
-        self._pool = pool
         self._secrets = secrets
         self._clock = clock
+        self._monotonic = monotonic
         # A ticket's name must not be guessable: whoever knows one could have it refused as used.
         self._rng = rng or random.SystemRandom()
-        self._fleet = Fleet()
+        self._gateways = gateways
+        self._rebalance = Rebalance() if rebalance else None
+        self._queue = QueueTokens(pool.name, secrets.queue_keys())
+        self._book_full_until = float("-inf")
+        self._fleet = FleetSnapshot(pool.joins_per_s)
+        self._standby = Standby(pool, clock=monotonic, rng=self._rng, gateways=gateways)
         self._left_out: dict[str, str] = {}
+
+    @property
+    def mode(self) -> Mode:
+        return self._standby.mode
+
+    def counts(self) -> Mapping[str, int]:
+        """What this process' calls have settled in the store, ever growing, by what became of the seat."""
+        return self._store.counts()
 
     # --- clients ---------------------------------------------------------------------------------
 
@@ -86,56 +106,73 @@ class Allocator:
         client_id: str | None = None,
         last: str | None = None,
         exclude: Iterable[str] = (),
-    ) -> Grant | SeatRefused:
-        """A seat and its ticket. Repeats with the same `client_id` get the same seat while it is held."""
+        session_id: str | None = None,
+        queue_token: str | None = None,
+    ) -> Grant | SeatRefused | ComeBack:
+        """A seat and its ticket. Repeats with the same `client_id` get the same seat while it is held.
+        `session_id` is what the client resumes, `queue_token` the appointment it was given."""
         request = SeatRequest(
-            uid=Uid(uid),
-            jti=Jti(self._rng.randbytes(16).hex()),
-            client_id=client_id,
-            last=None if last is None else HandlerId(last),
-            exclude=frozenset(map(HandlerId, islice(exclude, MAX_EXCLUDED))),
+            Uid(uid),
+            Jti(self._rng.randbytes(16).hex()),
+            client_id,
+            None if last is None else HandlerId(last),
+            frozenset(map(HandlerId, islice(exclude, MAX_EXCLUDED))),
+            None if queue_token is None else self._queue.slot(uid, queue_token),
         )
         before = self._clock()
-        seat = await self._store.alloc(request)
-        return seat if isinstance(seat, SeatRefused) else self._grant(seat, before)
+        if self._standby.mode is Mode.DEGRADED:
+            return self._estimate(request, before, session_id)
+        if request.slot is None and self._monotonic() < self._book_full_until:
+            return self._come_back_some_time()
+        try:
+            seat = await self._store.alloc(request)
+        except StoreUnreachable:
+            self._standby.failed()
+            # Another name: the store may have reserved a seat for this one, and tell so of it later.
+            return self._estimate(
+                request._replace(jti=Jti(self._rng.randbytes(16).hex())), before, session_id
+            )
+        if isinstance(seat, SeatRefused):
+            return seat if seat.reason is not SeatRefusal.COME_BACK else self._appointment(uid, seat)
+        self._standby.seated(seat)
+        advice = self._fleet.advice(seat.handler, seat.load)
+        return grant(seat, before, self._secrets, advice, session_of(seat, session_id))
 
-    def _grant(self, seat: Seat, before: float) -> Grant:
-        # In whole milliseconds, so that 59.999999999 is a minute and not 59 seconds.
-        lasts_ms = round((seat.ticket_until - seat.now) * 1000)
-        guaranteed_ms = max(0, min(round((seat.guaranteed_until - seat.now) * 1000), lasts_ms))
-        claims = TicketClaims(
-            issuer=self._secrets.issuer,
-            handler=seat.handler,
-            epoch=seat.epoch,
-            uid=seat.uid,
-            jti=seat.jti,
-            issued_at=math.floor(before),
-            expires_at=math.floor(before + lasts_ms / 1000),
-            guaranteed_until=round(before * 1000 + guaranteed_ms) / 1000,
-            session_id=seat.jti,
-        )
-        return Grant(
-            handler_id=seat.handler,
-            url=seat.url,
-            websocket_url=address.websocket_url(seat.url, seat.path),
-            ticket=sign(claims, self._secrets.key_for(seat.handler, seat.epoch)),
-            ticket_expires_in=lasts_ms // 1000,
-            guaranteed_for=guaranteed_ms // 1000,
-            session_id=claims.session_id,
-            advice=advise(seat.load, self._fleet.handlers),
-            jti=seat.jti,
-        )
+    def _estimate(
+        self, request: SeatRequest, before: float, session_id: str | None
+    ) -> Grant | SeatRefused | ComeBack:
+        seat = self._standby.reserve(request)
+        if isinstance(seat, SeatRefused):
+            come_back = seat.reason is SeatRefusal.COME_BACK
+            return ComeBack(seat.retry_after_s, None, None) if come_back else seat
+        advice = self._fleet.advice(seat.handler, seat.load)
+        session_id = session_of(seat, session_id)
+        return grant(seat, before, self._secrets, advice, session_id, degraded=True)
+
+    def _appointment(self, uid: str, refused: SeatRefused) -> ComeBack:
+        if refused.slot is None:
+            self._book_full_until = self._monotonic() + BOOK_FULL_S
+            return self._come_back_some_time()
+        wait_s = max(0.0, refused.slot - refused.now)
+        token = self._queue.sign(uid, refused.slot)
+        return ComeBack(wait_s, token, round((self._clock() + wait_s) * 1000))
+
+    def _come_back_some_time(self) -> ComeBack:
+        horizon_s = self.pool.horizon_s
+        return ComeBack(self._rng.uniform(horizon_s / 2, horizon_s), None, None)
 
     async def cancel(self, jti: Jti) -> None:
         """Gives a seat back whose answer never reached its client. If that fails, its hold runs out."""
+        if self._standby.cancel(jti):
+            return
         try:
-            await self._store.cancel(jti)
+            await self._standby.asked(self._store.cancel(jti))
         except StoreUnreachable:
-            log.warning("seat_not_cancelled", reason="store_unreachable")
+            log.info("seat_not_cancelled", reason="store_unreachable")
 
     async def locate(self, uid: str) -> Located | None:
         """Where that user sits, `None` for one without a seat."""
-        return await self._store.locate(Uid(uid))
+        return await self._standby.asked(self._store.locate(Uid(uid)))
 
     # --- handler processes -----------------------------------------------------------------------
 
@@ -143,7 +180,12 @@ class Allocator:
         """Takes a handler process in and gives it its ticket key. Raises `BadAddress` (a `ValueError`)
         for a field that can't be right; `address.check_hello` tells that without asking the store."""
         address.check_hello(hello)
-        refused = await self._store.hello(hello)
+        try:
+            refused = await self._standby.asked(self._store.hello(hello))
+        except StoreUnreachable:
+            # Its key follows from the cluster's secret, and its reports will tell the store of it.
+            refused = None
+        refused = refused or self._standby.hello(hello)
         if refused is not None:
             log.warning("hello_refused", handler=hello.id, epoch=hello.epoch, reason=refused.reason.value)
             return refused
@@ -153,24 +195,75 @@ class Allocator:
             previous=self._secrets.previous_for(hello.id, hello.epoch),
             audience=audience(hello.id),
             issuer=self._secrets.issuer,
-            pool=self._pool,
-            advice=advise(hello.connections, self._fleet.handlers),
+            pool=self.pool,
+            advice=self._fleet.advice(hello.id, hello.connections),
         )
 
     async def report(self, report: Report) -> ReportAnswer | ReportRefused:
-        """Takes a handler's counts; the answer says what is wanted of it."""
-        wanted = await self._store.report(report)
-        if isinstance(wanted, ReportRefused):
-            log.info("report_refused", handler=report.id, epoch=report.epoch, reason=wanted.reason.value)
-            return wanted
+        """Takes a handler's counts; the answer says what is wanted of it.
+
+        While the store is away its counts are noted here, and `StoreUnreachable` is raised all the same: what
+        it tells of tickets, it must tell again.
+        """
+        try:
+            told = await self._standby.asked(self._store.report(report))
+        except StoreUnreachable:
+            # One that is not known says hello, which a gateway that has just started needs.
+            unknown = self._standby.report(report)
+            if unknown is None:
+                raise
+            told = unknown
+        if isinstance(told, ReportRefused):
+            log.info("report_refused", handler=report.id, epoch=report.epoch, reason=told.reason.value)
+            return told
+        self._standby.report(report)
         return ReportAnswer(
-            draining=report.id in self._fleet.draining,
-            advice=advise(report.connections, self._fleet.handlers),
+            draining=told is not None,
+            advice=self._fleet.advice(report.id, report.connections),
+            drain=told,
+            rebalance=0 if told is not None else self._unbalanced(report),
+            migrate=await self._move(report, leaving=report.leaving or told is not None),
+        )
+
+    def _unbalanced(self, report: Report) -> int:
+        if self._rebalance is None or report.leaving or self._standby.mode is Mode.DEGRADED:
+            return 0
+        now, gateways = self._monotonic(), self._gateways()
+        return self._rebalance.wanted(report.id, report.connections, self._fleet, now, gateways)
+
+    async def _move(self, report: Report, *, leaving: bool) -> tuple[Migration, ...]:
+        """Seats elsewhere for the clients that a handler names, if it is to lose clients."""
+        moves = report.move[:MAX_MOVES]
+        if not leaving:
+            moves = moves[: self._rebalance.named(report.id, len(moves)) if self._rebalance else 0]
+        if not moves:
+            return ()
+        here = frozenset([report.id])
+        requests = [
+            SeatRequest(
+                uid,
+                Jti(self._rng.randbytes(16).hex()),
+                # The same session asked for twice, since an answer was lost, moves once.
+                client_id=f"move:{session_id}",
+                exclude=here,
+                moving=True,
+            )
+            for uid, session_id in moves
+        ]
+        before = self._clock()
+        try:
+            seats = await self._standby.asked(self._store.batch_alloc(requests))
+        except StoreUnreachable:
+            return ()  # the report itself was taken, and its handler asks again
+        return tuple(
+            migration(seat, before, self._secrets, move.session_id)
+            for seat, move in zip(seats, moves, strict=True)
+            if isinstance(seat, Seat)
         )
 
     async def admit_late(self, handler: HandlerId, epoch: Epoch, jti: Jti) -> bool:
         """Whether a ticket past its guarantee still finds room at that handler."""
-        return await self._store.admit_late(handler, epoch, jti)
+        return await self._standby.asked(self._store.admit_late(handler, epoch, jti))
 
     # --- operators and the registry --------------------------------------------------------------
 
@@ -178,6 +271,13 @@ class Allocator:
         """Takes over what the registry says of the handlers' service; nothing, while it can't be asked."""
         if snapshot.status is Status.UNREACHABLE:
             return
+        handlers = self._described(snapshot)
+        self._standby.listed(handlers)
+        await self._standby.asked(self._store.sync(snapshot.version, handlers))
+        await self._refresh()
+
+    def _described(self, snapshot: ServiceSnapshot) -> list[Known]:
+        """Those that say nothing wrong of themselves."""
         usable = {instance.id for instance in snapshot.usable}
         handlers: list[Known] = []
         left_out: dict[str, str] = {}
@@ -190,30 +290,31 @@ class Allocator:
             if self._left_out.get(name) != reason:
                 log.warning("handler_left_out", handler=name, reason=reason)
         self._left_out = left_out
-        await self._store.sync(snapshot.version, handlers)
-        await self._refresh()
+        return handlers
 
-    async def drain(self, handler: HandlerId, *, draining: bool) -> bool:
-        """Takes a handler out of use, or back. False for one that nobody knows."""
-        known = await self._store.drain(handler, DrainOrder(self._pool.drain_s) if draining else None)
+    async def drain(self, handler: HandlerId, order: DrainOrder | None) -> bool:
+        """Takes a handler's process out of use, or back (`None`). False for one that nobody knows."""
+        known = await self._standby.asked(self._store.drain(handler, order))
         await self._refresh()
         return known
 
     async def states(self) -> tuple[HandlerState, ...]:
-        return await self._store.states()
+        return await self._standby.asked(self._store.states())
+
+    async def decision(self, sequence: int) -> Decision | None:
+        """Why the seat of that number went where it did; `None` when that is too long ago."""
+        return await self._standby.asked(self._store.decision(sequence))
 
     async def sweep(self) -> int:
         """Lets go of what has run out; returns how many seats that freed."""
-        freed = await self._store.sweep()
+        freed = await self._standby.asked(self._store.sweep())
         await self._refresh()
         return freed
 
     async def _refresh(self) -> None:
-        states = await self._store.states()
-        self._fleet = Fleet(
-            handlers=sum(state.why_not in ("", FULL) for state in states),
-            draining=frozenset(state.id for state in states if state.why_not in _DRAINING),
-        )
+        states = await self._standby.asked(self._store.states())
+        self._fleet = fleet(states, self.pool.joins_per_s)
+        self._standby.seen(states)
 
     def __repr__(self) -> str:
-        return f"<Allocator {self._pool.name}: {self._fleet.handlers} handlers in use>"
+        return f"<Allocator {self.pool.name}: {self.mode.value}, {len(self._fleet.open)} handlers open>"

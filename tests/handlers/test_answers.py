@@ -3,8 +3,8 @@ from base64 import urlsafe_b64decode
 import pytest
 
 from handlers.advice import advise
-from handlers.answers import Grant, HelloAnswer, ReportAnswer
-from handlers.model import HandlerId, Jti, PoolSettings
+from handlers.answers import Grant, HelloAnswer, Migration, ReportAnswer
+from handlers.model import DrainOrder, HandlerId, Jti, PoolSettings
 from handlers.ticket import HandlerKey
 
 
@@ -17,7 +17,7 @@ def test_a_grant_is_the_answer_of_the_design() -> None:
         60,
         12,
         "s",
-        advise(1600, 2),
+        advise(1600, 200.0),
         Jti("j"),
     )
     assert grant.body() == {
@@ -35,7 +35,7 @@ def test_a_grant_is_the_answer_of_the_design() -> None:
 
 def hello_answer(pool: PoolSettings) -> HelloAnswer:
     keys = HandlerKey("k1", b"\xff" * 32), HandlerKey("k0", b"\xfe" * 32)
-    return HelloAnswer(keys[0], (keys[1],), "wsh:WSH1", "quaymaster", pool, advise(0, 1))
+    return HelloAnswer(keys[0], (keys[1],), "wsh:WSH1", "quaymaster", pool, advise(0, 200.0))
 
 
 def test_the_answer_to_a_hello() -> None:
@@ -58,4 +58,15 @@ def test_three_reports_may_get_lost(dead_after_s: float, report_s: float) -> Non
 
 
 def test_the_answer_to_a_report() -> None:
-    assert ReportAnswer(True, advise(0, 1)).body() == {"draining": True, "reconnect": advise(0, 1).body()}
+    advice = advise(0, 200.0)
+    assert ReportAnswer(False, advice).body() == {"draining": False, "reconnect": advice.body()}
+    draining = ReportAnswer(
+        True, advice, DrainOrder(27.4, 40.0), migrate=(Migration("s", "WSH2", "ws://h", "t"),)
+    )
+    assert draining.body() == {
+        "draining": True,
+        "reconnect": advice.body(),
+        "drain": {"deadline_s": 27.4, "rate": 40.0},
+        "migrate": [{"session_id": "s", "handler_id": "WSH2", "url": "ws://h", "ticket": "t"}],
+    }
+    assert ReportAnswer(False, advice, rebalance=5).body()["rebalance"] == 5

@@ -2,6 +2,7 @@ import asyncio
 from collections.abc import Iterable
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.runtime import handler_feed
 from gateway.runtime.handler_feed import HandlerFeed
@@ -64,9 +65,14 @@ async def test_a_store_that_was_out_of_reach_hears_it_later(monkeypatch: pytest.
     monkeypatch.setattr(handler_feed, "TRY_AGAIN_S", 0.0)
     store = ToldStore()
     store.faults = [StoreUnreachable(), StoreUnreachable()]
-    async with feed(store) as running:
-        running.publish(snapshot_of(1, "WSH1"))
-        assert await names(store) == {"WSH1"}
+    with capture_logs() as logs:
+        async with feed(store) as running:
+            running.publish(snapshot_of(1, "WSH1"))
+            assert await names(store) == {"WSH1"}
+            running.publish(snapshot_of(2, "WSH2"))
+            assert await names(store) == {"WSH2"}
+    said = [entry["event"] for entry in logs if "synced" in entry["event"]]
+    assert said == ["handlers_not_synced", "handlers_synced_again"]
 
 
 async def test_a_bug_in_one_snapshot_does_not_end_the_feed() -> None:

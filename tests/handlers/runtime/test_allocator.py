@@ -1,15 +1,20 @@
 import random
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from handlers.address import BadAddress
-from handlers.answers import Grant
+from handlers.answers import ComeBack, Grant, ReportAnswer
 from handlers.model import (
+    DrainOrder,
     HandlerId,
+    HandlerState,
     Hello,
     Jti,
+    Known,
+    Move,
     PoolSettings,
     Report,
     ReportRefusal,
@@ -18,11 +23,12 @@ from handlers.model import (
     SeatRefusal,
     SeatRefused,
     SeatRequest,
+    Uid,
 )
 from handlers.runtime.allocator import Allocator
 from handlers.stores.base import Store, StoreUnreachable
 from handlers.stores.memory import MemoryStore
-from handlers.ticket import Gatekeeper, TicketClaims, TicketSecrets, verify
+from handlers.ticket import Gatekeeper, Purpose, TicketClaims, TicketSecrets, verify
 from registry.model import Health, Instance, InstanceId, ServiceName, ServiceSnapshot, Status, snapshot
 
 WSH1, WSH2 = HandlerId("WSH1"), HandlerId("WSH2")
@@ -32,7 +38,7 @@ POOL = PoolSettings(capacity=2)
 
 
 class Clocks:
-    """Two clocks that agree on durations only."""
+    """Three clocks that agree on durations only."""
 
     def __init__(self) -> None:
         self.passed = 0.0
@@ -43,12 +49,66 @@ class Clocks:
     def unix(self) -> float:
         return 1_700_000_000.5 + self.passed
 
+    def monotonic(self) -> float:
+        return 3.5 + self.passed
 
-class Unreachable(MemoryStore):
-    """A store that does not answer."""
+
+class ComesAndGoes(MemoryStore):
+    """A store that answers nothing while it is `away`."""
+
+    def __init__(self, pool: PoolSettings, clocks: Clocks) -> None:
+        super().__init__(pool, clocks.store)
+        self.away = False
+        self.asked = 0
+        """Calls for seats, answered or not."""
+
+    def _ask(self) -> None:
+        if self.away:
+            raise StoreUnreachable
+
+    async def alloc(self, request: SeatRequest) -> Seat | SeatRefused:
+        self.asked += 1
+        self._ask()
+        return await super().alloc(request)
+
+    async def batch_alloc(self, requests: Sequence[SeatRequest]) -> tuple[Seat | SeatRefused, ...]:
+        self._ask()
+        return await super().batch_alloc(requests)
 
     async def cancel(self, jti: Jti) -> bool:
-        raise StoreUnreachable
+        self._ask()
+        return await super().cancel(jti)
+
+    async def hello(self, hello: Hello) -> ReportRefused | None:
+        self._ask()
+        return await super().hello(hello)
+
+    async def report(self, report: Report) -> DrainOrder | ReportRefused | None:
+        self._ask()
+        return await super().report(report)
+
+    async def sync(self, index: int, handlers: Iterable[Known]) -> None:
+        self._ask()
+        await super().sync(index, handlers)
+
+    async def states(self) -> tuple[HandlerState, ...]:
+        self._ask()
+        return await super().states()
+
+
+class HasNoTime(ComesAndGoes):
+    """A store whose handlers take in nobody at this moment: `slots` are the appointments it has."""
+
+    def __init__(self, pool: PoolSettings, clocks: Clocks, *slots: float) -> None:
+        super().__init__(pool, clocks)
+        self.slots = [*slots]
+        self.came: list[float | None] = []
+
+    async def alloc(self, request: SeatRequest) -> Seat | SeatRefused:
+        self.asked += 1
+        self.came.append(request.slot)
+        slot = self.slots.pop() if self.slots else None
+        return SeatRefused(SeatRefusal.COME_BACK, 5.0, slot, now=self._clock())
 
 
 class AnswersSlowly(MemoryStore):
@@ -75,7 +135,7 @@ def allocator(clocks: Clocks, rng: random.Random) -> Allocator:
 
 
 def made(store: Store, clocks: Clocks, rng: random.Random) -> Allocator:
-    return Allocator(store, POOL, SECRETS, clock=clocks.unix, rng=rng)
+    return Allocator(store, POOL, SECRETS, clock=clocks.unix, monotonic=clocks.monotonic, rng=rng)
 
 
 def hello(name: HandlerId = WSH1, epoch: int = 5) -> Hello:
@@ -180,10 +240,12 @@ async def test_a_cancelled_seat_is_free(allocator: Allocator) -> None:
 async def test_a_seat_that_can_not_be_cancelled_is_left_to_run_out(
     clocks: Clocks, rng: random.Random
 ) -> None:
-    allocator = made(Unreachable(POOL, clocks.store), clocks, rng)
+    store = ComesAndGoes(POOL, clocks)
+    store.away = True
+    allocator = made(store, clocks, rng)
     with capture_logs() as logs:
         await allocator.cancel(Jti("a"))
-    assert logs == [{"event": "seat_not_cancelled", "log_level": "warning", "reason": "store_unreachable"}]
+    assert [entry["event"] for entry in logs] == ["seats_estimated", "seat_not_cancelled"]
 
 
 async def test_last_and_excluded_handlers_are_heeded(allocator: Allocator) -> None:
@@ -216,16 +278,17 @@ async def test_handlers_are_refused_by_epoch(allocator: Allocator) -> None:
     assert await allocator.report(Report(WSH1, 5, 1, 0)) == ReportRefused(ReportRefusal.STALE_EPOCH)
 
 
-async def test_a_drained_handler_is_told_with_its_next_report(allocator: Allocator) -> None:
+async def test_a_drained_handler_is_told_with_its_next_report(allocator: Allocator, clocks: Clocks) -> None:
     await allocator.hello(hello())
     told = []
-    for seq, draining in enumerate([True, False], 1):
-        assert await allocator.drain(WSH1, draining=draining)
+    for seq, order in enumerate([DrainOrder(20.0, 4.0), None], 1):
+        assert await allocator.drain(WSH1, order)
+        clocks.passed += 5.0
         answer = await allocator.report(Report(WSH1, 5, seq, 0))
         assert not isinstance(answer, ReportRefused)
-        told.append(answer.draining)
-    assert told == [True, False]
-    assert not await allocator.drain(WSH2, draining=True)
+        told.append((answer.draining, answer.drain))
+    assert told == [(True, DrainOrder(15.0, 4.0)), (False, None)]
+    assert not await allocator.drain(WSH2, DrainOrder(20.0))
 
 
 async def test_so_is_one_in_maintenance(allocator: Allocator) -> None:
@@ -287,6 +350,279 @@ async def test_late_tickets_and_places_are_asked_of_the_store(allocator: Allocat
     located = await allocator.locate("ann")
     assert located is not None
     assert located.handler == WSH1
-    assert repr(allocator) == "<Allocator default: 0 handlers in use>"
+    assert repr(allocator) == "<Allocator default: exact, 0 handlers open>"
     clocks.passed = 15.0
     assert await allocator.sweep() == 1
+
+
+# --- sessions and appointments -------------------------------------------------------------------
+
+SESSION = "0123456789abcdef" * 2
+
+
+async def test_a_client_resumes_its_session_with_a_ticket_of_its_own(
+    allocator: Allocator, clocks: Clocks
+) -> None:
+    await allocator.hello(hello())
+    grant = await granted(allocator, session_id=SESSION)
+    claims = claims_of(grant, clocks.unix())
+    assert (grant.session_id, claims.session_id) == (SESSION, SESSION)
+    assert claims.jti == grant.jti != SESSION
+    assert (await granted(allocator, "bob", session_id="../bob")).session_id != "../bob"
+
+
+async def come_back(allocator: Allocator, uid: str = "ann", token: str | None = None) -> ComeBack:
+    told = await allocator.allocate(uid, queue_token=token)
+    assert isinstance(told, ComeBack)
+    return told
+
+
+async def test_an_appointment_is_told_in_unix_time_and_comes_back_as_it_was(
+    clocks: Clocks, rng: random.Random
+) -> None:
+    slot = clocks.store() + 12.5
+    store = HasNoTime(POOL, clocks, slot)
+    allocator = made(store, clocks, rng)
+    told = await come_back(allocator)
+    assert (told.retry_after_s, told.retry_at_ms) == (12.5, 1_700_000_013_000)
+    assert told.queue_token is not None
+    store.slots = [slot, slot]
+    await come_back(allocator, token=told.queue_token)
+    await come_back(allocator, "bob", told.queue_token)
+    assert store.came == [None, slot, None], "nobody else's appointment"
+
+
+async def test_a_full_book_is_not_asked_again_and_everybody_comes_back_some_time(
+    clocks: Clocks, rng: random.Random
+) -> None:
+    store = HasNoTime(POOL, clocks)
+    allocator = made(store, clocks, rng)
+    waits = set()
+    for _ in range(50):
+        told = await come_back(allocator)
+        assert told[1:] == (None, None)
+        assert 30 <= told.retry_after_s <= 60
+        waits.add(told.retry_after_s)
+    assert store.asked == 1
+    assert len(waits) == 50
+    clocks.passed += 1.0
+    store.slots = [clocks.store() + 59]
+    assert (await come_back(allocator)).queue_token is not None
+    assert store.asked == 2
+
+
+async def test_who_has_an_appointment_is_asked_for_although_the_book_is_full(
+    clocks: Clocks, rng: random.Random
+) -> None:
+    store = HasNoTime(POOL, clocks, clocks.store() + 5)
+    allocator = made(store, clocks, rng)
+    token = (await come_back(allocator)).queue_token
+    await come_back(allocator, "bob")
+    await come_back(allocator, "ann", token)
+    assert store.asked == 3
+
+
+# --- clients that move ---------------------------------------------------------------------------
+
+
+def moving(seq: int, *uids: str, connections: int = 1, **more: Any) -> Report:
+    return Report(WSH1, 5, seq, connections, move=tuple(Move(Uid(uid), SESSION) for uid in uids), **more)
+
+
+async def answered(allocator: Allocator, report: Report) -> ReportAnswer:
+    answer = await allocator.report(report)
+    assert isinstance(answer, ReportAnswer)
+    return answer
+
+
+async def test_a_draining_handler_gets_seats_elsewhere_for_the_clients_it_names(
+    allocator: Allocator, clocks: Clocks
+) -> None:
+    for name in (WSH1, WSH2):
+        await allocator.hello(hello(name))
+    await allocator.drain(WSH1, DrainOrder(30.0))
+    answer = await answered(allocator, moving(1, "ann", "bob", "eve"))
+    assert [(move.session_id, move.handler_id, move.url) for move in answer.migrate] == [
+        (SESSION, "WSH2", "wss://h1.example/ws")
+    ] * 2, "there is room for two"
+    key = SECRETS.key_for(WSH2, 5)
+    keeper = Gatekeeper(WSH2, 5, SECRETS.issuer, {key.kid: key.key})
+    claims = verify(answer.migrate[0].ticket, keeper, clocks.unix())
+    assert isinstance(claims, TicketClaims)
+    assert (claims.uid, claims.session_id, claims.purpose) == ("ann", SESSION, Purpose.MIGRATE)
+    assert claims.guaranteed_until == clocks.unix() + POOL.moving_s
+    again = await answered(allocator, moving(2, "ann"))
+    assert again.migrate == answer.migrate[:1], "an answer that was lost moves nobody twice"
+
+
+async def test_one_that_leaves_may_name_clients_and_one_that_stays_may_not(allocator: Allocator) -> None:
+    for name in (WSH1, WSH2):
+        await allocator.hello(hello(name))
+    assert (await answered(allocator, moving(1, "ann"))).migrate == ()
+    assert len((await answered(allocator, moving(2, "ann", leaving=True))).migrate) == 1
+
+
+async def test_moves_wait_while_the_store_is_away_and_the_report_counts(
+    clocks: Clocks, rng: random.Random
+) -> None:
+    class GoesWhenAskedToMove(ComesAndGoes):
+        async def batch_alloc(self, requests: Sequence[SeatRequest]) -> tuple[Seat | SeatRefused, ...]:
+            raise StoreUnreachable
+
+    store = GoesWhenAskedToMove(POOL, clocks)
+    allocator = made(store, clocks, rng)
+    await allocator.hello(hello())
+    assert (await answered(allocator, moving(1, "ann", leaving=True))).migrate == ()
+    assert [state.connections for state in await store.states()] == [1]
+    assert allocator.mode == "degraded"
+
+
+@pytest.mark.parametrize("on", [True, False])
+async def test_after_a_scale_out_the_fullest_gives_clients_away_if_that_is_wanted(
+    clocks: Clocks, rng: random.Random, on: bool
+) -> None:
+    pool = PoolSettings()
+    allocator = Allocator(
+        MemoryStore(pool, clocks.store),
+        pool,
+        SECRETS,
+        clock=clocks.unix,
+        monotonic=clocks.monotonic,
+        rng=rng,
+        rebalance=on,
+    )
+    for name in (WSH1, WSH2):
+        await allocator.hello(Hello(name, 5, "http://h:1", "/ws", 1000))
+    await answered(allocator, Report(WSH1, 5, 1, 500))
+    await allocator.sweep()
+    assert (await answered(allocator, Report(WSH1, 5, 2, 500))).rebalance == (10 if on else 0)
+    names = [str(number) for number in range(12)]
+    assert len((await answered(allocator, moving(3, *names, connections=500))).migrate) == (10 if on else 0)
+    await allocator.drain(WSH1, DrainOrder(30.0))
+    clocks.passed += 1.0
+    assert (await answered(allocator, Report(WSH1, 5, 4, 500))).rebalance == 0
+
+
+# --- without the store ---------------------------------------------------------------------------
+
+
+async def fleet_of_two(clocks: Clocks, rng: random.Random) -> tuple[Allocator, ComesAndGoes]:
+    store = ComesAndGoes(POOL, clocks)
+    allocator = made(store, clocks, rng)
+    for name in (WSH1, WSH2):
+        await allocator.hello(hello(name))
+    await allocator.sweep()
+    return allocator, store
+
+
+async def test_the_first_client_that_finds_the_store_away_gets_a_seat_and_the_next_does_not_even_ask(
+    clocks: Clocks, rng: random.Random
+) -> None:
+    allocator, store = await fleet_of_two(clocks, rng)
+    store.away = True
+    grants = [await granted(allocator, uid) for uid in ("ann", "bob", "eve")]
+    assert store.asked == 1
+    assert allocator.mode == "degraded"
+    for grant in grants:
+        claims = claims_of(grant, clocks.unix())
+        assert claims.degraded
+        assert (grant.guaranteed_for, claims.guaranteed_until) == (0, clocks.unix())
+        assert (grant.ticket_expires_in, claims.session_id) == (60, grant.jti)
+    assert isinstance(await allocator.allocate("zoe"), Grant)
+    full = await allocator.allocate("tom")
+    assert isinstance(full, SeatRefused)
+    assert full.reason is SeatRefusal.NO_CAPACITY
+    await allocator.cancel(grants[0].jti)
+    assert (await granted(allocator, "tom")).handler_id == grants[0].handler_id
+
+
+async def test_a_seat_that_the_store_may_have_reserved_unheard_has_another_name(
+    clocks: Clocks, rng: random.Random
+) -> None:
+    class AnswersTooLate(ComesAndGoes):
+        async def alloc(self, request: SeatRequest) -> Seat | SeatRefused:
+            self.reserved = await super().alloc(request)
+            raise StoreUnreachable
+
+    store = AnswersTooLate(POOL, clocks)
+    allocator = made(store, clocks, rng)
+    await allocator.hello(hello())
+    grant = await granted(allocator)
+    assert isinstance(store.reserved, Seat)
+    assert grant.jti != store.reserved.jti
+
+
+async def test_nobody_is_known_to_a_gateway_that_never_saw_the_store(
+    clocks: Clocks, rng: random.Random
+) -> None:
+    store = ComesAndGoes(POOL, clocks)
+    store.away = True
+    allocator = made(store, clocks, rng)
+    assert await allocator.allocate("ann") == SeatRefused(
+        SeatRefusal.NO_HANDLERS, 3.0, now=clocks.monotonic()
+    )
+    assert await allocator.report(Report(WSH1, 5, 1, 0)) == ReportRefused(ReportRefusal.UNKNOWN_HANDLER)
+    answer = await allocator.hello(hello())
+    assert not isinstance(answer, ReportRefused)
+    assert answer.key == SECRETS.key_for(WSH1, 5)
+    assert await allocator.hello(hello(epoch=4)) == ReportRefused(ReportRefusal.STALE_EPOCH)
+    with pytest.raises(StoreUnreachable):
+        await allocator.report(Report(WSH1, 5, 2, 1))
+    await granted(allocator)
+    assert isinstance(await allocator.allocate("bob"), SeatRefused), "its report was noted"
+
+
+async def test_what_the_registry_says_counts_at_once_while_the_store_is_away(
+    clocks: Clocks, rng: random.Random
+) -> None:
+    allocator, store = await fleet_of_two(clocks, rng)
+    store.away = True
+    with pytest.raises(StoreUnreachable):
+        await allocator.sync(listed(1, instance("WSH1", Health.CRITICAL, sdk="1"), instance("WSH2", sdk="1")))
+    assert {(await granted(allocator, uid)).handler_id for uid in ("ann", "bob")} == {"WSH2"}
+
+
+async def test_come_back_works_without_a_book(clocks: Clocks, rng: random.Random) -> None:
+    store = ComesAndGoes(POOL, clocks)
+    pool = PoolSettings(joins_per_s=2.0, joins_burst=1)
+    allocator = Allocator(store, pool, SECRETS, clock=clocks.unix, monotonic=clocks.monotonic, rng=rng)
+    await allocator.hello(Hello(WSH1, 5, "http://h:1", "/ws", 100))
+    store.away = True
+    await granted(allocator)
+    assert [await come_back(allocator) for _ in range(2)] == [
+        ComeBack(0.5, None, None),
+        ComeBack(1.0, None, None),
+    ]
+    clocks.passed += 0.5
+    await granted(allocator)
+
+
+async def test_it_is_exact_again_when_nearly_all_have_reported(clocks: Clocks, rng: random.Random) -> None:
+    allocator, store = await fleet_of_two(clocks, rng)
+    store.away = True
+    await granted(allocator)
+    clocks.passed += 10.0
+    for name in (WSH1, WSH2):
+        with pytest.raises(StoreUnreachable):
+            await allocator.report(Report(name, 5, 1, 1))
+    with pytest.raises(StoreUnreachable):
+        await allocator.sweep()
+    store.away = False
+    await allocator.sweep()
+    assert allocator.mode == "degraded"
+    clocks.passed += 0.5
+    for name in (WSH1, WSH2):
+        assert (await answered(allocator, Report(name, 5, 2, 1))).draining is False
+    await allocator.sweep()
+    assert allocator.mode == "exact"
+    assert not claims_of(await granted(allocator, "bob"), clocks.unix()).degraded
+    assert allocator.counts() == store.counts()
+
+
+async def test_why_a_seat_went_where_it_did(allocator: Allocator) -> None:
+    await allocator.hello(hello())
+    await granted(allocator)
+    decision = await allocator.decision(1)
+    assert decision is not None
+    assert (decision.uid, decision.chosen) == ("ann", WSH1)
+    assert await allocator.decision(2) is None

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import WSServerHandshakeError
 
 from handlers.closing import CloseCode
-from handlers.model import HandlerId, Jti, PoolSettings, Uid
+from handlers.model import DrainOrder, HandlerId, Jti, PoolSettings, Uid
 from handlers.runtime import door
 from handlers.ticket import TicketClaims, TicketSecrets, sign
 from tests.handlers.runtime.clients import Harbour, first, harbour
@@ -178,10 +178,10 @@ async def test_without_a_key_nobody_gets_in(good: Gateway) -> None:
 
 async def test_a_draining_handler_sends_to_another(good: Gateway, quay: Harbour) -> None:
     shown = await good.ticket()
-    await good.allocator.drain(HandlerId("WSH1"), draining=True)
+    await good.allocator.drain(HandlerId("WSH1"), DrainOrder(30.0))
     await until(lambda: not quay.node.ready)
     assert await quay.verdict(shown) == CloseCode.DRAINING
-    await good.allocator.drain(HandlerId("WSH1"), draining=False)
+    await good.allocator.drain(HandlerId("WSH1"), None)
     await until(lambda: quay.node.ready)
     assert await quay.verdict(shown) == "welcome"
 

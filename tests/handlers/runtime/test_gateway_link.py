@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 from structlog.testing import capture_logs
 
-from handlers.model import HandlerId, Hello, Jti
+from handlers.model import DrainOrder, HandlerId, Hello, Jti
 from handlers.outbox import Outbox
 from handlers.runtime.gateway_client import GatewayClient
 from handlers.runtime.gateway_link import KEYS_AGAIN_S, GatewayLink
@@ -167,7 +167,7 @@ async def test_a_drain_is_heard_and_so_is_its_end(good: Gateway, rng: random.Ran
     async with running(rng, good.url) as process:
         await until(lambda: good.of(REPORT))
         for draining in (True, False):
-            await good.allocator.drain(WSH1, draining=draining)
+            await good.allocator.drain(WSH1, DrainOrder(30.0) if draining else None)
             process.admit("a")
             await until(partial(heard, process.link, draining))
             assert process.link.closed is draining

@@ -15,13 +15,13 @@ SECRETS = TicketSecrets("a secret of the test's own cluster")
 
 
 class FailsAtFirst(MemoryStore):
-    """A store that can't be reached at the first sweep, and can at the second."""
+    """A store that can't be reached at the first three sweeps, and can at the fourth."""
 
     swept: int = 0
 
     async def sweep(self) -> int:
         self.swept += 1
-        if self.swept == 1:
+        if self.swept <= 3:
             raise StoreUnreachable
         return await super().sweep()
 
@@ -60,9 +60,10 @@ async def test_it_sweeps_on_while_the_store_comes_and_goes(rng: random.Random) -
     await allocator.allocate("ann")
     now = 15.0
     with capture_logs() as logs:
-        async with asyncio.timeout(5), Sweeper(allocator, period_s=0.005):
-            while store.swept < 3:  # noqa: ASYNC110 the sweeper has no event to wait for
+        async with asyncio.timeout(5), Sweeper(allocator, period_s=0.005, probe_s=0.005):
+            while store.swept < 6:  # noqa: ASYNC110 the sweeper has no event to wait for
                 await asyncio.sleep(0.005)
-    assert [entry["event"] for entry in logs] == ["sweep_skipped"]
+    said = [(entry["event"], entry.get("skipped")) for entry in logs if "sweep" in entry["event"]]
+    assert said == [("sweep_skipped", None), ("sweeps_again", 3)]
     assert "0 seats" not in repr(store)  # its ticket still lasts
     assert "0 held" in repr(store)
