@@ -28,6 +28,7 @@ COPY balancer balancer
 COPY handlers handlers
 COPY gateway gateway
 COPY examples examples
+COPY clients clients
 RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
     && /opt/quaymaster/bin/pip install --no-deps /wheels/*.whl
 

@@ -1,4 +1,4 @@
-"""The page's service: static files, read once, at `/` and `/chat/…`.
+"""The page's service: static files, read once, at `/` and `/chat/…`; Quaymaster's client is one of them.
 
 python -m examples.chat.web --port 9021 --id chat-page-1
 """
@@ -13,6 +13,8 @@ from aiohttp import web
 from examples.chat.service import arguments, new_app, refuse, serve
 
 FOLDER = Path(__file__).parent / "page"
+CLIENT = Path(__file__).parents[2] / "clients" / "js" / "quaymaster.js"
+"""In the repository. A package of ours has it among the page's files already: pyproject.toml puts it there."""
 TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -45,10 +47,11 @@ class Page:
 
 def read_pages(folder: Path = FOLDER) -> dict[str, Page]:
     """Every file of the page by its name."""
+    paths = {CLIENT.name: CLIENT} | {path.name: path for path in folder.iterdir()}
     pages = {}
-    for path in sorted(folder.iterdir()):
+    for name, path in sorted(paths.items()):
         body = path.read_bytes()
-        pages[path.name] = Page(body, TYPES[path.suffix], hashlib.sha256(body).hexdigest()[:16])
+        pages[name] = Page(body, TYPES[path.suffix], hashlib.sha256(body).hexdigest()[:16])
     return pages
 
 

@@ -44,7 +44,7 @@ export const login = (email, password) => call("POST", "/login", { body: { email
 
 let refreshing = null;
 
-function refresh() {
+export function refresh() {
   refreshing ??= call("POST", "/refresh", { body: { refresh_token: session.get().refreshToken } })
     .then((answer) => session.update({ token: answer.access_token }))
     .finally(() => {
@@ -70,12 +70,4 @@ async function callAsUser(method, path, options = {}) {
 
 export function findMatch(again, signal) {
   return callAsUser("POST", "/matching", { body: { uid: session.get().uid, again }, signal });
-}
-
-// `last` is where this tab was, `exclude` are handlers that could not be reached.
-export function askForHandler({ last, exclude, signal }) {
-  const headers = { "X-Client-Id": session.randomId() };
-  if (last) headers["X-Last-Handler"] = last;
-  if (exclude.length) headers["X-Exclude-Handler"] = exclude.join(", ");
-  return callAsUser("GET", "/get_websocket_handler", { headers, signal });
 }

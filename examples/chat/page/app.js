@@ -2,9 +2,9 @@
 
 import * as api from "./api.js";
 import { demoPerson } from "./demo.js";
-import { Link } from "./link.js";
 import * as session from "./session.js";
 import { Talk } from "./talk.js";
+import { Way } from "./way.js";
 
 const byId = (id) => document.getElementById(id);
 const ASK_AGAIN_S = 2;
@@ -14,15 +14,15 @@ const MOST_EARLY = 20;
 let looking = null; // {abort, wake} while we look for a partner
 let early = []; // frames of somebody who is our partner before we have been told
 let partnerHandler = null;
-let linkState = { name: "asking" };
 
-const link = new Link({
-  state(state) {
-    const was = linkState.name;
-    linkState = state;
-    showWays();
-    if (state.name === "connected" && was !== "connected") talk.resume();
+const way = new Way({
+  status({ state, text, url, canRetry }) {
+    if (byId("link-text").textContent !== text) byId("link-text").textContent = text;
+    byId("link-text").title = url ?? "";
+    byId("link-dot").className = `dot ${state}`;
+    byId("link-now").hidden = !canRetry;
   },
+  connected: () => talk.resume(),
   frame(frame) {
     if (talk.frame(frame)) return;
     early = [...early, frame].slice(-MOST_EARLY);
@@ -32,11 +32,11 @@ const link = new Link({
   loggedOut: () => logOut("Your login has ended. Please log in again."),
 });
 
-const talk = new Talk(link, {
+const talk = new Talk(way, {
   ended: () => byId("new-partner").classList.add("primary"),
   partnerHandler(id) {
     partnerHandler = id;
-    showWays();
+    showRoute();
   },
 });
 
@@ -55,19 +55,7 @@ function paint(avatar, name, code) {
   avatar.style.setProperty("--hue", String(((code ?? 0) * 137) % 360));
 }
 
-function showWays() {
-  const { name, handlerId, url, retryInMs, why } = linkState;
-  const texts = {
-    asking: "Asking the gateway for a handler…",
-    connecting: `Connecting to ${handlerId}…`,
-    connected: `Connected to ${handlerId}`,
-    waiting: `${(why ?? "No connection").replace(/\.$/, "")}. Next try in ${Math.ceil((retryInMs ?? 0) / 1000)} s.`,
-    offline: "This computer is offline.",
-  };
-  if (byId("link-text").textContent !== texts[name]) byId("link-text").textContent = texts[name];
-  byId("link-text").title = url ?? "";
-  byId("link-dot").className = `dot ${name}`;
-  byId("link-now").hidden = name !== "waiting" && name !== "offline";
+function showRoute() {
   const route = byId("route");
   route.replaceChildren();
   if (byId("chat").hidden || !talk.partner) return;
@@ -80,7 +68,7 @@ function enter(andLook) {
   byId("my-name").textContent = username;
   paint(byId("my-avatar"), username, avatarCode);
   paint(byId("lobby-avatar"), username, avatarCode);
-  link.start();
+  way.start();
   if (andLook) look();
   else rest(`Hello, ${username}`, "Ready when you are.");
 }
@@ -105,7 +93,7 @@ function openChat(partner) {
   talk.open(partner);
   for (const frame of early) talk.frame(frame);
   early = [];
-  showWays();
+  showRoute();
   byId("text").focus();
 }
 
@@ -166,7 +154,7 @@ byId("stop").addEventListener("click", () => {
   stopLooking();
   rest(`Hello, ${session.get().username}`, "You have stopped looking.");
 });
-byId("link-now").addEventListener("click", () => link.wake());
+byId("link-now").addEventListener("click", () => way.retry());
 byId("new-partner").addEventListener("click", async () => {
   byId("new-partner").disabled = true;
   await talk.leave();
@@ -280,7 +268,7 @@ for (const tab of tabs) {
 async function logOut(why = "") {
   stopLooking();
   if (!why) await talk.leave();
-  link.stop();
+  way.stop();
   talk.close();
   session.clear();
   early = [];

@@ -21,8 +21,8 @@ const clock = (at) => new Date(at).toLocaleTimeString([], { hour: "2-digit", min
 
 export class Talk {
   // on.ended() when the partner has left, on.partnerHandler(id) when the partner's handler becomes known
-  constructor(link, on) {
-    this.link = link;
+  constructor(way, on) {
+    this.way = way;
     this.on = on;
     this.partner = null;
     this.entries = new Map(); // id of a message of mine that may still change -> {message, item, timer}
@@ -53,11 +53,11 @@ export class Talk {
     this.setEnabled(true);
     this.note(`You and ${partner.username} fit. Say hello!`);
     for (const message of session.get().messages ?? []) {
-      if (message.state === "sending") Object.assign(message, { state: "failed", why: REASONS.no_answer });
       this.seen.add(message.id);
       this.show(message);
     }
     this.greet();
+    this.sendAgain();
   }
 
   close() {
@@ -69,24 +69,30 @@ export class Talk {
 
   // Tells the partner's page that we are here, and learns by the acknowledgement which handler serves it.
   greet() {
-    if (this.partner) this.link.send({ type: "hello", to: this.partner.uid, id: session.randomId() });
+    if (this.partner) this.way.send({ type: "hello", to: this.partner.uid, id: session.randomId() });
   }
 
   // Says goodbye and waits a moment for it to arrive: after the next match it would be refused.
   async leave() {
     if (!this.partner) return;
     const id = session.randomId();
-    if (!this.link.send({ type: "bye", to: this.partner.uid, id })) return;
+    if (!this.way.send({ type: "bye", to: this.partner.uid, id })) return;
     await new Promise((resolve) => {
       this.goodbye = { id, resolve };
       setTimeout(resolve, 1500);
     });
   }
 
-  // After a reconnect: what was never acknowledged is sent again; the partner's page drops doubles.
+  // After a reconnect or a move.
   resume() {
     this.greet();
-    for (const entry of this.entries.values()) if (entry.message.state === "sending") this.post(entry);
+    this.sendAgain();
+  }
+
+  // What was never acknowledged, or waits for the partner. The handlers know a message by its id, so that
+  // one they had already is not doubled.
+  sendAgain() {
+    for (const entry of this.entries.values()) if (["sending", "kept"].includes(entry.message.state)) this.post(entry);
   }
 
   write() {
@@ -105,20 +111,23 @@ export class Talk {
     clearTimeout(entry.timer);
     this.mark(entry, "sending");
     const { id, text } = entry.message;
-    this.link.send({ type: "message", to: this.partner.uid, text, id });
-    entry.timer = setTimeout(() => this.mark(entry, "failed", REASONS.no_answer), ACK_MS);
+    // Without a connection it waits here until there is one.
+    if (!this.way.send({ type: "message", to: this.partner.uid, text, id })) return;
+    entry.timer = setTimeout(() => {
+      if (this.way.connected) this.mark(entry, "failed", REASONS.no_answer);
+    }, ACK_MS);
   }
 
   tellTyping() {
     const now = performance.now();
     if (!this.partner || now - this.lastTyping < TYPING_EVERY_MS) return;
     this.lastTyping = now;
-    this.link.send({ type: "typing", to: this.partner.uid });
+    this.way.send({ type: "typing", to: this.partner.uid });
   }
 
   // A frame of the handler. Returns false for one from somebody who is not the partner (yet).
   frame(frame) {
-    if (frame.type === "delivered" || frame.type === "undelivered") {
+    if (["delivered", "kept", "undelivered"].includes(frame.type)) {
       this.acknowledged(frame);
       return true;
     }
@@ -127,6 +136,7 @@ export class Talk {
     if (frame.handler) this.on.partnerHandler(frame.handler);
     if (frame.type === "message") this.received(frame);
     else if (frame.type === "typing") this.showTyping();
+    else if (frame.type === "hello") this.sendAgain(); // back again, and ready for what was kept
     else if (frame.type === "bye") this.end();
     return true;
   }
@@ -149,6 +159,7 @@ export class Talk {
     if (!entry) return;
     clearTimeout(entry.timer);
     if (type === "delivered") this.mark(entry, "delivered", handler ? `delivered through ${handler}` : "delivered");
+    else if (type === "kept") this.mark(entry, "kept");
     else this.mark(entry, "failed", REASONS[reason] ?? "your partner has left");
   }
 
@@ -189,7 +200,8 @@ export class Talk {
     Object.assign(entry.message, { state, why });
     entry.item.className = `entry ${entry.message.mine ? "mine" : ""} ${state}`;
     const parts = [clock(entry.message.at)];
-    if (state === "sending") parts.push("sending…");
+    if (state === "sending") parts.push(this.way.connected ? "sending…" : "waits for the connection");
+    if (state === "kept") parts.push(`kept for ${this.partner.username}, who is not connected`);
     if (state === "failed") parts.push(`not delivered: ${why}`);
     if (state === "delivered" && why) parts.push(why);
     entry.meta.textContent = parts.join(" · ");

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from examples.chat.web import FOLDER, read_pages, web_app
+from examples.chat.web import CLIENT, FOLDER, read_pages, web_app
 from tests.examples.chat.clients import Client, running
 
 
@@ -30,6 +30,7 @@ async def test_the_page_is_at_the_root_with_its_policy(page: Client) -> None:
     ("name", "content_type"),
     [
         ("app.js", "text/javascript; charset=utf-8"),
+        ("quaymaster.js", "text/javascript; charset=utf-8"),
         ("style.css", "text/css; charset=utf-8"),
         ("icon.svg", "image/svg+xml"),
     ],
@@ -72,12 +73,13 @@ class Elements(HTMLParser):
 
 
 INDEX = Elements(FOLDER / "index.html")
-SCRIPTS = {path.name: path.read_text() for path in FOLDER.glob("*.js")}
+FILES = [*FOLDER.iterdir(), CLIENT]
+SCRIPTS = {path.name: path.read_text() for path in FILES if path.suffix == ".js"}
 
 
 def test_all_the_page_needs_is_its_own() -> None:
     """No address of another machine, and every file it names is there."""
-    own = {"/chat/" + path.name for path in FOLDER.iterdir()}
+    own = {"/chat/" + path.name for path in FILES}
     named = {*INDEX.values("src"), *INDEX.values("href")}
     imports = [name for script in SCRIPTS.values() for name in re.findall(r'from "(.+?)"', script)]
     assert named <= own
