@@ -79,7 +79,9 @@ class QuayFleet:
         self.refused: Counter[SeatRefusal] = Counter()
         self.asked: Counter[int] = Counter()
         """How many clients had to ask so often."""
+        self.seated_at: dict[Uid, float] = {}
         self.sent_to_dead: list[float] = []
+        """When clients were sent to a handler that is no more."""
         self._capacity = pool.capacity
         self._rng = rng
         self.time = VirtualTime(-max(up_for_s))
@@ -89,6 +91,10 @@ class QuayFleet:
         self.time.run(0.0)
 
     # --- clients ---------------------------------------------------------------------------------
+
+    def come(self, client: Client, at: float) -> None:
+        """That client asks for a handler at that time, and does what it is told until it has one."""
+        self.time.at(at, partial(self.ask, client))
 
     def ask(self, client: Client) -> None:
         client.asked += 1
@@ -105,6 +111,7 @@ class QuayFleet:
             self.time.after(self._draw(CONNECTS_S), partial(self.ask, client))
             return
         self.asked[client.asked] += 1
+        self.seated_at[client.uid] = self.time.now
         self.tally.join(process.number, self.time.now)
         self.time.after(self._draw(CONNECTS_S), partial(self._connect, process, answer.jti))
 
@@ -165,7 +172,6 @@ def run(storm: Storm, pool: PoolSettings, seed: int, *, fresh_up_s: float) -> tu
     up = [UP_S if connections else fresh_up_s for connections in storm.before]
     fleet = QuayFleet(pool, storm.before, rng, up_for_s=up)
     for number, at in enumerate(storm.arrivals(rng)):
-        client = Client(Uid(f"client-{number}"))
-        fleet.time.at(at, partial(fleet.ask, client))
+        fleet.come(Client(Uid(f"client-{number}")), at)
     fleet.time.run(120.0)
     return fleet.tally.outcome(), fleet
