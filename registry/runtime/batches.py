@@ -1,7 +1,8 @@
 """Calls that go to one place together: those of one turn of the event loop, and those that come meanwhile.
 
 At most one batch is under way. So calls reach the other side in the order in which they were made, a
-thousand callers cost one round trip, and a lone caller waits for nobody.
+thousand callers cost one round trip, and a lone caller waits for nobody. When one batch is not answered,
+neither are the calls that wait for the next one: nobody waits longer than one batch does.
 """
 
 import asyncio
@@ -108,7 +109,10 @@ class Batches(Generic[C, A]):
         try:
             answers = await self._send([what for what, _ in batch])
         except Unanswered as failed:
-            self._fail(batch, str(failed))
+            # Who waits behind would only wait as long again, batch after batch.
+            waiting = list(self._waiting)
+            self._waiting.clear()
+            self._fail(batch + waiting, str(failed))
             return
         for (_, answer), said in zip(batch, answers, strict=True):
             if answer is not None and not answer.done():

@@ -85,6 +85,21 @@ async def test_no_answer_is_everybodys_no_answer_and_the_next_batch_starts_anew(
     assert await batches.call("c") == "C"
 
 
+async def test_who_waits_behind_a_batch_that_is_not_answered_waits_no_longer(answers: Answers) -> None:
+    batches = Batches(answers, most=1)
+    answers.free.clear()
+    answers.fault = Unanswered("nobody there")
+    asking = asyncio.gather(*map(batches.call, "abc"), return_exceptions=True)
+    await under_way(answers)
+    batches.post("d")
+    answers.free.set()
+    assert [str(error) for error in await asking] == ["nobody there"] * 3
+    assert answers.sent == [["a"]]
+    answers.fault = None
+    assert await batches.call("e") == "E"
+    assert answers.sent == [["a"], ["e"]]
+
+
 async def test_a_post_comes_after_all_earlier_calls_and_asks_for_no_answer(answers: Answers) -> None:
     batches = Batches(answers)
     answers.fault = Unanswered("nobody there")
