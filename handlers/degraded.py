@@ -14,7 +14,6 @@ Rules of this file:
 import random
 from collections.abc import Iterable, Sequence
 
-from handlers.ledger import RETRY_WHEN_FULL_S
 from handlers.model import (
     HandlerId,
     HandlerState,
@@ -34,6 +33,8 @@ from handlers.model import (
 from handlers.roster import FORGET_AFTER_S, Listing
 from handlers.standing import Standing
 
+RETRY_WHEN_FULL_S = 5.0
+"""Seats come free when clients leave, and nobody knows when."""
 MOST_HANDLERS = 10_000
 MOST_SEATS = 100_000
 """Given out here and not settled. Beyond that the oldest is no longer counted."""
@@ -157,6 +158,10 @@ class LocalLedger:
             handler.own.pop(jti, None)
         return seat is not None
 
+    def open(self, exclude: frozenset[HandlerId], now: float, gateways: int) -> list[Standing]:
+        """Who but those may get clients, with or without room."""
+        return [one for one in self._places if one.id not in exclude and self._opens(one, now, gateways)]
+
     def unheard(self, states: Sequence[HandlerState], within_s: float, now: float, gateways: int) -> float:
         """The share of the open handlers that have not reported to the store for so long, or that it
         does not know as they are: 0 to 1. Who never reports is not waited for."""
@@ -165,7 +170,7 @@ class LocalLedger:
             for state in states
             if state.last_report_age_s is not None and state.last_report_age_s <= within_s
         }
-        awaited = [one for one in self._places if one.epoch > 0 and self._opens(one, now, gateways)]
+        awaited = [one for one in self.open(frozenset(), now, gateways) if one.epoch > 0]
         missing = sum(reported.get(one.id, 0) < one.epoch for one in awaited)
         return missing / len(awaited) if awaited else 0.0
 
@@ -211,7 +216,7 @@ class LocalLedger:
         )
 
     def _refusal(self, exclude: frozenset[HandlerId], now: float, gateways: int) -> SeatRefused:
-        usable = [one for one in self._places if one.id not in exclude and self._opens(one, now, gateways)]
+        usable = self.open(exclude, now, gateways)
         if not usable:
             return SeatRefused(SeatRefusal.NO_HANDLERS, self._pool.dead_after_s, now=now)
         rates = [one.joins_per_s for one in usable if one.load(now, gateways) < one.capacity]

@@ -4,6 +4,7 @@ While the store does not answer, or has forgotten who is there, the standby hand
 all the time to what passes here, so no client waits longer than the one call that told of the outage.
 """
 
+import asyncio
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -88,6 +89,7 @@ class Allocator:
         self._fleet = FleetSnapshot(pool.joins_per_s)
         self._standby = Standby(pool, clock=monotonic, rng=self._rng, gateways=gateways)
         self._left_out: dict[str, str] = {}
+        self._doubt = asyncio.Lock()
 
     @property
     def mode(self) -> Mode:
@@ -133,7 +135,11 @@ class Allocator:
                 request._replace(jti=Jti(self._rng.randbytes(16).hex())), before, session_id
             )
         if isinstance(seat, SeatRefused):
-            return seat if seat.reason is not SeatRefusal.COME_BACK else self._appointment(uid, seat)
+            if seat.reason is SeatRefusal.COME_BACK:
+                return self._appointment(uid, seat)
+            if seat.reason is SeatRefusal.NO_HANDLERS and await self._store_forgot(request):
+                return self._estimate(request, before, session_id)
+            return seat
         self._standby.seated(seat)
         advice = self._fleet.advice(seat.handler, seat.load)
         return grant(seat, before, self._secrets, advice, session_of(seat, session_id))
@@ -148,6 +154,16 @@ class Allocator:
         advice = self._fleet.advice(seat.handler, seat.load)
         session_id = session_of(seat, session_id)
         return grant(seat, before, self._secrets, advice, session_id, degraded=True)
+
+    async def _store_forgot(self, request: SeatRequest) -> bool:
+        """Whether there are handlers for that client, and the store has lost them."""
+        async with self._doubt:  # one look is enough for everybody who is refused now
+            if self._standby.mode is Mode.EXACT and self._standby.knows_of_any(request.exclude):
+                try:
+                    await self._refresh()
+                except StoreUnreachable:
+                    pass
+        return self._standby.mode is Mode.DEGRADED
 
     def _appointment(self, uid: str, refused: SeatRefused) -> ComeBack:
         if refused.slot is None:

@@ -12,6 +12,7 @@ import structlog
 from handlers.answers import report_s
 from handlers.degraded import LocalLedger
 from handlers.model import (
+    HandlerId,
     HandlerState,
     Hello,
     Known,
@@ -85,6 +86,10 @@ class Standby:
             return
         local.adopt(states, now)
         log.info("seats_exact_again", pool=self._pool.name, after_s=round(lasted_s, 3))
+
+    def knows_of_any(self, exclude: frozenset[HandlerId]) -> bool:
+        """Whether any handler but those may get clients, whatever the store says."""
+        return bool(self._local.open(exclude, self._clock(), self._gateways()))
 
     def reserve(self, request: SeatRequest) -> Seat | SeatRefused:
         """A seat without the store, and so without a guarantee."""
