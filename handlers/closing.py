@@ -38,6 +38,8 @@ class Refusal(StrEnum):
     REPLAYED = "replayed"
     NO_TICKET = "no_ticket"
     """None came within the time for it."""
+    BAD_SEQUENCE = "bad_sequence"
+    """`seq` is there and is no whole number from 0 to 2**53 - 1."""
     FULL = "full"
     DRAINING = "draining"
     BUSY = "busy"
@@ -57,6 +59,7 @@ CLOSE_CODES: Mapping[Refusal, CloseCode] = MappingProxyType(
         Refusal.UNKNOWN_KEY: CloseCode.TRY_LATER,
         Refusal.REPLAYED: CloseCode.REPLAYED,
         Refusal.NO_TICKET: CloseCode.MALFORMED,
+        Refusal.BAD_SEQUENCE: CloseCode.MALFORMED,
         Refusal.FULL: CloseCode.FULL,
         Refusal.DRAINING: CloseCode.DRAINING,
         Refusal.BUSY: CloseCode.TRY_LATER,

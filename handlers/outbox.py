@@ -1,6 +1,6 @@
 """What a handler process has to tell the gateway: absolute counts, and tickets until acknowledged."""
 
-from handlers.model import Epoch, HandlerId, Jti, Report
+from handlers.model import Epoch, HandlerId, Jti, Move, Report
 
 MAX_WAITING = 100_000
 MAX_PER_REPORT = 2_000
@@ -30,12 +30,12 @@ class Outbox:
         _note(self._closed, jti)
         self.changed = True
 
-    def report(self, connections: int, *, leaving: bool = False) -> Report:
-        """The next report, with a sequence of its own."""
+    def report(self, connections: int, *, leaving: bool = False, move: tuple[Move, ...] = ()) -> Report:
+        """The next report, with a sequence of its own. Clients to `move` are asked for in this one only."""
         self._seq += 1
         confirmed, closed = _some(self._confirmed), _some(self._closed)
         self.changed = len(confirmed) < len(self._confirmed) or len(closed) < len(self._closed)
-        return Report(self._handler, self._epoch, self._seq, connections, confirmed, closed, leaving)
+        return Report(self._handler, self._epoch, self._seq, connections, confirmed, closed, leaving, move)
 
     def acknowledged(self, report: Report) -> None:
         """The store has taken this one."""

@@ -6,19 +6,27 @@ that failed. So a stranger gets a socket: for a few seconds, and only so many st
 
 import asyncio
 from collections.abc import Callable, Collection
+from typing import Any, NamedTuple
 
 from aiohttp import WSMsgType, web
+from aiohttp.typedefs import Handler
 
 from handlers import presented
 from handlers.admission import AdmissionLedger, Entry
 from handlers.closing import Refusal, TurnedAway
+from handlers.runtime.client_socket import CLOSE_WAIT_S, ClientSocket
 from handlers.runtime.gateway_link import GatewayLink
 from handlers.ticket import TicketClaims, verify
 
-CLOSE_WAIT_S = 2.0
-"""So long a client may take to answer a close frame."""
 MAX_STRANGERS = 256
 """Sockets without a ticket so far; more are refused before the handshake."""
+
+
+class Admitted(NamedTuple):
+    """A client whose place is taken. `seq` is how far it has read, if it says."""
+
+    claims: TicketClaims
+    seq: int | None
 
 
 class Door:
@@ -41,15 +49,15 @@ class Door:
         self._heartbeat_s, self._max_msg_size = heartbeat_s, max_msg_size
         self._ticket_within_s = ticket_within_s
         self._clock = clock
-        self._strangers: set[web.WebSocketResponse] = set()
+        self._strangers: set[ClientSocket] = set()
 
-    async def open(self, request: web.Request) -> tuple[web.WebSocketResponse, TicketClaims | TurnedAway]:
-        """A socket, and claims whose place is taken, or why there is none.
+    async def open(self, request: web.Request) -> tuple[ClientSocket, Admitted | TurnedAway]:
+        """A socket, and who has taken a place, or why nobody has.
 
         Raises aiohttp's 400, 403 or 503 for what is refused before the handshake.
         """
         self._check(request)
-        socket = web.WebSocketResponse(
+        socket = ClientSocket(
             protocols=(presented.PROTOCOL,),
             heartbeat=self._heartbeat_s,
             max_msg_size=self._max_msg_size,
@@ -72,12 +80,24 @@ class Door:
         if len(self._strangers) >= MAX_STRANGERS:
             raise web.HTTPServiceUnavailable(text="too many clients wait", headers={"Retry-After": "1"})
 
-    async def _judge(self, request: web.Request, socket: web.WebSocketResponse) -> TicketClaims | TurnedAway:
+    async def _judge(self, request: web.Request, socket: ClientSocket) -> Admitted | TurnedAway:
         ticket = presented.in_handshake(
             request.headers.get("Sec-WebSocket-Protocol", ""), request.query.get("ticket")
         )
-        if ticket is None and (ticket := await self._first_frame(socket)) is None:
-            return TurnedAway(Refusal.NO_TICKET)
+        shown_seq: Any = presented.in_query(request.query.getall("seq", ()))
+        if ticket is None:
+            frame = await self._first_frame(socket)
+            if frame is None:
+                return TurnedAway(Refusal.NO_TICKET)
+            ticket, shown_seq = frame.ticket, shown_seq if frame.seq is None else frame.seq
+        seq = presented.sequence(shown_seq)
+        if isinstance(seq, TurnedAway):
+            return seq
+        claims = await self._admit(ticket)
+        return claims if isinstance(claims, TurnedAway) else Admitted(claims, seq)
+
+    async def _admit(self, ticket: str) -> TicketClaims | TurnedAway:
+        """Takes a place for a good ticket."""
         if self._link.gatekeeper is None:
             return TurnedAway(Refusal.NOT_READY)
         now = self._clock()
@@ -101,7 +121,7 @@ class Door:
             raise
         return self._gate.answered(claims.jti, room=room) or claims
 
-    async def _first_frame(self, socket: web.WebSocketResponse) -> str | None:
+    async def _first_frame(self, socket: ClientSocket) -> presented.Shown | None:
         """The ticket in the first frame, `None` if something else comes, or nothing in time."""
         try:
             async with asyncio.timeout(self._ticket_within_s):
@@ -109,3 +129,21 @@ class Door:
         except TimeoutError:
             return None
         return presented.in_frame(message.data) if message.type is WSMsgType.TEXT else None
+
+
+class Refused(Exception):
+    """Ends an endpoint whose client was turned away. `HandlerNode.attach` installs what answers it."""
+
+    def __init__(self, socket: ClientSocket, reason: Refusal) -> None:
+        super().__init__(reason.value)
+        self.socket = socket
+        self.reason = reason
+
+
+@web.middleware
+async def answer_refused(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """The socket of a refused client is closed already, so there is nothing left to answer."""
+    try:
+        return await handler(request)
+    except Refused as refused:
+        return refused.socket

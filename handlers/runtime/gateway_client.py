@@ -4,60 +4,53 @@ Any gateway of the list will do: a call that fails moves on to the next one. The
 that knows aiohttp's client and its errors; what went wrong comes back as a value.
 """
 
-from base64 import urlsafe_b64decode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
 import aiohttp
 import orjson
 
+from handlers import heard
+from handlers.heard import Introduced, Noted
 from handlers.model import Epoch, HandlerId, Hello, Jti, Report, ReportRefusal
-from handlers.ticket import ALGORITHM
 from registry.backends.shared.session import read_text
 
-MAX_ANSWER = 65_536
-"""Bytes."""
+MAX_ANSWER = 524_288
+"""Bytes; an answer with as many migrations as there may be has half of it."""
 REFUSALS = {(404, ReportRefusal.UNKNOWN_HANDLER), (409, ReportRefusal.STALE_EPOCH)}
+REASONS = {401: "denied", 403: "denied", 503: "unavailable"}
 
 
 @dataclass(frozen=True, slots=True)
 class NoAnswer:
-    """A gateway did not answer as one should. `reason` is `unreachable`, `slow`, `denied` or `bad_answer`."""
+    """A gateway did not answer as one should.
+
+    `reason` is `unreachable`, `slow`, `denied`, `bad_answer`, or `unavailable`: it can't reach its store.
+    """
 
     reason: str
     gateway: str
 
 
-@dataclass(frozen=True, slots=True)
-class Introduced:
-    """The answer to a hello."""
-
-    keys: Mapping[str, bytes] = field(repr=False)
-    issuer: str
-    report_s: float
-    reconnect: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Noted:
-    """The answer to a report."""
-
-    draining: bool
-    reconnect: Mapping[str, Any]
-
-
 class GatewayClient:
-    """Async context manager. `timeout_s` bounds one call to one gateway."""
+    """Async context manager. `pool` is named in every call when given; `timeout_s` bounds one call to
+    one gateway."""
 
     def __init__(
-        self, gateways: Sequence[str], *, internal_key: str | None = None, timeout_s: float = 1.0
+        self,
+        gateways: Sequence[str],
+        *,
+        internal_key: str | None = None,
+        pool: str | None = None,
+        timeout_s: float = 1.0,
     ) -> None:
         if not gateways:
             raise ValueError("gateways is empty: give at least one URL, like http://127.0.0.1:8000")
         self.gateways = tuple(gateway.rstrip("/") for gateway in gateways)
         self._headers = {"X-Internal-Key": internal_key} if internal_key else {}
+        self._pool: dict[str, Any] = {} if pool is None else {"pool": pool}
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
         self._current = 0
         self._session: aiohttp.ClientSession | None = None
@@ -95,28 +88,23 @@ class GatewayClient:
         )
         if not isinstance(told, dict):
             return told
-        return _introduced(told) or self._next("bad_answer")
+        return heard.introduced(told) or self._next("bad_answer")
 
     async def report(self, report: Report) -> Noted | ReportRefusal | NoAnswer:
         """One try: its counts are of now, so another gateway gets a report of its own."""
-        told = await self._post(
-            "/handlers/report",
-            {
-                "handler_id": report.id,
-                "epoch": report.epoch,
-                "seq": report.seq,
-                "connections": report.connections,
-                "confirmed": report.confirmed,
-                "closed": report.closed,
-                "leaving": report.leaving,
-            },
-        )
-        if not isinstance(told, dict):
-            return told
-        draining, reconnect = told.get("draining"), told.get("reconnect", {})
-        if not isinstance(draining, bool) or not isinstance(reconnect, dict):
-            return self._next("bad_answer")
-        return Noted(draining, reconnect)
+        body: dict[str, Any] = {
+            "handler_id": report.id,
+            "epoch": report.epoch,
+            "seq": report.seq,
+            "connections": report.connections,
+            "confirmed": report.confirmed,
+            "closed": report.closed,
+            "leaving": report.leaving,
+        }
+        if report.move:
+            body["move"] = [{"uid": move.uid, "session_id": move.session_id} for move in report.move]
+        told = await self._post("/handlers/report", body)
+        return (heard.noted(told) or self._next("bad_answer")) if isinstance(told, dict) else told
 
     async def admit(self, handler: HandlerId, epoch: Epoch, jti: Jti) -> bool | NoAnswer:
         """Whether a late ticket finds room. Tries every gateway once."""
@@ -138,7 +126,7 @@ class GatewayClient:
         try:
             async with self._session.post(
                 self.gateways[self._current] + path,
-                data=orjson.dumps(body),
+                data=orjson.dumps({**body, **self._pool}),
                 headers={"Content-Type": "application/json"},
                 allow_redirects=False,
             ) as answer:
@@ -156,7 +144,7 @@ class GatewayClient:
             if status == refused_with and told.get("reason") == refusal.value:
                 return refusal
         if status != 200:
-            return self._next("denied" if status in (401, 403) else "bad_answer")
+            return self._next(REASONS.get(status, "bad_answer"))
         return told
 
     def _next(self, reason: str) -> NoAnswer:
@@ -164,19 +152,3 @@ class GatewayClient:
         failed = self.gateways[self._current]
         self._current = (self._current + 1) % len(self.gateways)
         return NoAnswer(reason, failed)
-
-
-def _introduced(told: Mapping[str, Any]) -> Introduced | None:
-    """The answer to a hello by type, `None` if something is wrong with it."""
-    try:
-        told_keys = [told["ticket"], *told["previous"]]
-        if any(key["algorithm"] != ALGORITHM for key in told_keys):
-            return None
-        keys = {str(key["kid"]): urlsafe_b64decode(key["key"] + "==") for key in told_keys}
-        report_s, reconnect = float(told["report_s"]), dict(told.get("reconnect", {}))
-        issuer = str(told["ticket"].get("issuer", "quaymaster"))
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return None
-    if min(map(len, keys.values())) < 32 or not 0 < report_s <= 60:
-        return None
-    return Introduced(keys, issuer, report_s, reconnect)

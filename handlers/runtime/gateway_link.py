@@ -8,9 +8,10 @@ from typing import Any
 
 import structlog
 
-from handlers.model import Hello, Jti, ReportRefusal
+from handlers.heard import Introduced, Noted
+from handlers.model import Hello, Jti, Move, ReportRefusal
 from handlers.outbox import Outbox
-from handlers.runtime.gateway_client import GatewayClient, Introduced, NoAnswer, Noted
+from handlers.runtime.gateway_client import GatewayClient, NoAnswer
 from handlers.ticket import Gatekeeper
 from registry.backoff import full_jitter
 
@@ -25,7 +26,10 @@ KEYS_AGAIN_S = 5.0
 
 
 class GatewayLink:
-    """`describe` gives a hello with the counts of now. `run` is the loop; its owner runs it as a task."""
+    """`describe` gives a hello with the counts of now; `heard` is told every answer to a report.
+
+    `run` is the loop; its owner runs it as a task.
+    """
 
     def __init__(
         self,
@@ -34,12 +38,14 @@ class GatewayLink:
         outbox: Outbox,
         *,
         rng: random.Random,
+        heard: Callable[[Noted], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._describe = describe
         self._outbox = outbox
         self._rng = rng
+        self._heard = heard
         self._clock = clock
         self._news = asyncio.Event()
         self._reporting = asyncio.Lock()
@@ -93,23 +99,34 @@ class GatewayLink:
         """Ends only when a later process has taken our id."""
         failures = 0
         while not self.superseded:
-            if await (self._hello() if self._introduce else self._due_report()):
+            if not failures and not self._introduce:
+                await self._news_or_time()
+            if await (self._hello() if self._introduce else self.report()):
                 failures = 0
                 continue
             failures += 1
-            # Each gateway gets one try at once: most failures are one gateway that restarts.
-            if (pauses := failures - len(self._client.gateways)) > 0:
-                await asyncio.sleep(full_jitter(pauses, self._rng, cap_s=RETRY_CAP_S))
+            # Every gateway is tried before the first pause, and told once a round after that: most
+            # failures are one gateway that restarts, and when it is the store that is away, each
+            # gateway knows only what it was told itself.
+            if failures % len(self._client.gateways) == 0:
+                rounds = failures // len(self._client.gateways)
+                await asyncio.sleep(full_jitter(rounds, self._rng, cap_s=RETRY_CAP_S))
 
-    async def report(self) -> bool:
-        """Says how things are, now. False when that came to nothing."""
+    async def report(self, move: tuple[Move, ...] = ()) -> Noted | None:
+        """Says how things are, now, and asks for seats elsewhere for those who are to `move`.
+
+        `None` when that came to nothing, also for a process that a later one has replaced.
+        """
         async with self._reporting:
+            if self.superseded:
+                return None
             self._news.clear()
             self._sent_at = self._clock()
-            report = self._outbox.report(self._describe(()).connections, leaving=self.leaving)
+            report = self._outbox.report(self._describe(()).connections, leaving=self.leaving, move=move)
             answer = await self._client.report(report)
             if not isinstance(answer, Noted):
-                return self._take_no(answer)
+                self._take_no(answer)
+                return None
             self._troubles.clear()
             self._outbox.acknowledged(report)
             if self._outbox.changed:
@@ -117,19 +134,18 @@ class GatewayLink:
             if answer.draining != self.draining:
                 log.info("draining" if answer.draining else "not_draining", handler=report.id)
             self.draining, self.reconnect = answer.draining, answer.reconnect
-            return True
+            self._heard(answer)
+            return answer
 
-    async def _due_report(self) -> bool:
-        """Waits for news, at most until a report is due anyway."""
+    async def _news_or_time(self) -> None:
+        """Waits for news to report, at most until a report is due anyway."""
         try:
             async with asyncio.timeout(max(0.0, self._sent_at + self._report_s - self._clock())):
                 await self._news.wait()
         except TimeoutError:
-            pass
-        if self._introduce:
-            return True
-        await asyncio.sleep(max(0.0, self._sent_at + COALESCE_S - self._clock()))
-        return await self.report()
+            return
+        if not self._introduce:
+            await asyncio.sleep(max(0.0, self._sent_at + COALESCE_S - self._clock()))
 
     async def _hello(self) -> bool:
         hello = self._describe(self._outbox.unconfirmed)
@@ -142,9 +158,10 @@ class GatewayLink:
             self._introduced_at = self._clock()
             log.info("introduced", handler=hello.id, epoch=hello.epoch)
             return True
-        return self._take_no(answer)
+        self._take_no(answer)
+        return False
 
-    def _take_no(self, answer: ReportRefusal | NoAnswer) -> bool:
+    def _take_no(self, answer: ReportRefusal | NoAnswer) -> None:
         """What follows from an answer that was not a yes."""
         if answer is ReportRefusal.STALE_EPOCH:
             self.superseded = True
@@ -154,7 +171,6 @@ class GatewayLink:
         elif answer not in self._troubles:
             self._troubles.add(answer)  # each is said once, not with every try
             log.warning("gateway_not_told", gateway=answer.gateway, reason=answer.reason)
-        return False
 
     def __repr__(self) -> str:
         state = "superseded" if self.superseded else "introduced" if self.gatekeeper else "unknown"

@@ -17,26 +17,31 @@ web.run_app(app, port=8001)
 
 import asyncio
 import random
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
 from aiohttp import WSCloseCode, web
-from aiohttp.typedefs import Handler
 
-from handlers import address
+from handlers import address, control_frames
 from handlers.admission import AdmissionLedger
 from handlers.closing import CloseCode, Refusal, TurnedAway
-from handlers.model import HandlerId, Hello, Jti, Uid
+from handlers.heard import Noted
+from handlers.model import HandlerId, Hello, Jti
 from handlers.outbox import Outbox
-from handlers.runtime.door import Door
+from handlers.runtime.adviser import Adviser
+from handlers.runtime.client_socket import Session
+from handlers.runtime.door import Door, Refused, answer_refused
 from handlers.runtime.gateway_client import GatewayClient
 from handlers.runtime.gateway_link import GatewayLink
+from handlers.runtime.moves import Hook, Mover
 from handlers.runtime.redaction import tickets_unlogged
+from handlers.runtime.stop_signals import stop, stop_signals
 from handlers.ticket import Purpose
 from registry.runtime.clock import unix_now
 from registry.runtime.registration import register
@@ -45,33 +50,29 @@ from registry.runtime.trace import trace_of
 
 log = structlog.get_logger()
 
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """One admitted client. `session_id` stays the same when it moves to another handler."""
-
-    uid: Uid
-    session_id: str
-    purpose: Purpose
-    socket: web.WebSocketResponse
+STATS = "/stats"
+LAST_WAIT_S = 0.2
+"""For the system to send a close frame to a client whose answer can't come in any more."""
 
 
-class Refused(Exception):
-    """Ends an endpoint whose client was turned away. `HandlerNode.attach` installs what answers it."""
-
-    def __init__(self, socket: web.WebSocketResponse, reason: Refusal) -> None:
-        super().__init__(reason.value)
-        self.socket = socket
-        self.reason = reason
+__all__ = ["HandlerNode", "Hook", "Refused", "Session"]
 
 
 class HandlerNode:
     """One handler process.
 
-    `gateways` are URLs, any of which may be told. `consul` `None` leaves the registry alone.
-    `origins` are the pages that may open sockets here; `None` means any, which is right only where
-    tickets are not kept in cookies (they are not, by default). Raises `ValueError` for arguments
-    that can't be right.
+    `gateways` are URLs, any of which may be told; `pool` is the pool it belongs to, for gateways with
+    several. `consul` `None` leaves the registry alone. `origins` are the pages that may open sockets
+    here; `None` means any, which is right only where tickets are not kept in cookies (they are not, by
+    default).
+
+    When it is drained, or gets SIGTERM or SIGINT under `web.run_app`, its clients are moved to other
+    handlers: `on_migrate_out(session)` is awaited before one is told to go, `on_migrate_in(session)`
+    before one that came so is welcomed. A stop takes `drain_s` seconds at most, and who could not be
+    moved is closed over the last `leave_s` of them (at most a fifth): give the process some seconds more
+    than `drain_s` before it is killed. A second signal stops it at once.
+
+    Raises `ValueError` for arguments that can't be right.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class HandlerNode:
         public_url: str,
         capacity: int,
         internal_key: str | None = None,
+        pool: str | None = None,
         path: str = "/ws",
         weight: int = 1,
         service: str = "websocket-handler",
@@ -93,7 +95,10 @@ class HandlerNode:
         heartbeat_s: float = 20.0,
         max_msg_size: int = 262_144,
         ticket_within_s: float = 5.0,
+        drain_s: float = 25.0,
         leave_s: float = 5.0,
+        on_migrate_out: Hook | None = None,
+        on_migrate_in: Hook | None = None,
         rng: random.Random | None = None,
         clock: Callable[[], float] = unix_now,
     ) -> None:
@@ -107,14 +112,30 @@ class HandlerNode:
         self._address, self._port = address_in_registry, port or urlsplit(public_url).port
         if consul is not None and self._port is None:
             raise ValueError("public_url names no port and port is not given: the registry needs one")
-        self._leave_s = leave_s
+        if drain_s <= 0 or leave_s < 0:
+            raise ValueError("drain_s must be above 0 and leave_s at least 0: both are seconds")
+        self._drain_s, self._leave_s = drain_s, leave_s
         self._rng = rng or random.SystemRandom()
         self._gate = AdmissionLedger(capacity)
         self._sessions: dict[Jti, Session] = {}
+        self._leaving: asyncio.Task[None] | None = None
+        self._empty = asyncio.Event()
+        self._empty.set()
         self.turned_away: Counter[Refusal] = Counter()
         """How many clients did not get in, by reason."""
-        self._client = GatewayClient(gateways, internal_key=internal_key)
-        self._link = GatewayLink(self._client, self._describe, Outbox(self.id, self.epoch), rng=self._rng)
+        self._adviser = Adviser(self._sessions.values)
+        self._client = GatewayClient(gateways, internal_key=internal_key, pool=pool)
+        self._link = GatewayLink(
+            self._client, self._describe, Outbox(self.id, self.epoch), rng=self._rng, heard=self._heard
+        )
+        self._on_migrate_in = on_migrate_in
+        self._mover = Mover(
+            self._link,
+            self._sessions.values,
+            on_migrate_out=on_migrate_out,
+            spread_s=leave_s,
+            rng=self._rng,
+        )
         self._door = Door(
             self._gate,
             self._link,
@@ -140,8 +161,38 @@ class HandlerNode:
         """Advice to pass on to clients: when to come back if this process dies."""
         return dict(self._link.reconnect)
 
+    def stats(self) -> dict[str, Any]:
+        """How things are here, as `/stats` tells."""
+        return {
+            "handler_id": self.id,
+            "epoch": self.epoch,
+            "connections": self._gate.connections,
+            "capacity": self._hello.capacity,
+            "ready": self.ready,
+            "draining": self._link.closed,
+            "turned_away": {reason.value: count for reason, count in self.turned_away.items()},
+        }
+
+    async def leave(self) -> None:
+        """Moves the clients to other handlers; takes `drain_s` at most. Nobody new gets in from now on.
+
+        `web.run_app` with `attach` does this by itself. Under another runner await it before the
+        application shuts down.
+        """
+        self._link.leaving = True
+        self._mover.leave_by(time.monotonic() + self._drain_s)
+        try:
+            async with asyncio.timeout(self._drain_s):
+                await self._link.report()
+                await self._empty.wait()
+        except TimeoutError:
+            log.warning("clients_left_behind", handler=self.id, clients=len(self._sessions))
+
     def attach(self, app: web.Application) -> None:
-        """Makes the app register, report, and say goodbye to its clients when it stops."""
+        """Makes the app register, report, and see its clients off when it stops.
+
+        Adds `GET /stats` too, unless the app has a route of that path by now.
+        """
         if self._consul is not None:
             assert self._port is not None
             register(
@@ -160,9 +211,11 @@ class HandlerNode:
                     "sdk": "1",
                 },
             )
-        app.middlewares.append(_answer_refused)
+        if not any(resource.canonical == STATS for resource in app.router.resources()):
+            app.router.add_get(STATS, self._tell_stats)
+        app.middlewares.append(answer_refused)
         app.cleanup_ctx.append(self._run)
-        app.on_shutdown.append(self._leave)
+        app.on_shutdown.append(self._close_all)
 
     @asynccontextmanager
     async def session(self, request: web.Request) -> AsyncIterator[Session]:
@@ -171,82 +224,84 @@ class HandlerNode:
         Raises `Refused` for a client that was turned away (its socket is closed by then), and
         aiohttp's 403 or 503 before the handshake for a foreign origin or too many waiting sockets.
         """
-        socket, claims = await self._door.open(request)
-        if isinstance(claims, TurnedAway):
-            self.turned_away[claims.reason] += 1
-            log.debug("turned_away", handler=self.id, reason=claims.reason.value)
-            await socket.close(code=claims.close_code, message=claims.reason.value.encode())
-            raise Refused(socket, claims.reason)
-        session = Session(claims.uid, claims.session_id, claims.purpose, socket)
+        socket, entered = await self._door.open(request)
+        if isinstance(entered, TurnedAway):
+            self.turned_away[entered.reason] += 1
+            log.debug("turned_away", handler=self.id, reason=entered.reason.value)
+            await socket.part(entered.close_code, entered.reason.value)
+            raise Refused(socket, entered.reason)
+        claims = entered.claims
+        resumed = claims.session_id != claims.jti
+        session = Session(claims.uid, claims.session_id, claims.purpose, socket, entered.seq, resumed)
         self._sessions[claims.jti] = session
+        self._empty.clear()
         code: int = WSCloseCode.INTERNAL_ERROR
         try:
             self._link.admitted(claims.jti)
-            await socket.send_json(
-                {"type": "welcome", "handler_id": self.id, "session_id": session.session_id}
-            )
+            if session.purpose is Purpose.MIGRATE and self._on_migrate_in is not None:
+                await self._on_migrate_in(session)
+            await socket.send_str(control_frames.welcome(self.id, session.session_id))
             yield session
             code = WSCloseCode.OK
         finally:
             del self._sessions[claims.jti]
+            if not self._sessions:
+                self._empty.set()
             self._gate.leave(claims.jti)
             self._link.left(claims.jti)
-            await socket.close(code=CloseCode.RESTART if self._link.leaving else code)
+            self._mover.left(session)
+            await socket.part(CloseCode.RESTART if self._link.leaving else code)
 
     # --- life ------------------------------------------------------------------------------------
 
     def _describe(self, known: tuple[Jti, ...]) -> Hello:
-        hello = self._hello
-        return Hello(
-            hello.id,
-            hello.epoch,
-            hello.url,
-            hello.path,
-            hello.capacity,
-            hello.weight,
-            known,
-            self._gate.connections,
-        )
+        return replace(self._hello, known=known, connections=self._gate.connections)
+
+    def _heard(self, noted: Noted) -> None:
+        """Every answer to a report comes by here."""
+        self._mover.heard(noted)
+        self._adviser.heard(noted.reconnect)
+
+    async def _tell_stats(self, _request: web.Request) -> web.Response:
+        return web.json_response(self.stats(), headers={"Cache-Control": "no-store"})
 
     async def _run(self, _app: web.Application) -> AsyncIterator[None]:
         tasks = Tasks(self._died)
         async with self._client:
             tasks.start(f"reports of {self.id}", self._link.run())
+            tasks.start(f"moves of {self.id}", self._mover.run())
+            tasks.start(f"advice of {self.id}", self._adviser.run())
             try:
-                with tickets_unlogged():
+                with tickets_unlogged(), stop_signals(lambda: self._leave_and_stop(tasks)):
                     yield
             finally:
                 await tasks.close()
-                if not self._link.superseded:
-                    await self._link.report()
+                await self._link.report()
+
+    def _leave_and_stop(self, tasks: Tasks) -> None:
+        self._leaving = tasks.start("leave", self.leave())
+        self._leaving.add_done_callback(lambda task: None if task.cancelled() else stop())
 
     def _died(self, name: str, error: BaseException) -> None:
         """Without reports the gateway takes us for dead, so we must not look ready either."""
         log.error("task_died", task=name, trace=trace_of(error))
         self._link.leaving = True
 
-    async def _leave(self, _app: web.Application) -> None:
-        """Nobody new from now on; those who are here are asked to leave, spread over `leave_s`.
+    async def _close_all(self, _app: web.Application) -> None:
+        """The application shuts down: nothing that clients say comes in any more, so it can't take long.
 
-        All at once they would come back all at once, to the handlers that are left.
+        After a `leave` nearly all are gone. Without one they are spread over `leave_s`.
         """
+        if self._leaving is not None:
+            self._leaving.cancel()
+        spread_s = 0.0 if self._link.leaving else self._leave_s
         self._link.leaving = True
-        if not self._link.superseded:
-            await self._link.report()
+        await self._link.report()
         going = list(self._sessions.values())
         async with asyncio.TaskGroup() as closing:
             for session in going:
-                closing.create_task(session.socket.close(code=CloseCode.RESTART, message=b"restart"))
-                await asyncio.sleep(self._leave_s / len(going) * self._rng.uniform(0.5, 1.0))
+                closing.create_task(session.socket.part(CloseCode.RESTART, "restart", LAST_WAIT_S))
+                await asyncio.sleep(spread_s / len(going) * self._rng.uniform(0.5, 1.0))
 
     def __repr__(self) -> str:
         return f"<HandlerNode {self.id} epoch {self.epoch}: {self._gate!r}, {self._link!r}>"
-
-
-@web.middleware
-async def _answer_refused(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """The socket of a refused client is closed already, so there is nothing left to answer."""
-    try:
-        return await handler(request)
-    except Refused as refused:
-        return refused.socket

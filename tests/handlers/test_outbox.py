@@ -1,7 +1,7 @@
 import pytest
 
 from handlers import outbox as module
-from handlers.model import HandlerId, Jti
+from handlers.model import HandlerId, Jti, Move, Uid
 from handlers.outbox import MAX_PER_REPORT, Outbox
 
 
@@ -66,3 +66,9 @@ def test_without_a_gateway_it_does_not_grow_for_ever(monkeypatch: pytest.MonkeyP
 
 def test_leaving_is_said_with_every_report() -> None:
     assert outbox().report(0, leaving=True).leaving
+
+
+def test_clients_to_move_are_named_in_one_report() -> None:
+    box, ann = outbox(), Move(Uid("ann"), "s1")
+    assert box.report(1, move=(ann,)).move == (ann,)
+    assert box.report(1).move == ()

@@ -46,6 +46,8 @@ async def first(socket: ClientWebSocketResponse) -> int | str:
     message = await socket.receive(timeout=5)
     if message.type is WSMsgType.TEXT:
         return str(message.json()["type"])
+    if message.type is WSMsgType.CLOSE:
+        return int(message.data)
     assert socket.close_code is not None
     return socket.close_code
 
@@ -59,6 +61,7 @@ async def harbour(gateway: Gateway, *, ready: bool = True, **settings: Any) -> A
         "public_url": "http://127.0.0.1:8001",
         "capacity": 100,
         "consul": None,
+        "drain_s": 0.5,
         "leave_s": 0.1,
     }
     node = HandlerNode(**(wanted | settings))

@@ -36,11 +36,21 @@ async def in_two_pieces(request: web.Request, answer: web.Response) -> web.Strea
     return told
 
 
+def seat_elsewhere(move: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "session_id": move["session_id"],
+        "handler_id": "WSH2",
+        "url": "ws://127.0.0.1:9/ws",
+        "ticket": f"a ticket of {move['uid']}",
+    }
+
+
 class Gateway:
     """The three calls of handler processes on a real allocator, and a record of what came.
 
     Faults that can be turned on while it runs: `answers_slowly`, `answers_in_pieces`, `breaks_off`, `says`
-    (one fixed answer).
+    (one fixed answer). What `order` gets is laid over the answers to reports (a `drain` in it counts down),
+    and `elsewhere` is how many clients that are to move get a seat, at a handler that is not there.
     """
 
     def __init__(self, allocator: Allocator) -> None:
@@ -52,6 +62,20 @@ class Gateway:
         self.answers_in_pieces = False
         self.breaks_off = False
         self.says: tuple[int, bytes] | None = None
+        self._orders: dict[str, Any] = {}
+        self._ordered_at = 0.0
+        self.elsewhere = 0
+
+    def order(self, orders: dict[str, Any]) -> None:
+        """What the answers to reports say from now on."""
+        self._orders, self._ordered_at = orders, asyncio.get_running_loop().time()
+
+    def orders(self) -> dict[str, Any]:
+        if "drain" not in self._orders:
+            return self._orders
+        gone_s = asyncio.get_running_loop().time() - self._ordered_at
+        drain = self._orders["drain"]
+        return self._orders | {"drain": drain | {"deadline_s": max(0.0, drain["deadline_s"] - gone_s)}}
 
     def of(self, path: str) -> list[dict[str, Any]]:
         return [body for called, body in self.calls if called == path]
@@ -100,7 +124,13 @@ class Gateway:
             )
         if isinstance(told, ReportRefused):
             return web.json_response({"reason": told.reason.value}, status=STATUS[told.reason])
-        return web.json_response(told.body())
+        answer = told.body()
+        if path == "/handlers/report":
+            answer |= self.orders()
+            if self.elsewhere and "move" in body:
+                answer["migrate"] = [seat_elsewhere(move) for move in body["move"][: self.elsewhere]]
+                self.elsewhere -= len(body["move"][: self.elsewhere])
+        return web.json_response(answer)
 
     async def ticket(self, uid: str = "ann") -> str:
         grant = await self.allocator.allocate(uid)

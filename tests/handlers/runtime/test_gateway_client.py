@@ -1,11 +1,11 @@
-import json
 from collections.abc import AsyncIterator
-from typing import Any
+from dataclasses import replace
 
 import pytest
 
-from handlers.model import HandlerId, Hello, Jti, Report, ReportRefusal
-from handlers.runtime.gateway_client import MAX_ANSWER, GatewayClient, Introduced, NoAnswer, Noted
+from handlers.heard import Introduced, Noted
+from handlers.model import HandlerId, Hello, Jti, Move, Report, ReportRefusal, Uid
+from handlers.runtime.gateway_client import MAX_ANSWER, GatewayClient, NoAnswer
 from tests.handlers.runtime.gateways import SECRET, Gateway, gateway
 from tests.servers import free_ports
 
@@ -52,6 +52,22 @@ async def test_without_a_key_none_is_sent(good: Gateway) -> None:
     async with GatewayClient([good.url]) as client:
         await client.hello(HELLO)
     assert good.keys == {None}
+    assert "pool" not in good.calls[0][1]
+
+
+async def test_clients_to_move_and_the_pool_are_named_only_when_there_are_any(good: Gateway) -> None:
+    async with GatewayClient([good.url], pool="chat") as client:
+        await client.hello(HELLO)
+        await client.report(report())
+        good.elsewhere = 1
+        noted = await client.report(replace(report(2), move=(Move(Uid("ann"), "s1"), Move(Uid("bob"), "s2"))))
+        await client.admit(WSH1, 5, Jti("a"))
+    assert isinstance(noted, Noted)
+    assert [(seat.session_id, seat.handler) for seat in noted.migrate] == [("s1", "WSH2")]
+    assert [body["pool"] for _, body in good.calls] == ["chat"] * 4
+    first, second = good.of("/handlers/report")
+    assert "move" not in first
+    assert second["move"] == [{"uid": "ann", "session_id": "s1"}, {"uid": "bob", "session_id": "s2"}]
 
 
 async def test_a_gateway_that_is_down_hands_over_to_the_next(good: Gateway, is_down: str) -> None:
@@ -102,6 +118,7 @@ async def test_a_gateway_that_breaks_off_is_unreachable(good: Gateway) -> None:
         (500, b'{"reason": "stale_epoch"}', "bad_answer"),
         (403, b"{}", "denied"),
         (401, b"{}", "denied"),
+        (503, b"{}", "unavailable"),
     ],
 )
 async def test_an_answer_that_makes_no_sense_is_none(
@@ -113,30 +130,6 @@ async def test_an_answer_that_makes_no_sense_is_none(
         assert await client.hello(HELLO) == no
         assert await client.report(report()) == no
         assert await client.admit(WSH1, 5, Jti("a")) == no
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"ticket": {"kid": "k", "key": "c2hvcnQ", "algorithm": "HS256"}},
-        {"ticket": {"kid": "k", "key": "A" * 43, "algorithm": "none"}},
-        {"ticket": "k"},
-        {"previous": None},
-        {"report_s": 0},
-        {"report_s": 1e9},
-    ],
-)
-async def test_an_introduction_is_checked(good: Gateway, change: dict[str, Any]) -> None:
-    right = {
-        "ticket": {"kid": "k", "key": "A" * 43, "algorithm": "HS256"},
-        "previous": [],
-        "report_s": 1,
-    }
-    async with GatewayClient([good.url]) as client:
-        good.says = (200, json.dumps(right).encode())
-        assert isinstance(await client.hello(HELLO), Introduced)
-        good.says = (200, json.dumps(right | change).encode())
-        assert await client.hello(HELLO) == NoAnswer("bad_answer", good.url)
 
 
 def test_a_client_without_gateways_is_a_mistake() -> None:

@@ -8,17 +8,20 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from aiohttp import ClientSession, WSMsgType
+from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, web
+from aiohttp.test_utils import TestServer
 
 from handlers.address import BadAddress
 from handlers.closing import Refusal
-from handlers.model import HandlerId, Hello, PoolSettings
-from handlers.runtime.node import HandlerNode
+from handlers.model import HandlerId, Hello, Jti, PoolSettings, Uid
+from handlers.runtime.node import HandlerNode, Session
+from handlers.ticket import Purpose, TicketClaims, TicketSecrets, sign
 from tests.handlers.runtime.clients import Harbour, first, harbour
-from tests.handlers.runtime.gateways import Gateway, forgets_handlers, gateway, until
+from tests.handlers.runtime.gateways import SECRET, Gateway, forgets_handlers, gateway, until
 from tests.servers import ROOT, ConsulAgent, free_ports
 
 WSH1 = HandlerId("WSH1")
@@ -131,7 +134,7 @@ async def test_stopping_it_asks_its_clients_to_leave_one_after_the_other(good: G
         staying = asyncio.gather(*map(stay, sockets))
         await quay.stop()
         assert await staying == [1012] * 4
-        assert left[-1] - left[0] >= 0.1  # three pauses of at least half of 0.1 s
+        assert left == sorted(set(left))
         assert any(body["leaving"] for body in good.of(REPORT))
         assert (await good.allocator.states())[0].why_not == "leaving"
         assert quay.node.sessions == ()
@@ -170,6 +173,97 @@ async def test_the_last_report_has_nobody_left(good: Gateway) -> None:
     assert good.of(REPORT)[-1]["leaving"]
 
 
+async def test_what_it_is_doing_can_be_asked(good: Gateway) -> None:
+    async with harbour(good) as quay, await quay.connect(await good.ticket()) as socket:
+        await socket.receive(timeout=5)
+        assert await quay.verdict("x") == 4400
+        async with quay.session.get(quay.url.replace("/ws", "/stats")) as answer:
+            assert await answer.json() == {
+                "handler_id": "WSH1",
+                "epoch": quay.node.epoch,
+                "connections": 1,
+                "capacity": 100,
+                "ready": True,
+                "draining": False,
+                "turned_away": {"malformed": 1},
+            }
+
+
+async def test_an_app_keeps_its_own_stats() -> None:
+    async def own(_: web.Request) -> web.Response:
+        return web.Response(text="mine")
+
+    app = web.Application()
+    app.router.add_get("/stats", own)
+    HandlerNode(
+        handler_id="WSH1", gateways=["http://127.0.0.1:1"], public_url="http://h:1", capacity=1, consul=None
+    ).attach(app)
+    async with (
+        TestServer(app) as server,
+        ClientSession() as session,
+        session.get(server.make_url("/stats")) as answer,
+    ):
+        assert await answer.text() == "mine"
+
+
+def moved(quay: Harbour, **changes: Any) -> str:
+    """A ticket for a client that another handler has sent here."""
+    now, epoch = int(quay.node._door._clock()), quay.node.epoch
+    claims = TicketClaims(
+        "quaymaster",
+        WSH1,
+        epoch,
+        Uid("ann"),
+        Jti("j" * 32),
+        now,
+        now + 60,
+        now + 12,
+        "s" * 32,
+        Purpose.MIGRATE,
+    )
+    return sign(claims._replace(**changes), TicketSecrets(SECRET).key_for(WSH1, epoch))
+
+
+async def test_a_client_that_moved_here_is_known_before_it_is_welcomed(good: Gateway) -> None:
+    heard: list[Session] = []
+
+    async def on_migrate_in(session: Session) -> None:
+        heard.append(session)
+
+    async with harbour(good, on_migrate_in=on_migrate_in) as quay:
+        async with quay.session.ws_connect(
+            quay.url, params={"seq": "41"}, protocols=("wst.v1", f"wst.{moved(quay)}")
+        ) as socket:
+            assert (await socket.receive_json(timeout=5))["session_id"] == "s" * 32
+            (session,) = heard
+            assert (session.uid, session.session_id, session.seq, session.resumed) == (
+                "ann",
+                "s" * 32,
+                41,
+                True,
+            )
+        again = moved(quay, jti=Jti("k" * 32), purpose=Purpose.CONNECT)
+        assert await quay.verdict(again) == "welcome"  # after a lost connection, and not moved
+        assert len(heard) == 1
+
+
+async def test_a_client_in_a_session_of_its_own_is_not_resumed(good: Gateway, quay: Harbour) -> None:
+    async with await quay.connect(None) as socket:
+        await socket.send_json({"type": "auth", "ticket": await good.ticket(), "seq": 7})
+        assert await first(socket) == "welcome"
+        (session,) = quay.node.sessions
+        assert (session.seq, session.resumed) == (7, False)
+
+
+@pytest.mark.parametrize("seq", ["", "-1", "x", "9" * 17])
+async def test_a_sequence_that_is_no_number_is_refused(good: Gateway, quay: Harbour, seq: str) -> None:
+    shown = ("wst.v1", f"wst.{await good.ticket()}")
+    async with quay.session.ws_connect(quay.url, params={"seq": seq}, protocols=shown) as socket:
+        message = await socket.receive(timeout=5)
+        assert (message.data, message.extra) == (4400, "bad_sequence")
+    assert await quay.verdict(shown[1][4:]) == "welcome"  # the ticket is as good as before
+
+
 async def test_advice_for_clients_is_at_hand(quay: Harbour) -> None:
     assert quay.node.reconnect["jitter"] == "full"
     assert repr(quay.node).startswith("<HandlerNode WSH1 epoch ")
@@ -183,6 +277,8 @@ async def test_advice_for_clients_is_at_hand(quay: Harbour) -> None:
         ({"path": "ws"}, "path"),
         ({"gateways": []}, "gateways"),
         ({"handler_id": ""}, "handler_id"),
+        ({"drain_s": 0}, "drain_s"),
+        ({"leave_s": -1}, "leave_s"),
         ({"public_url": "http://host", "consul": "127.0.0.1:8500"}, "port"),
     ],
 )
@@ -204,9 +300,9 @@ import sys
 from aiohttp import web
 from handlers.runtime.node import HandlerNode
 
-port, gateway, consul = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+port, gateway, consul, drain_s = int(sys.argv[1]), sys.argv[2], sys.argv[3] or None, float(sys.argv[4])
 node = HandlerNode(handler_id="node-under-test", gateways=[gateway], public_url=f"http://127.0.0.1:{port}",
-                   capacity=7, service="node-test", consul=consul, leave_s=0.2)
+                   capacity=7, service="node-test", consul=consul, drain_s=drain_s)
 
 async def chat(request):
     async with node.session(request) as session:
@@ -221,47 +317,79 @@ web.run_app(app, host="127.0.0.1", port=port, print=None)
 """
 
 
-async def test_a_real_process_registers_serves_and_leaves_on_sigterm(
-    good: Gateway, consul: ConsulAgent, tmp_path: Any
-) -> None:
-    """The ten lines of the SDK's docstring, with a real Consul, from start to SIGTERM."""
+@asynccontextmanager
+async def real_process(
+    made: Gateway, drain_s: float, consul: str = ""
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, ClientWebSocketResponse]]:
+    """The ten lines of the SDK's docstring, with a client."""
     port = free_ports(1)[0]
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", PROGRAM, str(port), good.url, consul.address,
+        sys.executable, "-c", PROGRAM, str(port), made.url, consul, str(drain_s),
         cwd=ROOT, env=dict(os.environ, PYTHONPATH=str(ROOT)),
     )  # fmt: skip
     try:
+        await until(lambda: made.of(REPORT), timeout_s=20)
         async with ClientSession() as session:
-
-            async def registrations() -> list[Any]:
-                url = f"http://{consul.address}/v1/health/service/node-test?passing"
-                async with session.get(url) as answer:
-                    found: list[Any] = await answer.json()
-                    return found
-
-            await until(lambda: good.of(REPORT), timeout_s=20)
-            async with asyncio.timeout(20):
-                while not (found := await registrations()):  # noqa: ASYNC110 Consul has to be asked
-                    await asyncio.sleep(0.05)
-            meta = found[0]["Service"]["Meta"]
-            assert meta.pop("incarnation").isdigit()
-            assert meta == {
-                "public_url": f"http://127.0.0.1:{port}",
-                "path": "/ws",
-                "capacity": "7",
-                "sdk": "1",
-            }
             socket = await session.ws_connect(
-                f"http://127.0.0.1:{port}/ws", protocols=("wst.v1", f"wst.{await good.ticket()}")
+                f"http://127.0.0.1:{port}/ws", protocols=("wst.v1", f"wst.{await made.ticket()}")
             )
             assert await first(socket) == "welcome"
-            process.send_signal(signal.SIGTERM)
-            message = await socket.receive(timeout=10)
-            assert (message.type, message.data) == (WSMsgType.CLOSE, 1012)
-            assert await registrations() == []
-            assert await asyncio.wait_for(process.wait(), 10) == 0
-        assert (await good.allocator.states())[0].why_not == "leaving"
+            yield process, socket
+            await socket.close()
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+async def test_a_real_process_registers_serves_and_leaves_on_sigterm(
+    good: Gateway, consul: ConsulAgent
+) -> None:
+    """With a real Consul, from start to end."""
+
+    async def registrations(session: ClientSession) -> list[Any]:
+        url = f"http://{consul.address}/v1/health/service/node-test?passing"
+        async with session.get(url) as answer:
+            found: list[Any] = await answer.json()
+            return found
+
+    async with ClientSession() as session, real_process(good, 1.0, consul.address) as (process, socket):
+        async with asyncio.timeout(20):
+            while not (found := await registrations(session)):  # noqa: ASYNC110 Consul has to be asked
+                await asyncio.sleep(0.05)
+        meta = found[0]["Service"]["Meta"]
+        assert meta.pop("incarnation").isdigit()
+        assert meta.pop("public_url").startswith("http://127.0.0.1:")
+        assert meta == {
+            "path": "/ws",
+            "capacity": "7",
+            "sdk": "1",
+        }
+        process.send_signal(signal.SIGTERM)
+        await until(lambda: any(body["leaving"] for body in good.of(REPORT)))
+        await socket.send_str("do you hear me?")  # nothing of what clients say meanwhile is lost
+        assert await socket.receive_str(timeout=5) == "ann: do you hear me?"
+        message = await socket.receive(timeout=10)
+        assert (message.type, message.data) == (WSMsgType.CLOSE, 1012)
+        assert await asyncio.wait_for(process.wait(), 10) == 0
+        assert await registrations(session) == []
+    assert (await good.allocator.states())[0].why_not == "leaving"
+
+
+async def test_a_real_process_that_moved_its_clients_does_not_wait_for_the_deadline(good: Gateway) -> None:
+    good.elsewhere = 1
+    async with real_process(good, 60.0) as (process, socket):
+        process.send_signal(signal.SIGTERM)
+        assert await first(socket) == "migrate"
+        await socket.close()
+        assert await asyncio.wait_for(process.wait(), 10) == 0
+
+
+async def test_a_second_signal_ends_a_real_process_at_once(good: Gateway) -> None:
+    async with real_process(good, 60.0) as (process, socket):
+        process.send_signal(signal.SIGTERM)
+        await until(lambda: any(body["leaving"] for body in good.of(REPORT)))
+        good.breaks_off = True  # nor does it need a gateway for that
+        process.send_signal(signal.SIGTERM)
+        assert await first(socket) == 1012
+        assert await asyncio.wait_for(process.wait(), 10) == 0
