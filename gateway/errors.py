@@ -16,6 +16,7 @@ import orjson
 from balancer.model import Failed, Refused, RefusedReason
 from balancer.outcome import Kind, Side
 from gateway.target import CARRIED, BadTarget
+from handlers.answers import ComeBack
 from handlers.model import ReportRefused, SeatRefused
 
 Header = tuple[str, str]
@@ -47,6 +48,8 @@ class Reason(StrEnum):
     NO_ROUTE = "no_route"
     UNKNOWN_SERVICE = "unknown_service"
     UNKNOWN_HANDLER = "unknown_handler"
+    UNKNOWN_POOL = "unknown_pool"
+    UNKNOWN_DECISION = "unknown_decision"
     UNKNOWN_USER = "unknown_user"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     BAD_METHOD = "bad_method"
@@ -87,6 +90,8 @@ class GatewayError:
     message: str
     headers: tuple[Header, ...] = ()
     """Beside `COMMON_HEADERS`."""
+    more: tuple[tuple[str, str | int], ...] = ()
+    """What this kind of answer says in its body beside what all of them say."""
 
 
 _TYPES: Mapping[int, str] = {
@@ -128,6 +133,8 @@ _TABLE: Mapping[Reason, tuple[int, str]] = {
     Reason.NO_ROUTE: (404, "There is nothing at this path."),
     Reason.UNKNOWN_SERVICE: (404, "There is no service of this name."),
     Reason.UNKNOWN_HANDLER: (404, "This handler is not known: register it again."),
+    Reason.UNKNOWN_POOL: (404, "There is no pool of handlers of this name."),
+    Reason.UNKNOWN_DECISION: (404, "This decision is not known (any more)."),
     Reason.UNKNOWN_USER: (404, "This user has no seat."),
     Reason.METHOD_NOT_ALLOWED: (405, "This method is not allowed here."),
     Reason.BAD_METHOD: (405, "This is not a method we know."),
@@ -187,6 +194,7 @@ def gateway_error(
     retry_after_s: float | None = None,
     allow: Sequence[str] = (),
     headers: Sequence[Header] = (),
+    more: Sequence[tuple[str, str | int]] = (),
 ) -> GatewayError:
     """The error of that reason. `message` replaces the text of the table: never put raw input in it.
 
@@ -201,7 +209,7 @@ def gateway_error(
     if retry_after_s is not None or status == 503:
         own.append(("Retry-After", retry_after(1.0 if retry_after_s is None else retry_after_s)))
     error = reason.value if reason in _NAMED_BY_REASON else _TYPES[status]
-    return GatewayError(status, error, reason.value, message or text, tuple(own))
+    return GatewayError(status, error, reason.value, message or text, tuple(own), tuple(more))
 
 
 def retry_after(seconds: float) -> str:
@@ -240,6 +248,16 @@ def from_seat_refused(refused: SeatRefused) -> GatewayError:
     return gateway_error(Reason(refused.reason.value), retry_after_s=refused.retry_after_s)
 
 
+def from_come_back(refused: ComeBack) -> GatewayError:
+    """With the appointment, where there is one."""
+    more: list[tuple[str, str | int]] = []
+    if refused.queue_token is not None:
+        more.append(("queue_token", refused.queue_token))
+    if refused.retry_at_ms is not None:
+        more.append(("retry_at_ms", refused.retry_at_ms))
+    return gateway_error(Reason.COME_BACK, retry_after_s=refused.retry_after_s, more=more)
+
+
 def from_report_refused(refused: ReportRefused) -> GatewayError:
     return gateway_error(Reason(refused.reason.value))
 
@@ -253,6 +271,7 @@ def encode(error: GatewayError, request_id: str, now_iso: str) -> bytes:
             "reason": error.reason,
             "timestamp": now_iso,
             "request_id": request_id,
+            **dict(error.more),
         }
     )
 

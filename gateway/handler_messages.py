@@ -9,11 +9,13 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from handlers.model import HandlerId, Hello, Jti, Report
+from handlers.model import DrainOrder, HandlerId, Hello, Jti, Move, Report, Uid
 
 MAX_TICKETS = 4096
+MAX_MOVES = 256
 _HANDLER_ID = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
 _CLIENT_ID = re.compile(r"[!-~]{1,128}")
+_SESSION_ID = r"^[0-9a-f]{32}$"
 
 _Id = Annotated[str, Field(pattern=_HANDLER_ID)]
 _Ticket = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[!-~]+$")]
@@ -26,8 +28,13 @@ class _Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
 
-class HelloMessage(_Message):
+class _OfAHandler(_Message):
     handler_id: _Id
+    pool: Annotated[str, Field(max_length=128)] | None = None
+    """Of the gateway's pools; the only one if none is named."""
+
+
+class HelloMessage(_OfAHandler):
     epoch: _Epoch
     url: Annotated[str, Field(max_length=2048)]
     path: Annotated[str, Field(max_length=1024)] = "/ws"
@@ -49,14 +56,19 @@ class HelloMessage(_Message):
         )
 
 
-class ReportMessage(_Message):
-    handler_id: _Id
+class MoveMessage(_Message):
+    uid: Annotated[str, Field(min_length=1, max_length=255)]
+    session_id: Annotated[str, Field(pattern=_SESSION_ID)]
+
+
+class ReportMessage(_OfAHandler):
     epoch: _Epoch
     seq: Annotated[int, Field(ge=0, le=2**53)]
     connections: _Count
     confirmed: _Tickets = ()
     closed: _Tickets = ()
     leaving: bool = False
+    move: Annotated[tuple[MoveMessage, ...], Field(max_length=MAX_MOVES, strict=False)] = ()
 
     def report(self) -> Report:
         return Report(
@@ -67,13 +79,23 @@ class ReportMessage(_Message):
             confirmed=tuple(map(Jti, self.confirmed)),
             closed=tuple(map(Jti, self.closed)),
             leaving=self.leaving,
+            move=tuple(Move(Uid(move.uid), move.session_id) for move in self.move),
         )
 
 
-class AdmitMessage(_Message):
-    handler_id: _Id
+class AdmitMessage(_OfAHandler):
     epoch: _Epoch
     jti: _Ticket
+
+
+class DrainMessage(_Message):
+    """What an operator wants: everybody gone by then, at most so many a second."""
+
+    deadline_s: Annotated[float, Field(gt=0, le=86_400)]
+    rate: Annotated[float, Field(gt=0, le=10**6)] | None = None
+
+    def order(self) -> DrainOrder:
+        return DrainOrder(self.deadline_s, self.rate)
 
 
 def client_id_problem(text: str) -> str | None:
@@ -81,3 +103,10 @@ def client_id_problem(text: str) -> str | None:
     if _CLIENT_ID.fullmatch(text):
         return None
     return "X-Client-Id must be 1 to 128 visible ASCII characters."
+
+
+def session_id_problem(text: str) -> str | None:
+    """Why an `X-Session-Id` can't be one that we have given out, `None` if it can."""
+    if re.fullmatch(_SESSION_ID, text):
+        return None
+    return "X-Session-Id must be a session_id of an earlier answer: 32 hexadecimal digits in lower case."

@@ -15,6 +15,7 @@ from gateway.settings_routes import RouteSettings
 
 LOCAL_PATHS = frozenset(
     {
+        "/admin/handlers",
         "/get_service_instance",
         "/get_websocket_handler",
         "/handlers/admit",

@@ -112,7 +112,7 @@ def _route_problems(draft: Draft) -> Iterator[Problem]:
 
 
 def _handler_problems(draft: Draft) -> Iterator[Problem]:
-    if draft.handlers and draft.store and draft.store.backend != "memory" and not draft.handlers.secret:
+    if draft.handlers and draft.store and draft.store.shared and not draft.handlers.secret:
         yield Problem(
             "handlers.secret",
             f"is not set, but gateways that share the {draft.store.backend} store must sign tickets alike: "

@@ -137,6 +137,11 @@ class StoreSettings(Section):
     """Where a shared store is. Its options `socket_timeout` and `socket_connect_timeout` are seconds."""
 
     @property
+    def shared(self) -> bool:
+        """Whether several gateways hand out the same seats."""
+        return self.backend != "memory"
+
+    @property
     def limiter(self) -> str:
         """What counts requests: the limiter of the store's name, else each gateway for itself."""
         return self.backend if self.backend in LIMITERS else "memory"

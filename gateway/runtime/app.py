@@ -3,9 +3,9 @@
 import asyncio
 import errno
 import random
-import secrets
 import socket
 import sys
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -23,19 +23,18 @@ from gateway.limiters import load_limiter
 from gateway.runtime.access_log import AccessLog
 from gateway.runtime.dispatch import Dispatcher
 from gateway.runtime.endpoints.endpoint import Endpoint
+from gateway.runtime.endpoints.handler_processes import HandlerProcessEndpoints
 from gateway.runtime.endpoints.handler_tunnel import HandlerTunnelEndpoint
+from gateway.runtime.endpoints.handlers_admin import HandlersAdminEndpoints
 from gateway.runtime.endpoints.health import HealthEndpoints
 from gateway.runtime.endpoints.peers import PeerEndpoint
-from gateway.runtime.endpoints.seats import SeatEndpoints
+from gateway.runtime.endpoints.seats import SeatEndpoint
 from gateway.runtime.forward import Forwarder
-from gateway.runtime.handler_feed import HandlerFeed
 from gateway.runtime.http_server import HttpServer, parser_problem
 from gateway.runtime.metrics import Metrics
+from gateway.runtime.pools import gateways_seen, opened_pools, tunnel_prefix
+from gateway.runtime.waiting_room import WaitingRoom
 from gateway.settings import HandlersSettings, ServiceSettings, Settings
-from handlers.runtime.allocator import Allocator
-from handlers.runtime.sweeper import Sweeper
-from handlers.stores import load_store
-from handlers.ticket import TicketSecrets
 from registry.backends import load_backend
 from registry.backends.base import Backend, Registration
 from registry.model import RegistryError, ServiceName
@@ -48,6 +47,9 @@ log = structlog.get_logger()
 EVERYWHERE = {"0.0.0.0", "::", ""}
 LAST_WORDS_S = 1.0
 """How long the end waits for whoever reads the access log."""
+MAX_WAITING_FOR_SEATS = 1000
+MAX_WAITING_FOR_DRAINS = 64
+"""Each of them asks the store for all handlers, four times a second."""
 WATCHDOG_SLACK_S = 10.0
 """Beyond the longest silence a blocking query may keep, before its watch counts as broken."""
 
@@ -65,6 +67,7 @@ class Gateway:
         self._stack = AsyncExitStack()
         self._registered: AsyncExitStack | None = None
         self._health: HealthEndpoints | None = None
+        self._waiting = WaitingRoom(MAX_WAITING_FOR_SEATS), WaitingRoom(MAX_WAITING_FOR_DRAINS)
         self.port = settings.listen.port
         """Where it listens: the system's choice when the settings say 0."""
 
@@ -85,15 +88,22 @@ class Gateway:
         """Says goodbye: not ready, not registered, and still serving until `listen.drain_s` has passed."""
         assert self._health is not None
         self._health.draining = True
+        self._let_go()
         log.info("draining", seconds=self._settings.listen.drain_s)
         if self._registered is not None:
             await self._registered.aclose()
         await asyncio.sleep(self._settings.listen.drain_s)
 
+    def _let_go(self) -> None:
+        """Whoever waits for something gets an answer now: nobody keeps a gateway from stopping."""
+        for room in self._waiting:
+            room.close()
+
     async def _start(self) -> None:
         settings, stack = self._settings, self._stack
         backend = await self._open_backend(settings.registry.backend)
-        watcher = await self._open_watcher(backend)
+        ours = self._gateways_name(backend)
+        watcher = await self._open_watcher(backend, ours)
         metrics = Metrics(software_version())
         limits = {ServiceName(name): s.connections.limits() for name, s in settings.services.items()}
         upstream = await stack.enter_async_context(
@@ -106,33 +116,33 @@ class Gateway:
             rng=self._rng,
             observer=metrics,
         )
-        allocator = None
-        if settings.handlers is not None:
-            allocator = await self._open_pool(settings.handlers, watcher)
+        gateways = gateways_seen(watcher, ours)
+        pools = await stack.enter_async_context(opened_pools(settings, watcher, gateways))
         forwarder = Forwarder(balancer)
         access_log = self._open_access_log()
         self._health = HealthEndpoints(
             watcher,
             balancer,
-            allocator,
+            pools,
             metrics,
             software_version(),
             upstream=upstream,
             tunnels=forwarder.tunnels,
             access_log=access_log,
+            waiting=self._waiting,
         )
         endpoints: list[Endpoint] = [
             *self._health.endpoints(),
             *PeerEndpoint(balancer, watcher, settings.handout_ttl_s).endpoints(),
         ]
-        if settings.handlers is not None and allocator is not None:
-            pool = settings.handlers
-            tunnelled = pool.expose == "tunnel"
-            endpoints += SeatEndpoints(allocator, metrics, tunnelled, pool.public_url).endpoints()
-            if tunnelled:
-                timeouts = settings.services.get(pool.service, ServiceSettings()).timeouts.over(Timeouts())
-                service = ServiceName(pool.service)
-                endpoints += HandlerTunnelEndpoint(forwarder, watcher, service, timeouts).endpoints()
+        if settings.handlers is not None:
+            seats, drains = self._waiting
+            endpoints += [
+                *SeatEndpoint(pools, metrics, seats, rng=self._rng).endpoints(),
+                *HandlerProcessEndpoints(pools).endpoints(),
+                *HandlersAdminEndpoints(pools, drains).endpoints(),
+                *self._tunnels(settings.handlers, forwarder, watcher),
+            ]
         dispatcher = Dispatcher(
             settings,
             endpoints=endpoints,
@@ -155,31 +165,39 @@ class Gateway:
         except RegistryError as error:
             raise StartFailed(str(error)) from error
 
-    async def _open_watcher(self, backend: Backend) -> Watcher:
+    def _gateways_name(self, backend: Backend) -> ServiceName | None:
+        """Under which name to look for the other gateways; `None` where none hands out our seats."""
+        settings = self._settings
+        if settings.handlers is None or not settings.store.shared or backend.registrar is None:
+            return None
+        name = settings.registry.register_as
+        return None if name is None else ServiceName(name)
+
+    async def _open_watcher(self, backend: Backend, gateways: ServiceName | None) -> Watcher:
         settings, registry = self._settings, self._settings.registry
         longest_silence_s = registry.wait_s * 17 / 16 + WATCHDOG_SLACK_S
         watcher = Watcher(
             backend.watch, suspect_s=registry.suspect_s, silent_after_s=longest_silence_s, rng=self._rng
         )
-        needed = [*settings.services, *([settings.handlers.service] if settings.handlers else ())]
+        needed = list(settings.services)
+        if settings.handlers is not None:
+            needed += settings.handlers.service_keys().values()
+        if gateways is not None:
+            needed.append(gateways)
         for name in needed:
             watcher.pin(ServiceName(name))
         return await self._stack.enter_async_context(watcher)
 
-    async def _open_pool(self, pool: HandlersSettings, watcher: Watcher) -> Allocator:
-        store = await self._stack.enter_async_context(
-            load_store(self._settings.store.backend)(
-                pool.pool(pool.service), self._settings.store.url.get_secret_value()
-            )
-        )
-        # With a store of our own nobody else checks our tickets' keys, so a secret of this start will do.
-        secret = pool.secret.get_secret_value() if pool.secret else secrets.token_urlsafe(48)
-        previous = pool.previous_secret.get_secret_value() if pool.previous_secret else None
-        allocator = Allocator(store, pool.pool(), TicketSecrets(secret, previous))
-        await self._stack.enter_async_context(Sweeper(allocator))
-        feed = await self._stack.enter_async_context(HandlerFeed(allocator))
-        watcher.subscribe(ServiceName(pool.service), feed.publish)
-        return allocator
+    def _tunnels(
+        self, handlers: HandlersSettings, forwarder: Forwarder, watcher: Watcher
+    ) -> Iterator[Endpoint]:
+        for name, pool in handlers.by_pool().items():
+            if (prefix := tunnel_prefix(name, pool)) is None:
+                continue
+            service = self._settings.services.get(pool.service, ServiceSettings())
+            yield from HandlerTunnelEndpoint(
+                forwarder, watcher, ServiceName(pool.service), service.timeouts.over(Timeouts()), prefix
+            ).endpoints()
 
     def _open_access_log(self) -> AccessLog:
         """Requests are events of level info: a higher level silences them."""
@@ -197,6 +215,7 @@ class Gateway:
         runner = web.ServerRunner(server, shutdown_timeout=listen.shutdown_timeout_s)
         await runner.setup()
         self._stack.push_async_callback(runner.cleanup)
+        self._stack.callback(self._let_go)
         site = web.TCPSite(runner, listen.host, listen.port, backlog=1024)
         try:
             await site.start()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from balancer.runtime.upstream import PoolStats
-from handlers.model import HandlerState
+from gateway.runtime.pool_state import PoolState, pool_families
 from registry.model import ServiceName, ServiceSnapshot
 from registry.stats import WatchStats
 
@@ -17,18 +17,19 @@ class LiveState:
     snapshots: Sequence[ServiceSnapshot] = ()
     active: Mapping[ServiceName, Mapping[str, int]] = field(default_factory=dict)
     """Calls in flight and live hand-outs by service and instance id."""
-    handlers: Sequence[HandlerState] = ()
+    pools: Sequence[PoolState] = ()
     watch: WatchStats | None = None
     upstream: Mapping[ServiceName, PoolStats] = field(default_factory=dict)
     resent: Mapping[ServiceName, int] = field(default_factory=dict)
     tunnels: Mapping[ServiceName, int] = field(default_factory=dict)
     client_connections: int = 0
+    waiting: int = 0
     access_log_dropped: int = 0
 
     def families(self) -> Iterable[Metric]:
         """All of it for Prometheus, labelled by what the settings and the registry name."""
         yield from _registry_families(self)
-        yield from _handler_families(self.handlers)
+        yield from pool_families(self.pools)
         if self.watch is not None:
             yield from _watch_families(self.watch)
         yield from _traffic_families(self)
@@ -59,21 +60,6 @@ def _registry_families(live: LiveState) -> Iterable[Metric]:
         for instance, count in live.active.get(snapshot.service, {}).items():
             active.add_metric([snapshot.service, instance], count)
     return (instances, age, quarantined, active)
-
-
-def _handler_families(states: Sequence[HandlerState]) -> Iterable[Metric]:
-    connections = GaugeMetricFamily("quaymaster_handler_connections", "As last reported.", labels=["handler"])
-    held = GaugeMetricFamily("quaymaster_handler_seats_held", "Reserved, not confirmed.", labels=["handler"])
-    capacity = GaugeMetricFamily("quaymaster_handler_capacity", "Connections it takes.", labels=["handler"])
-    eligible = GaugeMetricFamily(
-        "quaymaster_handler_eligible", "1 if clients are sent there.", labels=["handler"]
-    )
-    for state in states:
-        connections.add_metric([state.id], state.connections)
-        held.add_metric([state.id], state.held)
-        capacity.add_metric([state.id], state.capacity)
-        eligible.add_metric([state.id], int(state.eligible))
-    return (connections, held, capacity, eligible)
 
 
 def _watch_families(watch: WatchStats) -> Iterable[Metric]:
@@ -112,10 +98,13 @@ def _traffic_families(live: LiveState) -> Iterable[Metric]:
     clients = GaugeMetricFamily(
         "quaymaster_client_connections", "Open from clients, tunnels included.", live.client_connections
     )
+    waiting = GaugeMetricFamily(
+        "quaymaster_requests_waiting", "Held until there is a seat or a drain is over.", live.waiting
+    )
     dropped = CounterMetricFamily(
         "quaymaster_access_log_dropped", "Lines that could not be written.", live.access_log_dropped
     )
-    return (connections, resent, tunnels, clients, dropped)
+    return (connections, resent, tunnels, clients, waiting, dropped)
 
 
 def _count(family: GaugeMetricFamily, service: str, values: Sequence[str]) -> None:

@@ -17,6 +17,8 @@ from registry.model import Instance, ServiceName
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+DECISION_BUCKETS = (0.000_05, 0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25)
+"""From a decision in memory to one that has given up a store."""
 
 
 class Metrics:
@@ -29,6 +31,7 @@ class Metrics:
         self._retried = Counters()
         self._refused = Counters()
         self._seats = Counters()
+        self._decided = Histograms(DECISION_BUCKETS)
 
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
         self._answered[route, method if method in CARRIED else OTHER, status].observe(seconds)
@@ -36,8 +39,13 @@ class Metrics:
     def refused(self, reason: str) -> None:
         self._refused.count(reason)
 
-    def seat(self, result: str) -> None:
-        self._seats.count(result)
+    def seat(self, pool: str, result: str) -> None:
+        """What was answered to whom asked for a seat."""
+        self._seats.count(pool, result)
+
+    def decided(self, pool: str, seconds: float) -> None:
+        """How long it took to find a seat, or that there is none."""
+        self._decided[pool,].observe(seconds)
 
     def tried(
         self, service: ServiceName, instance: Instance, outcome: Outcome, status: int | None, seconds: float
@@ -50,7 +58,22 @@ class Metrics:
 
     def exposition(self, live: LiveState) -> bytes:
         """The text format, with the gauges of `live`."""
-        return generate_latest(_Families([*live.families(), *self._families()]))
+        return generate_latest(_Families([*live.families(), *self._seat_families(live), *self._families()]))
+
+    def _seat_families(self, live: LiveState) -> Iterable[Metric]:
+        settled = {(pool.name, what): n for pool in live.pools for what, n in pool.counts.items()}
+        yield _counter(
+            "quaymaster_seats",
+            "Seats: what was answered (reserved, or why not), and what has become of them.",
+            ["pool", "result"],
+            self._seats | settled,
+        )
+        yield _histogram(
+            "quaymaster_seat_decision_seconds",
+            "Finding a seat, or that there is none.",
+            "pool",
+            self._decided,
+        )
 
     def _families(self) -> Iterable[Metric]:
         yield _counter(
@@ -86,7 +109,6 @@ class Metrics:
         yield _counter(
             "quaymaster_errors", "The gateway's own error answers, by reason.", ["reason"], self._refused
         )
-        yield _counter("quaymaster_seats", "Seats asked for, by result.", ["result"], self._seats)
         info = GaugeMetricFamily("quaymaster_build_info", "Always 1.", labels=["version"])
         info.add_metric([self._version], 1)
         yield info

@@ -51,7 +51,8 @@ class Places:
         self._prepared: dict[tuple[str, str], Prepared] = {}
         endpoints = list(endpoints)
         self._endpoints = {endpoint.path: endpoint for endpoint in endpoints if not endpoint.prefix}
-        self._prefixes = [endpoint for endpoint in endpoints if endpoint.prefix]
+        prefixes = (endpoint for endpoint in endpoints if endpoint.prefix)
+        self._prefixes = sorted(prefixes, key=lambda endpoint: len(endpoint.path), reverse=True)
         limits = settings.limits
         self._limited = any(
             limit is not None for limit in (limits.per_address, limits.per_user, *limits.tiers.values())

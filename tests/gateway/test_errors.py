@@ -13,6 +13,7 @@ from gateway.errors import (
     Reason,
     encode,
     from_bad_target,
+    from_come_back,
     from_failed,
     from_refused,
     from_report_refused,
@@ -22,6 +23,7 @@ from gateway.errors import (
     usable_request_id,
 )
 from gateway.target import BadTarget
+from handlers.answers import ComeBack
 from handlers.model import ReportRefusal, ReportRefused, SeatRefusal, SeatRefused
 
 
@@ -73,6 +75,22 @@ def test_the_body_has_five_fields() -> None:
         "request_id": "r-1",
     }
     assert ("X-Content-Type-Options", "nosniff") in COMMON_HEADERS
+
+
+def test_an_appointment_stands_beside_the_five() -> None:
+    error = from_come_back(ComeBack(2.5, "token", 1_790_000_000_000))
+    assert (error.status, error.error, error.reason) == (503, "come_back", "come_back")
+    assert ("Retry-After", "3") in error.headers
+    body = json.loads(encode(error, "r-1", "2026-11-21T10:00:00Z"))
+    assert body["queue_token"] == "token"
+    assert body["retry_at_ms"] == 1_790_000_000_000
+    assert len(body) == 7
+
+
+def test_without_an_appointment_there_is_nothing_to_show() -> None:
+    error = from_come_back(ComeBack(40.0, None, None))
+    assert ("Retry-After", "40") in error.headers
+    assert len(json.loads(encode(error, "r-1", "2026-11-21T10:00:00Z"))) == 5
 
 
 def test_what_a_caller_may_add() -> None:

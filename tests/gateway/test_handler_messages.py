@@ -7,15 +7,20 @@ import pytest
 from pydantic import ValidationError
 
 from gateway.handler_messages import (
+    MAX_MOVES,
     MAX_TICKETS,
     AdmitMessage,
+    DrainMessage,
     HelloMessage,
     ReportMessage,
     client_id_problem,
+    session_id_problem,
 )
-from handlers.model import HandlerId, Hello, Jti, Report
+from handlers.model import DrainOrder, HandlerId, Hello, Jti, Move, Report, Uid
 
 HELLO = {"handler_id": "WSH1", "epoch": 7, "url": "http://localhost:8001", "capacity": 10}
+SESSION = "0123456789abcdef" * 2
+MOVE = {"uid": "ada", "session_id": SESSION}
 REPORT = {"handler_id": "WSH1", "epoch": 7, "seq": 1, "connections": 3}
 
 
@@ -32,10 +37,68 @@ def test_a_hello_carries_everything_it_says() -> None:
 
 
 def test_a_report_carries_everything_it_says() -> None:
-    more = {"confirmed": ["j1"], "closed": ["j2", "j3"], "leaving": True}
+    more = {"confirmed": ["j1"], "closed": ["j2", "j3"], "leaving": True, "move": [MOVE]}
     assert ReportMessage.model_validate_json(_json(REPORT | more)).report() == Report(
-        HandlerId("WSH1"), 7, 1, 3, (Jti("j1"),), (Jti("j2"), Jti("j3")), leaving=True
+        HandlerId("WSH1"),
+        7,
+        1,
+        3,
+        (Jti("j1"),),
+        (Jti("j2"), Jti("j3")),
+        leaving=True,
+        move=(Move(Uid("ada"), SESSION),),
     )
+
+
+@pytest.mark.parametrize("model", [HelloMessage, ReportMessage])
+def test_a_handler_may_name_its_pool(model: type[HelloMessage | ReportMessage]) -> None:
+    message = HELLO | REPORT
+    assert model.model_validate_json(_json(message)).pool is None
+    assert model.model_validate_json(_json(message | {"pool": "chat"})).pool == "chat"
+    with pytest.raises(ValidationError):
+        model.model_validate_json(_json(message | {"pool": "x" * 129}))
+
+
+@pytest.mark.parametrize(
+    "move",
+    [
+        *([MOVE] * (MAX_MOVES + 1), MOVE, ["ada"], [{"uid": "ada"}]),
+        *([MOVE | {"uid": ""}], [MOVE | {"uid": "x" * 256}], [MOVE | {"session_id": "0" * 31}]),
+        *([MOVE | {"session_id": "A" * 32}], [MOVE | {"session_id": "0" * 32 + "\n"}]),
+    ],
+)
+def test_moves_that_are_refused(move: Any) -> None:
+    with pytest.raises(ValidationError):
+        ReportMessage.model_validate_json(_json(REPORT | {"move": move}))
+
+
+def test_a_drain_has_a_deadline() -> None:
+    assert DrainMessage.model_validate_json('{"deadline_s": 30}').order() == DrainOrder(30.0)
+    assert DrainMessage.model_validate_json('{"deadline_s": 0.5, "rate": 40}').order() == DrainOrder(
+        0.5, 40.0
+    )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *("{}", '{"rate": 5}', '{"deadline_s": 0}', '{"deadline_s": 86401}', '{"deadline_s": "30"}'),
+        *('{"deadline_s": 30, "rate": 0}', '{"deadline_s": 30, "rate": -1}', '{"deadline_s": null}'),
+    ],
+)
+def test_a_drain_that_is_refused(body: str) -> None:
+    with pytest.raises(ValidationError):
+        DrainMessage.model_validate_json(body)
+
+
+@pytest.mark.parametrize("good", [SESSION, "0" * 32])
+def test_a_session_of_ours(good: str) -> None:
+    assert session_id_problem(good) is None
+
+
+@pytest.mark.parametrize("bad", ["", "0" * 31, "0" * 33, "A" * 32, "0" * 32 + "\n", "g" * 32])
+def test_a_session_of_nobodys(bad: str) -> None:
+    assert "X-Session-Id" in (session_id_problem(bad) or "")
 
 
 def test_what_a_newer_sdk_adds_is_ignored() -> None:

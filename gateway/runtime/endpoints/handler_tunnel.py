@@ -1,5 +1,7 @@
 """`/ws/<handler_id>`: the way to one handler, for deployments whose handlers clients can't reach.
 
+The pool `default` has its tunnels there; any other pool `/ws/<pool>/<handler_id>`.
+
 Which handler it is was decided when the seat was handed out, so nothing is chosen here and nothing is tried
 elsewhere. Who may come in is the handler's to say: it checks the ticket.
 """
@@ -30,6 +32,7 @@ class HandlerTunnelEndpoint:
     watcher: Watcher
     service: ServiceName
     timeouts: Timeouts
+    prefix: str = PREFIX
     _prepared: Prepared = field(init=False)
     _instances: dict[str, Instance] = field(default_factory=dict)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -40,14 +43,14 @@ class HandlerTunnelEndpoint:
         self._prepared = Prepared(policy, body_limit=0)
 
     def endpoints(self) -> list[Endpoint]:
-        return [Endpoint(PREFIX, ("GET",), "public", self.answer, limited=True, head=False, prefix=True)]
+        return [Endpoint(self.prefix, ("GET",), "public", self.answer, limited=True, head=False, prefix=True)]
 
     async def answer(self, exchange: Exchange) -> GatewayError | None:
         """Tunnels to that handler, as long as the registry knows it."""
         target = exchange.target
         if not asks_for_a_websocket(exchange.request):
             return gateway_error(Reason.BAD_PARAMETER, message="Connect here by WebSocket.")
-        name = unquote(target.path.removeprefix(PREFIX))
+        name = unquote(target.path.removeprefix(self.prefix))
         instance = self._instances.get(name) or await self._wait_for(name)
         if instance is None:
             return gateway_error(Reason.UNKNOWN_HANDLER, message="No such handler is known.")
@@ -55,8 +58,7 @@ class HandlerTunnelEndpoint:
             path = known(instance, usable=True).path
         except BadAddress:
             return gateway_error(Reason.UNKNOWN_HANDLER, message="The handler's registration is not valid.")
-        upstream_target = f"{path}?{target.query}" if target.query else path
-        return await self.forwarder.carry(exchange, self._prepared, upstream_target, instance)
+        return await self.forwarder.carry(exchange, self._prepared, path + target.query, instance)
 
     async def _wait_for(self, name: str) -> Instance | None:
         try:
@@ -73,6 +75,6 @@ class HandlerTunnelEndpoint:
         self._news = asyncio.Event()
 
 
-def tunnel_url(base: str, handler_id: str) -> str:
+def tunnel_url(base: str, handler_id: str, prefix: str = PREFIX) -> str:
     """Where a client connects to that handler through the gateway at `base` (`https://host`)."""
-    return f"{base}{PREFIX}{quote(handler_id, safe='')}"
+    return f"{base}{prefix}{quote(handler_id, safe='')}"

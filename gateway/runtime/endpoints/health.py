@@ -1,22 +1,24 @@
 """`/ping`, `/health…` and `/metrics`: is it alive, may it get traffic, what does it see?"""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from balancer.runtime.call import Balancer
 from balancer.runtime.upstream import PooledUpstream
 from gateway.errors import GatewayError
+from gateway.handler_states import handler_body
 from gateway.runtime.access_log import AccessLog
 from gateway.runtime.endpoints.endpoint import Endpoint
+from gateway.runtime.endpoints.pools import Pool, Pools
 from gateway.runtime.exchange import Exchange
 from gateway.runtime.http_server import HttpServer
 from gateway.runtime.live_state import LiveState
 from gateway.runtime.metrics import CONTENT_TYPE, Metrics
+from gateway.runtime.pool_state import PoolState
 from gateway.runtime.reply import Reply, json_reply
 from gateway.runtime.tunnelling import Tunnels
-from handlers.model import HandlerState
-from handlers.runtime.allocator import Allocator
+from gateway.runtime.waiting_room import WaitingRoom
 from handlers.stores.base import StoreUnreachable
 from registry.model import ServiceSnapshot
 from registry.runtime.watcher import Watcher
@@ -26,12 +28,13 @@ from registry.runtime.watcher import Watcher
 class HealthEndpoints:
     watcher: Watcher
     balancer: Balancer
-    allocator: Allocator | None
+    pools: Pools
     metrics: Metrics
     version: str
     upstream: PooledUpstream
     tunnels: Tunnels
     access_log: AccessLog
+    waiting: Sequence[WaitingRoom] = ()
     server: HttpServer | None = None
     """Set once it listens."""
     clock: Callable[[], float] = time.monotonic
@@ -73,13 +76,17 @@ class HealthEndpoints:
     async def detailed(self, _exchange: Exchange) -> Reply | GatewayError:
         """What an operator asks first: every service with its instances, every handler with its load."""
         now = self.clock()
+        pools = await self._pool_states()
         return json_reply(
             {
                 "status": "healthy" if self._is_ready() else "degraded",
                 "version": self.version,
                 "draining": self.draining,
                 "services": {s.service: self._service(s, now) for s in self._snapshots()},
-                "handlers": [_handler(state) for state in await self._handlers()],
+                "pools": {
+                    pool.name: {"mode": pool.mode.value, "handlers": len(pool.handlers)} for pool in pools
+                },
+                "handlers": [handler_body(pool.name, state) for pool in pools for state in pool.handlers],
             }
         )
 
@@ -116,36 +123,25 @@ class HealthEndpoints:
             now=self.clock(),
             snapshots=snapshots,
             active={s.service: {i.id: i.active for i in self.balancer.loads(s.service)} for s in snapshots},
-            handlers=await self._handlers(),
+            pools=await self._pool_states(),
             watch=self.watcher.stats(),
             upstream=self.upstream.stats(),
             resent=self.upstream.resent,
             tunnels=self.tunnels.open,
+            waiting=sum(map(len, self.waiting)),
             client_connections=len(self.server.connections) if self.server else 0,
             access_log_dropped=self.access_log.dropped,
         )
         return Reply(200, self.metrics.exposition(live), (("Content-Type", CONTENT_TYPE),))
 
-    async def _handlers(self) -> tuple[HandlerState, ...]:
-        if self.allocator is None:
-            return ()
-        try:
-            return await self.allocator.states()
-        except StoreUnreachable:
-            return ()
+    async def _pool_states(self) -> list[PoolState]:
+        return [await _state_of(pool) for pool in self.pools.values()]
 
 
-def _handler(state: HandlerState) -> dict[str, object]:
-    age_s = state.last_report_age_s
-    return {
-        "id": state.id,
-        "url": state.url,
-        "epoch": state.epoch,
-        "capacity": state.capacity,
-        "connections": state.connections,
-        "held": state.held,
-        "admin": state.admin.value,
-        "eligible": state.eligible,
-        "why_not": state.why_not,
-        "last_report_age_s": None if age_s is None else round(age_s, 3),
-    }
+async def _state_of(pool: Pool) -> PoolState:
+    allocator = pool.allocator
+    try:
+        handlers = await allocator.states()
+    except StoreUnreachable:
+        handlers = ()
+    return PoolState(pool.name, allocator.mode, handlers, allocator.counts())

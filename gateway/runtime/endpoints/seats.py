@@ -1,145 +1,138 @@
-"""`/get_websocket_handler` for chat clients, and the calls of the handler processes themselves."""
+"""`/get_websocket_handler`: a seat for a chat client (ALLOCATION 2.2)."""
 
-from dataclasses import dataclass
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
-import structlog
 from multidict import istr
 
-from gateway.errors import (
-    GatewayError,
-    Reason,
-    from_report_refused,
-    from_seat_refused,
-    gateway_error,
-)
-from gateway.handler_messages import AdmitMessage, HelloMessage, ReportMessage, client_id_problem
-from gateway.runtime.endpoints.endpoint import Endpoint, query_value, read_message
+from gateway.errors import GatewayError, Reason, from_come_back, from_seat_refused, gateway_error
+from gateway.handler_messages import client_id_problem, session_id_problem
+from gateway.preferences import wait_s
+from gateway.runtime.endpoints.endpoint import Endpoint
 from gateway.runtime.endpoints.handler_tunnel import tunnel_url
-from gateway.runtime.exchange import Exchange
+from gateway.runtime.endpoints.pools import Pool, Pools
+from gateway.runtime.exchange import Exchange, Pairs
 from gateway.runtime.metrics import Metrics
 from gateway.runtime.reply import Reply, json_reply
-from handlers.address import BadAddress, websocket_url
-from handlers.model import HandlerId, Jti, ReportRefused, SeatRefused
-from handlers.runtime.allocator import Allocator
-from handlers.stores.base import StoreUnreachable
-
-log = structlog.get_logger()
+from gateway.runtime.waiting_room import WaitingRoom
+from gateway.seat_waiting import pause_before
+from handlers.address import websocket_url
+from handlers.answers import ComeBack, Grant
+from handlers.model import SeatRefusal, SeatRefused
 
 MAX_HEADER_IDS = 16
-_CLIENT_ID, _LAST, _EXCLUDE = istr("X-Client-Id"), istr("X-Last-Handler"), istr("X-Exclude-Handler")
-BAD_ADDRESS = "url or path: give a url like https://host:8001, without query, and a path like /ws."
+_CLIENT_ID, _SESSION_ID = istr("X-Client-Id"), istr("X-Session-Id")
+_LAST, _EXCLUDE = istr("X-Last-Handler"), istr("X-Exclude-Handler")
+_QUEUE_TOKEN, _PREFER = istr("X-Queue-Token"), istr("Prefer")
 
 
 @dataclass(slots=True)
-class SeatEndpoints:
-    allocator: Allocator
+class SeatEndpoint:
+    pools: Pools
     metrics: Metrics
-    tunnelled: bool = False
-    """Clients reach the handlers through this gateway."""
-    public_url: str | None = None
-    """Where clients reach the gateways; `None`: by the name they asked for it."""
+    room: WaitingRoom
+    """Where requests with `Prefer: wait=` are. While it is full they are answered at once."""
+    clock: Callable[[], float] = time.monotonic
+    rng: random.Random = field(default_factory=random.Random)
 
     def endpoints(self) -> list[Endpoint]:
-        return [
-            Endpoint("/get_websocket_handler", ("GET",), "user", self.allocate, limited=True, head=False),
-            Endpoint("/handlers/register", ("POST",), "internal", self.register),
-            Endpoint("/handlers/report", ("POST",), "internal", self.report, quiet=True),
-            Endpoint("/handlers/admit", ("POST",), "internal", self.admit),
-            Endpoint("/handlers/locate", ("GET",), "internal", self.locate),
-        ]
+        return [Endpoint("/get_websocket_handler", ("GET",), "user", self.answer, limited=True, head=False)]
 
-    async def allocate(self, exchange: Exchange) -> Reply | GatewayError:
+    async def answer(self, exchange: Exchange) -> Reply | GatewayError:
         """A seat for the verified user. It is given back when the client hangs up before its answer."""
-        assert exchange.user is not None
-        headers = exchange.request.headers
-        client_id = headers.get(_CLIENT_ID)
-        if client_id is not None and (problem := client_id_problem(client_id)) is not None:
-            return gateway_error(Reason.BAD_PARAMETER, message=problem)
-        if self.tunnelled and not (self.public_url or exchange.target.host):
+        pool = self.pools.asked_for(exchange)
+        if isinstance(pool, GatewayError):
+            return pool
+        if pool.tunnel and not (pool.public_url or exchange.target.host):
             return gateway_error(Reason.BAD_HOST)
-        excluded = headers.get(_EXCLUDE, "").split(",", MAX_HEADER_IDS)
-        try:
-            grant = await self.allocator.allocate(
-                exchange.user.id,
-                client_id=client_id,
-                last=headers.get(_LAST),
-                exclude=[name.strip() for name in excluded if name.strip()],
-            )
-        except StoreUnreachable:
-            self.metrics.seat("store_unreachable")
-            return gateway_error(Reason.ALLOCATION_UNAVAILABLE)
-        if isinstance(grant, SeatRefused):
-            self.metrics.seat(grant.reason.value)
-            return from_seat_refused(grant)
-        exchange.instance = grant.handler_id
-        exchange.on_undelivered = lambda: self._give_back(grant.jti)
-        self.metrics.seat("reserved")
-        body = grant.body()
-        if self.tunnelled:
-            base = self.public_url or f"{exchange.client.scheme}://{exchange.target.host}"
-            url = tunnel_url(base, grant.handler_id)
+        wish = _read_wish(exchange)
+        if isinstance(wish, GatewayError):
+            return wish
+        found = await self._ask(pool, wish)
+        applied: Pairs = ()
+        if wish.wait_s:
+            with self.room.place() as waits:
+                if waits:
+                    found = await self._wait(pool, wish, found)
+                    applied = (("Preference-Applied", f"wait={wish.wait_s}"),)
+        if not isinstance(found, Grant):
+            return self._refuse(pool, found, applied)
+        exchange.instance = found.handler_id
+        exchange.on_undelivered = lambda: pool.allocator.cancel(found.jti)
+        self.metrics.seat(pool.name, "reserved")
+        body = found.body()
+        if pool.tunnel:
+            base = pool.public_url or f"{exchange.client.scheme}://{exchange.target.host}"
+            url = tunnel_url(base, found.handler_id, pool.tunnel)
             body |= {"websocket_handler_url": url, "websocket_url": websocket_url(url, "")}
-        return json_reply(body)
+        return json_reply(body, headers=applied)
 
-    async def _give_back(self, jti: Jti) -> None:
-        self.metrics.seat("cancelled")
-        await self.allocator.cancel(jti)
-
-    async def register(self, exchange: Exchange) -> Reply | GatewayError:
-        """A handler process introduces itself and gets its ticket key."""
-        message = await read_message(exchange, HelloMessage)
-        if isinstance(message, GatewayError):
-            return message
-        try:
-            told = await self.allocator.hello(message.hello())
-        except BadAddress as bad:
-            # Its text quotes what was said, which an answer must not do.
-            log.warning("hello_refused", handler=message.handler_id, detail=str(bad))
-            return gateway_error(Reason.BAD_PARAMETER, message=BAD_ADDRESS)
-        except StoreUnreachable:
-            return gateway_error(Reason.ALLOCATION_UNAVAILABLE)
-        return from_report_refused(told) if isinstance(told, ReportRefused) else json_reply(told.body())
-
-    async def report(self, exchange: Exchange) -> Reply | GatewayError:
-        """Confirmations, releases and heartbeat of a handler process."""
-        message = await read_message(exchange, ReportMessage)
-        if isinstance(message, GatewayError):
-            return message
-        try:
-            told = await self.allocator.report(message.report())
-        except StoreUnreachable:
-            return gateway_error(Reason.ALLOCATION_UNAVAILABLE)
-        return from_report_refused(told) if isinstance(told, ReportRefused) else json_reply(told.body())
-
-    async def admit(self, exchange: Exchange) -> Reply | GatewayError:
-        """Whether a client that comes after its guarantee still finds room."""
-        message = await read_message(exchange, AdmitMessage)
-        if isinstance(message, GatewayError):
-            return message
-        try:
-            room = await self.allocator.admit_late(
-                HandlerId(message.handler_id), message.epoch, Jti(message.jti)
-            )
-        except StoreUnreachable:
-            return gateway_error(Reason.ALLOCATION_UNAVAILABLE)
-        return json_reply({"admit": room})
-
-    async def locate(self, exchange: Exchange) -> Reply | GatewayError:
-        """Where a user sits."""
-        uid = query_value(exchange, "uid")
-        if not uid:
-            return gateway_error(Reason.MISSING_PARAMETER, message="uid is missing: ask ?uid=USER.")
-        try:
-            found = await self.allocator.locate(uid)
-        except StoreUnreachable:
-            return gateway_error(Reason.ALLOCATION_UNAVAILABLE)
-        if found is None:
-            return gateway_error(Reason.UNKNOWN_USER)
-        return json_reply(
-            {
-                "uid": found.uid,
-                "handler_id": found.handler,
-                "url": found.url,
-                "connected": found.connected,
-            }
+    async def _ask(self, pool: Pool, wish: "_Wish") -> Grant | SeatRefused | ComeBack:
+        started = self.clock()
+        found = await pool.allocator.allocate(
+            wish.uid,
+            client_id=wish.client_id,
+            last=wish.last,
+            exclude=wish.exclude,
+            session_id=wish.session_id,
+            queue_token=wish.queue_token,
         )
+        self.metrics.decided(pool.name, self.clock() - started)
+        return found
+
+    async def _wait(
+        self, pool: Pool, wish: "_Wish", found: Grant | SeatRefused | ComeBack
+    ) -> Grant | SeatRefused | ComeBack:
+        """Asks again until there is a seat or the time is over."""
+        until, tries = self.clock() + wish.wait_s, 1
+        while not isinstance(found, Grant):
+            reason = SeatRefusal.COME_BACK if isinstance(found, ComeBack) else found.reason
+            left_s = until - self.clock()
+            pause_s = pause_before(reason, found.retry_after_s, tries, left_s, self.rng.random())
+            if pause_s is None or not await self.room.pause(pause_s):
+                break
+            if isinstance(found, ComeBack) and found.queue_token is not None:
+                wish = replace(wish, queue_token=found.queue_token)
+            found, tries = await self._ask(pool, wish), tries + 1
+        return found
+
+    def _refuse(self, pool: Pool, refused: SeatRefused | ComeBack, applied: Pairs) -> GatewayError:
+        error = from_come_back(refused) if isinstance(refused, ComeBack) else from_seat_refused(refused)
+        self.metrics.seat(pool.name, error.reason)
+        return replace(error, headers=(*error.headers, *applied)) if applied else error
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What a client has said of the seat it wants."""
+
+    uid: str
+    client_id: str | None
+    session_id: str | None
+    last: str | None
+    exclude: tuple[str, ...]
+    queue_token: str | None
+    wait_s: int
+
+
+def _read_wish(exchange: Exchange) -> _Wish | GatewayError:
+    assert exchange.user is not None
+    headers = exchange.request.headers
+    client_id, session_id = headers.get(_CLIENT_ID), headers.get(_SESSION_ID)
+    if client_id is not None and (problem := client_id_problem(client_id)) is not None:
+        return gateway_error(Reason.BAD_PARAMETER, message=problem)
+    if session_id is not None and (problem := session_id_problem(session_id)) is not None:
+        return gateway_error(Reason.BAD_PARAMETER, message=problem)
+    excluded = headers.get(_EXCLUDE)
+    names = () if excluded is None else (name.strip() for name in excluded.split(",", MAX_HEADER_IDS))
+    return _Wish(
+        exchange.user.id,
+        client_id,
+        session_id,
+        headers.get(_LAST),
+        tuple(name for name in names if name),
+        headers.get(_QUEUE_TOKEN),
+        wait_s(headers.getall(_PREFER)) if _PREFER in headers else 0,
+    )

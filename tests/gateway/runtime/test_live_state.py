@@ -1,6 +1,5 @@
 from balancer.runtime.upstream import PoolStats
 from gateway.runtime.live_state import LiveState
-from handlers.model import Admin, HandlerId, HandlerState
 from registry.model import (
     Health,
     Instance,
@@ -47,23 +46,6 @@ def test_instances_are_counted_by_what_the_registry_says() -> None:
     assert found["quaymaster_discovery_restarts_total"] == 1
 
 
-def test_handlers_are_shown_as_they_last_reported() -> None:
-    found = samples_of(
-        LiveState(
-            now=0.0,
-            handlers=[
-                HandlerState(HandlerId("WSH1"), "http://h", 1, 100, 7, 2, Admin.UP, True, "", 0.5),
-                HandlerState(HandlerId("WSH2"), "http://i", 1, 100, 0, 0, Admin.UP, False, "silent", 9.0),
-            ],
-        )
-    )
-    assert found['quaymaster_handler_connections{handler="WSH1"}'] == 7
-    assert found['quaymaster_handler_seats_held{handler="WSH1"}'] == 2
-    assert found['quaymaster_handler_capacity{handler="WSH1"}'] == 100
-    assert found['quaymaster_handler_eligible{handler="WSH1"}'] == 1
-    assert found['quaymaster_handler_eligible{handler="WSH2"}'] == 0
-
-
 def test_connections_and_tunnels_are_counted_by_service() -> None:
     found = samples_of(
         LiveState(
@@ -73,6 +55,7 @@ def test_connections_and_tunnels_are_counted_by_service() -> None:
             tunnels={CHAT: 6},
             client_connections=7,
             access_log_dropped=8,
+            waiting=9,
         )
     )
     assert found['quaymaster_upstream_connections{service="auth",state="in_use"}'] == 3
@@ -83,6 +66,7 @@ def test_connections_and_tunnels_are_counted_by_service() -> None:
     assert found['quaymaster_tunnels{service="chat"}'] == 6
     assert found["quaymaster_client_connections"] == 7
     assert found["quaymaster_access_log_dropped_total"] == 8
+    assert found["quaymaster_requests_waiting"] == 9
 
 
 def test_a_departed_instance_takes_its_series_with_it() -> None:

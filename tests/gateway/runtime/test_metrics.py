@@ -8,6 +8,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from balancer.outcome import SUCCESS, Kind, Outcome, Phase, Side
 from gateway.runtime.live_state import LiveState
 from gateway.runtime.metrics import BUCKETS, Metrics
+from gateway.runtime.pool_state import PoolState
+from handlers.outage import Mode
 from registry.model import Instance, InstanceId, ServiceName
 from registry.stats import WatchStats
 from tests.gateway.runtime.scrapes import samples
@@ -43,7 +45,6 @@ class TheirMetrics:
             "retries", "Tries after a failed one, by service and the failure.", "service", "reason"
         )
         self.errors = self._counter("errors", "The gateway's own error answers, by reason.", "reason")
-        self.seats = self._counter("seats", "Seats asked for, by result.", "result")
         info = Gauge("quaymaster_build_info", "Always 1.", ["version"], registry=self.registry)
         info.labels(version).set(1)
 
@@ -70,9 +71,6 @@ class TheirMetrics:
     def refused(self, reason: str) -> None:
         self.errors.labels(reason).inc()
 
-    def seat(self, result: str) -> None:
-        self.seats.labels(result).inc()
-
     def exposition(self) -> str:
         lines = generate_latest(self.registry).decode().splitlines(keepends=True)
         return "".join(line for line in lines if "_created" not in line)
@@ -96,7 +94,6 @@ def events(draw: st.DrawFn) -> Event:
         lambda m: m.tried(service, INSTANCE, outcome, None if outcome is REFUSED else status, seconds),
         lambda m: m.retried(service, reason),
         lambda m: m.refused(reason),
-        lambda m: m.seat(reason),
     ]
     return draw(st.sampled_from(known))
 
@@ -119,7 +116,8 @@ def test_counters_are_labelled_by_what_the_settings_name() -> None:
     metrics.tried(AUTH, INSTANCE, REFUSED, None, 0.0)
     metrics.retried(AUTH, "connect_refused")
     metrics.refused("no_route")
-    metrics.seat("reserved")
+    metrics.seat("chat", "reserved")
+    metrics.decided("chat", 0.0001)
     found = samples(metrics.exposition(NOTHING))
     assert found['quaymaster_requests_total{code="200",method="POST",route="/login"}'] == 1
     assert found['quaymaster_requests_total{code="404",method="other",route="none"}'] == 1
@@ -128,11 +126,24 @@ def test_counters_are_labelled_by_what_the_settings_name() -> None:
     assert found[refused] == 1
     assert found['quaymaster_retries_total{reason="connect_refused",service="auth"}'] == 1
     assert found['quaymaster_errors_total{reason="no_route"}'] == 1
-    assert found['quaymaster_seats_total{result="reserved"}'] == 1
+    assert found['quaymaster_seats_total{pool="chat",result="reserved"}'] == 1
+    assert found['quaymaster_seat_decision_seconds_bucket{le="0.0001",pool="chat"}'] == 1
+    assert found['quaymaster_seat_decision_seconds_bucket{le="5e-05",pool="chat"}'] == 0
     assert found['quaymaster_build_info{version="1.0"}'] == 1
     assert found['quaymaster_request_duration_seconds_count{route="/login"}'] == 1
     assert found['quaymaster_request_duration_seconds_bucket{le="0.025",route="/login"}'] == 1
     assert not [name for name in found if "_created" in name]
+
+
+def test_what_became_of_seats_stands_beside_what_was_answered() -> None:
+    metrics = Metrics("1.0")
+    metrics.seat("chat", "reserved")
+    pools = [PoolState("chat", Mode.EXACT, counts={"confirmed": 3}), PoolState("feed", Mode.EXACT)]
+    found = samples(metrics.exposition(LiveState(now=0.0, pools=pools)))
+    assert {series: n for series, n in found.items() if series.startswith("quaymaster_seats_total")} == {
+        'quaymaster_seats_total{pool="chat",result="reserved"}': 1,
+        'quaymaster_seats_total{pool="chat",result="confirmed"}': 3,
+    }
 
 
 def test_a_thousand_methods_make_one_series() -> None:

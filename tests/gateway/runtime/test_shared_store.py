@@ -85,31 +85,41 @@ def own() -> Iterator[RedisServer]:
         yield server
 
 
-async def test_a_redis_that_hangs_costs_only_seats_and_only_while_it_hangs(own: RedisServer) -> None:
+async def mode(port: int) -> str:
+    detailed = (await ask(port, "GET", "/health/detailed")).json()
+    return str(detailed["pools"]["default"]["mode"])
+
+
+async def test_while_redis_hangs_each_gateway_hands_out_seats_by_itself(own: RedisServer) -> None:
     async with gateways(hasty(own.url), count=1) as (port,):
         await say_hello(port)
+        assert await mode(port) == "exact"
         own.pause()
-        refused = await seat(port, "ann")
-        assert (refused.status, refused.json()["reason"]) == (503, "allocation_unavailable")
-        assert (await ask(port, "GET", "/health/live")).status == 200
-        assert (await ask(port, "GET", "/ping")).status == 200
+        given = [await seat(port, f"user-{n}") for n in range(4)]
+        assert {answer.status for answer in given} == {200}
+        assert await mode(port) == "degraded"
+        for path in ("/health/live", "/health/ready", "/ping"):
+            assert (await ask(port, "GET", path)).status == 200
         own.resume()
 
-        async def seats_again() -> bool:
-            return (await seat(port, "bob")).status == 200
+        async def is_exact_again() -> bool:
+            return await mode(port) == "exact"
 
-        await eventually(seats_again)
+        await eventually(is_exact_again)
+        assert (await seat(port, "bob")).status == 200
 
 
 async def test_a_gateway_starts_while_redis_is_away(own: RedisServer) -> None:
     own.stop()
     async with gateways(hasty(own.url), count=1) as (port,):
-        assert (await seat(port, "ann")).json()["reason"] == "allocation_unavailable"
+        assert (await seat(port, "ann")).json()["reason"] == "no_handlers"
+        await say_hello(port)
+        assert (await seat(port, "ann")).status == 200
         own.start()
 
-        async def takes_handlers() -> bool:
-            hello = {"handler_id": "WSH1", "epoch": 7, "url": "http://WSH1:8001", "capacity": 3}
-            return (await post_json(port, "/handlers/register", hello)).status == 200
+        async def is_exact() -> bool:
+            await say_hello(port)
+            return await mode(port) == "exact"
 
-        await eventually(takes_handlers)
+        await eventually(is_exact)
         assert (await seat(port, "ann")).status == 200

@@ -16,8 +16,9 @@ from tests.servers import free_ports
 
 
 @asynccontextmanager
-async def handler(name: str, gateway_port: int, agent_port: int) -> AsyncIterator[None]:
-    """A handler process whose public URL leads nowhere."""
+async def handler(name: str, gateway_port: int, agent_port: int) -> AsyncIterator[list[str]]:
+    """A handler process whose public URL leads nowhere; yields what it is asked for."""
+    asked: list[str] = []
     (port,) = free_ports(1)
     node = HandlerNode(
         handler_id=name,
@@ -31,13 +32,14 @@ async def handler(name: str, gateway_port: int, agent_port: int) -> AsyncIterato
     )
 
     async def endpoint(request: web.Request) -> web.StreamResponse:
+        asked.append(request.raw_path)
         return await echo(node, request)
 
     app = web.Application()
     app.router.add_get("/ws", endpoint)
     node.attach(app)
     async with TestServer(app, host="127.0.0.1", port=port, shutdown_timeout=1):
-        yield
+        yield asked
 
 
 @asynccontextmanager
@@ -89,6 +91,32 @@ async def test_every_client_reaches_just_the_handler_it_was_given() -> None:
                 await socket.send_str("ahoy")
                 assert await socket.receive_str(timeout=5) == f"{uid}: ahoy"
         assert handlers == {"WSH1", "WSH-2"}
+
+
+async def test_what_a_client_adds_to_its_address_reaches_the_handler() -> None:
+    agent_port, port = free_ports(2)
+    sections = {
+        "listen": {"port": port},
+        "registry": {"backend": "embedded", "address": f"127.0.0.1:{agent_port}", "register_as": None},
+        "handlers": {"expose": "tunnel", "pools": {"chat": {}}},
+    }
+    async with (
+        gateway(**sections),
+        handler("WSH1", port, agent_port) as asked,
+        ClientSession() as session,
+    ):
+
+        async def is_there() -> bool:
+            answer = await ask(port, "GET", "/get_websocket_handler", f"token: {token()}")
+            return answer.status == 200
+
+        await eventually(is_there)
+        given = await seat(port, "ada")
+        assert given["websocket_url"] == "ws://localhost/ws/chat/WSH1"
+        url = f"http://127.0.0.1:{port}/ws/chat/WSH1?seq=41&x=%20"
+        async with session.ws_connect(url, protocols=("wst.v1", f"wst.{given['ticket']}")) as socket:
+            assert (await socket.receive_json(timeout=5))["handler_id"] == "WSH1"
+        assert asked == ["/ws?seq=41&x=%20"]
 
 
 async def test_the_name_that_clients_reach_the_gateways_by_may_be_set() -> None:

@@ -1,28 +1,26 @@
-"""`/get_websocket_handler` as chat clients ask it, and what handler processes tell the gateway."""
+"""`/get_websocket_handler` as chat clients ask it."""
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
 from gateway.errors import GatewayError
-from gateway.runtime.endpoints.endpoint import MAX_MESSAGE, Endpoint
-from gateway.runtime.endpoints.seats import SeatEndpoints
+from gateway.runtime.endpoints.endpoint import Endpoint
+from gateway.runtime.endpoints.pools import Pool, Pools
+from gateway.runtime.endpoints.seats import SeatEndpoint
 from gateway.runtime.exchange import Exchange
 from gateway.runtime.metrics import Metrics
 from gateway.runtime.reply import Reply
+from gateway.runtime.waiting_room import WaitingRoom
 from handlers.model import HandlerId, Hello, PoolSettings
 from handlers.runtime.allocator import Allocator
-from handlers.stores.base import StoreUnreachable
 from handlers.stores.memory import MemoryStore
 from handlers.ticket import TicketSecrets
 from tests.gateway.runtime.dispatchers import dispatcher
 from tests.gateway.runtime.gateways import (
     SECRET,
-    RawAnswer,
     ask,
     eventually,
     gateway,
@@ -33,43 +31,8 @@ from tests.gateway.runtime.gateways import (
     token,
     wire,
 )
-
-HELLO: dict[str, Any] = {"handler_id": "WSH1", "epoch": 7, "url": "http://localhost:8001", "capacity": 10}
-REPORT: dict[str, Any] = {"handler_id": "WSH1", "epoch": 7, "seq": 1, "connections": 0}
-
-
-@asynccontextmanager
-async def pool(*hellos: dict[str, Any], **handlers: Any) -> AsyncIterator[int]:
-    """A gateway with a pool that only these handlers are in; yields its port."""
-    registry = {"backend": "embedded", "address": "127.0.0.1:0", "register_as": None}
-    settings = {"registry": registry, "handlers": {"dead_after_s": 30, **handlers}}
-    async with gateway(**settings) as running:
-        for hello in hellos:
-            assert (await post_json(running.port, "/handlers/register", hello)).status == 200
-        yield running.port
-
-
-async def seat(port: int, *headers: str, uid: str = "ada") -> RawAnswer:
-    return await ask(port, "GET", "/get_websocket_handler", f"token: {token(uid)}", f"uid: {uid}", *headers)
-
-
-async def held(port: int) -> dict[str, int]:
-    detailed = (await ask(port, "GET", "/health/detailed")).json()
-    return {handler["id"]: handler["held"] for handler in detailed["handlers"]}
-
-
-async def test_a_handler_learns_the_key_of_tickets_from_before_a_change_of_secret() -> None:
-    old, new = "the secret of the tickets that are out", "the secret of those from now on, as long"
-    async with pool(secret=old) as port:
-        before = (await post_json(port, "/handlers/register", HELLO)).json()
-        assert before["previous"] == []
-    async with pool(secret=new, previous_secret=old) as port:
-        after = (await post_json(port, "/handlers/register", HELLO)).json()
-    assert after["previous"] == [before["ticket"]]
-    assert after["ticket"]["kid"] != before["ticket"]["kid"]
-
-
-# Clients
+from tests.gateway.runtime.handler_pools import HELLO, held, pool, running_pool, seat, two_pools, waiting
+from tests.gateway.runtime.scrapes import scrape
 
 
 async def test_the_answer_begins_with_the_two_fields_of_the_chat_gateway() -> None:
@@ -228,194 +191,204 @@ async def test_seats_count_against_the_callers_limit() -> None:
         assert (limited.status, limited.one("X-RateLimit-Remaining")) == (429, "0")
 
 
+class Seats:
+    """The endpoint on a memory store with one handler, without its gateway."""
+
+    def __init__(self, places: int = 10, capacity: int = 10) -> None:
+        self.store = MemoryStore(PoolSettings(), lambda: 0.0)
+        self.metrics = Metrics("test")
+        allocator = Allocator(self.store, PoolSettings(), TicketSecrets(SECRET))
+        self.endpoint = SeatEndpoint(Pools(Pool("default", allocator)), self.metrics, WaitingRoom(places))
+        self.hello = Hello(HandlerId("WSH1"), 7, "http://localhost:8001", "/ws", capacity)
+
+    async def held(self) -> int:
+        return sum(state.held for state in await self.store.states())
+
+
 async def test_the_seat_of_a_client_that_hangs_up_before_its_answer_is_given_back() -> None:
-    store = MemoryStore(PoolSettings(), lambda: 0.0)
-    await store.hello(Hello(HandlerId("WSH1"), 7, "http://localhost:8001", "/ws", 10))
-    metrics = Metrics("test")
-    seats = SeatEndpoints(Allocator(store, PoolSettings(), TicketSecrets(SECRET)), metrics)
+    seats = Seats()
+    await seats.store.hello(seats.hello)
     reserved = asyncio.Event()
 
     async def answers_late(exchange: Exchange) -> Reply | GatewayError:
-        reply = await seats.allocate(exchange)
+        reply = await seats.endpoint.answer(exchange)
         reserved.set()
         await asyncio.Event().wait()
         return reply
 
-    async def held_seats() -> int:
-        return sum(state.held for state in await store.states())
-
     async def is_given_back() -> bool:
-        return await held_seats() == 0
+        return await seats.held() == 0
 
     late = Endpoint("/get_websocket_handler", ("GET",), "user", answers_late)
-    async with dispatcher(settings_of(), [late], metrics=metrics) as (made, _), serving(made) as port:
+    async with dispatcher(settings_of(), [late], metrics=seats.metrics) as (made, _), serving(made) as port:
         async with wire(port) as client:
             await client.say(request("GET", late.path, f"token: {token()}"))
             await reserved.wait()
-            assert await held_seats() == 1
+            assert await seats.held() == 1
         await eventually(is_given_back)
 
 
-class Unreachable(MemoryStore):
-    """Every call fails, as with a shared store that is down."""
-
-    def __init__(self) -> None:
-        super().__init__(PoolSettings(), lambda: 0.0)
-
-    async def _fails(self, *_: object, **__: object) -> Any:
-        raise StoreUnreachable
-
-    alloc = hello = report = admit_late = locate = states = cancel = _fails
+# Sessions
 
 
-@pytest.mark.parametrize(
-    ("method", "target", "body"),
-    [
-        ("GET", "/get_websocket_handler", None),
-        ("GET", "/handlers/locate?uid=ada", None),
-        ("POST", "/handlers/register", HELLO),
-        ("POST", "/handlers/report", REPORT),
-        ("POST", "/handlers/admit", {"handler_id": "WSH1", "epoch": 7, "jti": "j"}),
-    ],
-)
-async def test_a_store_that_is_down_is_a_503_everywhere(
-    method: str, target: str, body: dict[str, Any] | None
-) -> None:
-    allocator = Allocator(Unreachable(), PoolSettings(), TicketSecrets(SECRET))
-    metrics = Metrics("test")
-    endpoints = SeatEndpoints(allocator, metrics).endpoints()
-    async with dispatcher(settings_of(), endpoints, metrics=metrics) as (made, _), serving(made) as port:
-        if body is None:
-            answer = await ask(port, method, target, f"token: {token()}")
-        else:
-            answer = await post_json(port, target, body)
-        assert (answer.status, answer.json()["reason"]) == (503, "allocation_unavailable")
-        assert int(answer.one("Retry-After")) >= 1
-
-
-# Handler processes
-
-
-async def test_a_hello_is_answered_with_the_ticket_key_and_the_intervals() -> None:
-    async with pool() as port:
-        answer = await post_json(port, "/handlers/register", HELLO)
-        told = answer.json()
-        assert answer.status == 200
-        assert set(told) >= {"ticket", "previous", "report_s", "dead_after_s", "reconnect", "pool"}
-        assert set(told["ticket"]) >= {"kid", "key", "algorithm", "audience"}
-
-
-async def test_a_report_confirms_a_seat_and_counts_connections() -> None:
+async def test_a_client_may_go_on_with_its_session() -> None:
     async with pool(HELLO) as port:
-        jti = (await seat(port)).json()["session_id"]
-        confirmed = REPORT | {"connections": 1, "confirmed": [jti]}
-        told = await post_json(port, "/handlers/report", confirmed)
-        assert (told.status, told.json()["draining"]) == (200, False)
-        (handler,) = (await ask(port, "GET", "/health/detailed")).json()["handlers"]
-        assert (handler["connections"], handler["held"]) == (1, 0)
+        first = (await seat(port)).json()["session_id"]
+        assert (await seat(port, f"X-Session-Id: {first}")).json()["session_id"] == first
 
 
-async def test_a_report_of_nobody_we_know_asks_for_a_new_hello() -> None:
-    async with pool() as port:
-        answer = await post_json(port, "/handlers/report", REPORT)
-        assert (answer.status, answer.json()["reason"]) == (404, "unknown_handler")
-
-
-@pytest.mark.parametrize("path", ["/handlers/report", "/handlers/register"])
-async def test_an_earlier_process_of_the_same_id_is_told_to_stop(path: str) -> None:
+@pytest.mark.parametrize("bad", ["", "A" * 32, "0" * 31, "0" * 33, "../etc/passwd", "0" * 31 + "é"])
+async def test_a_session_that_we_never_began_is_refused(bad: str) -> None:
     async with pool(HELLO) as port:
-        message = (HELLO if path == "/handlers/register" else REPORT) | {"epoch": 6}
-        answer = await post_json(port, path, message)
-        assert (answer.status, answer.json()["reason"]) == (409, "stale_epoch")
-
-
-async def test_a_late_ticket_is_admitted_while_there_is_room() -> None:
-    async with pool(HELLO | {"capacity": 1}) as port:
-        ticket = {"handler_id": "WSH1", "epoch": 7, "jti": "a-late-one"}
-        assert (await post_json(port, "/handlers/admit", ticket)).json() == {"admit": True}
-        other = ticket | {"jti": "another-late-one"}
-        assert (await post_json(port, "/handlers/admit", other)).json() == {"admit": False}
-        assert (await post_json(port, "/handlers/admit", ticket | {"epoch": 6})).json() == {"admit": False}
-
-
-async def test_where_a_user_sits_is_known_from_the_reservation_on() -> None:
-    async with pool(HELLO) as port:
-        unknown = await ask(port, "GET", "/handlers/locate?uid=ada")
-        assert (unknown.status, unknown.json()["reason"]) == (404, "unknown_user")
-        jti = (await seat(port)).json()["session_id"]
-        await post_json(port, "/handlers/report", REPORT | {"connections": 1, "confirmed": [jti]})
-        assert (await ask(port, "GET", "/handlers/locate?uid=ada")).json() == {
-            "uid": "ada",
-            "handler_id": "WSH1",
-            "url": "http://localhost:8001",
-            "connected": True,
-        }
-        missing = await ask(port, "GET", "/handlers/locate")
-        assert (missing.status, missing.json()["reason"]) == (400, "missing_parameter")
-
-
-PATHS = {"/handlers/register": HELLO, "/handlers/report": REPORT}
-
-
-@pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize(
-    "body",
-    [b"", b"{", b"{'handler_id': 1}", b'{"handler_id": "WSH1"', b"\xff\xfe", b"{} {}", b"[" * 3000],
-)
-async def test_what_is_no_json_is_called_so(path: str, body: bytes) -> None:
-    async with pool() as port:
-        answer = await post_json(port, path, body)
-        assert (answer.status, answer.json()["reason"]) == (400, "bad_json"), answer
-
-
-@pytest.mark.parametrize(
-    ("path", "change", "named"),
-    [
-        ("/handlers/register", {"capacity": "ten"}, ["capacity"]),
-        ("/handlers/register", {"capacity": 0, "epoch": "7"}, ["capacity", "epoch"]),
-        ("/handlers/register", {"url": None}, ["url"]),
-        ("/handlers/register", {"url": "javascript:alert(1)"}, ["url"]),
-        ("/handlers/register", {"path": "no-slash"}, ["path"]),
-        ("/handlers/register", {"known": [1]}, ["known"]),
-        ("/handlers/report", {"connections": -1, "seq": 1.5}, ["connections", "seq"]),
-        ("/handlers/report", {"confirmed": "j1"}, ["confirmed"]),
-    ],
-)
-async def test_every_field_that_is_wrong_is_named_and_no_value_repeated(
-    path: str, change: dict[str, Any], named: list[str]
-) -> None:
-    async with pool() as port:
-        answer = await post_json(port, path, PATHS[path] | change)
-        assert (answer.status, answer.json()["reason"]) == (400, "bad_parameter"), answer
-        assert all(name in answer.json()["message"] for name in named), answer
-        assert "javascript" not in answer.body.decode()
-
-
-@pytest.mark.parametrize("body", [b"[]", b'"text"', b"null", b"1"])
-async def test_json_that_is_no_object_is_refused(body: bytes) -> None:
-    async with pool() as port:
-        answer = await post_json(port, "/handlers/report", body)
-        assert (answer.status, answer.json()["error"]) == (400, "bad_request"), answer
-
-
-@pytest.mark.parametrize(("path", "field"), [(path, field) for path in PATHS for field in PATHS[path]])
-async def test_a_missing_field_is_named(path: str, field: str) -> None:
-    async with pool() as port:
-        body = {key: value for key, value in PATHS[path].items() if key != field}
-        answer = await post_json(port, path, body)
+        answer = await seat(port, f"X-Session-Id: {bad}")
         assert (answer.status, answer.json()["reason"]) == (400, "bad_parameter")
-        assert f"{field}: Field required" in answer.json()["message"]
+        assert "X-Session-Id" in answer.json()["message"]
 
 
-async def test_a_message_that_is_too_long_is_not_read() -> None:
-    async with pool() as port, wire(port) as client:
-        await client.say(request("POST", "/handlers/report", f"Content-Length: {MAX_MESSAGE + 1}"))
-        assert (await client.answer()).status == 413
+# Pools
 
 
-async def test_a_chunked_message_that_is_too_long_is_read_to_the_limit_only() -> None:
-    async with pool() as port, wire(port) as client:
-        await client.say(request("POST", "/handlers/report", "Transfer-Encoding: chunked"))
-        piece = b"8000\r\n" + b" " * 0x8000 + b"\r\n"
-        await client.say(*(piece for _ in range(MAX_MESSAGE // 0x8000 + 1)))
-        assert (await client.answer()).status == 413
+async def test_a_pool_is_asked_for_by_its_name() -> None:
+    async with two_pools() as port:
+        for name in ("chat", "feed"):
+            answer = await seat(port, path=f"/get_websocket_handler?pool={name}")
+            assert answer.json()["handler_id"] == f"{name}-1"
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "reason"),
+    [
+        ("", 400, "missing_parameter"),
+        ("?pool=", 404, "unknown_pool"),
+        ("?pool=news", 404, "unknown_pool"),
+        ("?pool=%3Cscript%3E", 404, "unknown_pool"),
+    ],
+)
+async def test_one_of_several_pools_must_be_named(query: str, status: int, reason: str) -> None:
+    async with two_pools() as port:
+        answer = await seat(port, path=f"/get_websocket_handler{query}")
+        assert (answer.status, answer.json()["reason"]) == (status, reason)
+        assert "script" not in answer.body.decode()
+        assert ("chat, feed" in answer.json()["message"]) is (status == 400)
+
+
+async def test_the_only_pool_need_not_be_named_and_may_be() -> None:
+    async with pool(HELLO) as port:
+        assert (await seat(port, path="/get_websocket_handler?pool=default")).status == 200
+
+
+# Come back
+
+
+HERD: dict[str, Any] = {"joins_per_s": 5, "joins_burst": 1}
+
+
+async def test_who_comes_in_a_herd_gets_an_appointment_that_is_kept() -> None:
+    async with pool(HELLO, **HERD) as port:
+        assert (await seat(port, uid="ada")).status == 200
+        refused = await seat(port, uid="bob")
+        body = refused.json()
+        assert (refused.status, body["error"], body["reason"]) == (503, "come_back", "come_back")
+        assert int(refused.one("Retry-After")) >= 1
+        assert isinstance(body["retry_at_ms"], int)
+
+        async def is_let_in() -> bool:
+            return (await seat(port, f"X-Queue-Token: {body['queue_token']}", uid="bob")).status == 200
+
+        await eventually(is_let_in)
+
+
+async def test_a_token_of_somebody_else_is_no_appointment() -> None:
+    async with pool(HELLO, **HERD) as port:
+        assert (await seat(port, uid="ada")).status == 200
+        mine = (await seat(port, uid="bob")).json()
+        theirs = (await seat(port, f"X-Queue-Token: {mine['queue_token']}", uid="eve")).json()
+        assert theirs["retry_at_ms"] > mine["retry_at_ms"]
+
+
+# Waiting
+
+
+async def test_who_may_wait_is_held_until_a_handler_comes() -> None:
+    async with running_pool() as running, asyncio.TaskGroup() as group:
+        asked = group.create_task(seat(running.port, "Prefer: wait=10"))
+        await waiting(running.port, 1)
+        assert (await post_json(running.port, "/handlers/register", HELLO)).status == 200
+        answer = await asked
+        assert (answer.status, answer.one("Preference-Applied")) == (200, "wait=10")
+        await waiting(running.port, 0)
+
+
+async def test_who_may_wait_is_held_until_a_seat_is_free() -> None:
+    async with pool(HELLO | {"capacity": 1}) as port, asyncio.TaskGroup() as group:
+        jti = (await seat(port, uid="ada")).json()["session_id"]
+        asked = group.create_task(seat(port, "Prefer: wait=10", uid="bob"))
+        await waiting(port, 1)
+        gone = {"handler_id": "WSH1", "epoch": 7, "seq": 1, "connections": 0, "closed": [jti]}
+        assert (await post_json(port, "/handlers/report", gone)).status == 200
+        assert (await asked).status == 200
+
+
+async def test_who_may_wait_is_held_until_the_appointment() -> None:
+    async with pool(HELLO, **HERD) as port:
+        given = await asyncio.gather(*(seat(port, "Prefer: wait=10", uid=f"user-{n}") for n in range(4)))
+        assert Counter(answer.status for answer in given) == {200: 4}
+
+
+async def test_who_would_wait_for_too_little_is_told_at_once_when_to_come_back() -> None:
+    async with pool(HELLO, joins_per_s=0.05, joins_burst=1) as port:
+        assert (await seat(port, uid="ada")).status == 200
+        refused = await seat(port, "Prefer: wait=5", uid="bob")
+        assert (refused.status, refused.json()["error"]) == (503, "come_back")
+        assert refused.one("Preference-Applied") == "wait=5"
+        assert refused.json()["queue_token"]
+
+
+async def test_who_is_refused_for_good_does_not_wait() -> None:
+    async with pool(HELLO, seats_per_user=1) as port:
+        assert (await seat(port)).status == 200
+        assert (await seat(port, "Prefer: wait=10")).status == 429
+
+
+async def test_who_hangs_up_waits_no_longer() -> None:
+    async with running_pool() as running:
+        async with wire(running.port) as client:
+            await client.say(request("GET", "/get_websocket_handler", f"token: {token()}", "Prefer: wait=10"))
+            await waiting(running.port, 1)
+        await waiting(running.port, 0)
+
+
+async def test_nobody_keeps_a_gateway_from_stopping_by_waiting() -> None:
+    async with running_pool() as running, asyncio.TaskGroup() as group:
+        asked = group.create_task(seat(running.port, "Prefer: wait=10"))
+        await waiting(running.port, 1)
+        await running.drain()
+        assert (await asked).json()["error"] == "no_handlers"
+
+
+async def test_while_too_many_wait_others_are_answered_at_once() -> None:
+    seats = Seats(places=0)
+    endpoints = seats.endpoint.endpoints()
+    async with dispatcher(settings_of(), endpoints) as (made, _), serving(made) as port:
+        answer = await seat(port, "Prefer: wait=10")
+        assert (answer.status, answer.all("Preference-Applied")) == (503, [])
+
+
+# What is counted
+
+
+async def test_what_was_answered_and_what_became_of_it_is_counted() -> None:
+    async with pool(HELLO | {"capacity": 1}) as port:
+        jti = (await seat(port)).json()["session_id"]
+        await seat(port, uid="bob")
+        report = {"handler_id": "WSH1", "epoch": 7, "seq": 1, "connections": 1, "confirmed": [jti]}
+        await post_json(port, "/handlers/report", report)
+        found = await scrape(port)
+        counted = {
+            result: found[f'quaymaster_seats_total{{pool="default",result="{result}"}}']
+            for result in ("reserved", "no_capacity", "confirmed", "expired", "cancelled")
+        }
+        assert counted == {"reserved": 1, "no_capacity": 1, "confirmed": 1, "expired": 0, "cancelled": 0}
+        assert found['quaymaster_seat_decision_seconds_count{pool="default"}'] == 2
+        assert found['quaymaster_allocator_mode{mode="exact",pool="default"}'] == 1
+        assert found['quaymaster_allocator_mode{mode="degraded",pool="default"}'] == 0
