@@ -46,7 +46,7 @@ class Noted:
     reconnect: Mapping[str, Any]
     drain: DrainOrder | None = None
     rebalance: int = 0
-    """So many clients should move although nothing ends here."""
+    """So many clients more should move although nothing ends here."""
     migrate: tuple[Migration, ...] = ()
 
 

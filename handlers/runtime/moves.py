@@ -77,7 +77,9 @@ class Mover:
     def heard(self, noted: Noted) -> None:
         """What a gateway wants of us."""
         now, known, self._order = self._clock(), self._order is not None, noted.drain
-        self._rebalance = noted.rebalance
+        self._rebalance = min(
+            self._rebalance + noted.rebalance, MAX_MOVES
+        )  # each answer asks for so many more
         if self._order is None:
             self._deadline = math.inf
         elif not known or self._order.remaining_s > 0:
@@ -115,10 +117,12 @@ class Mover:
         now = self._clock()
         pace = self._current_pace(now)
         if pace is not None:
+            self._rebalance = 0
             await self._move(pace.share(len(self._waiting()), now), pace)
             return self._close_due(pace)
         if self._rebalance:
-            await self._move(min(self._rebalance, MAX_MOVES), None)
+            wanted, self._rebalance = self._rebalance, 0
+            await self._move(wanted, None)
             return REBALANCE_S
         self._wanted.clear()
         return 0.0

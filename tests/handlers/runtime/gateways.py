@@ -10,7 +10,17 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from handlers.answers import Grant
-from handlers.model import HandlerId, Hello, Jti, PoolSettings, Report, ReportRefusal, ReportRefused
+from handlers.model import (
+    HandlerId,
+    Hello,
+    Jti,
+    Move,
+    PoolSettings,
+    Report,
+    ReportRefusal,
+    ReportRefused,
+    Uid,
+)
 from handlers.runtime.allocator import Allocator
 from handlers.stores.memory import open_store
 from handlers.ticket import TicketSecrets
@@ -120,6 +130,7 @@ class Gateway:
                     tuple(body["confirmed"]),
                     tuple(body["closed"]),
                     body["leaving"],
+                    tuple(Move(Uid(move["uid"]), move["session_id"]) for move in body.get("move", ())),
                 )
             )
         if isinstance(told, ReportRefused):

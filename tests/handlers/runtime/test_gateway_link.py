@@ -146,6 +146,27 @@ async def test_it_goes_on_at_another_gateway_when_one_answers_slowly(
         assert good.of(REGISTER)
 
 
+async def test_while_no_gateway_has_its_store_each_of_them_is_told(good: Gateway, rng: random.Random) -> None:
+    """A gateway without a store hands out by what it has heard itself, so all must hear."""
+    async with (
+        gateway() as second,
+        gateway() as third,
+        running(rng, good.url, second.url, third.url) as process,
+    ):
+        await until(lambda: good.of(REPORT))
+        process.link._report_s = 1000.0  # what follows does not wait for the time of the next report
+        all_of_them = (good, second, third)
+        for made in all_of_them:
+            made.says = (503, b'{"error": "allocation_unavailable"}')
+        process.admit("a")
+        await until(lambda: all(len(made.of(REPORT)) >= 4 for made in all_of_them), timeout_s=10)
+        told = [len([body for body in made.of(REPORT) if body["connections"] == 1]) for made in all_of_them]
+        assert max(told) - min(told) <= 1
+        for made in all_of_them:
+            made.says = None
+        await until(lambda: process.link._outbox.unconfirmed == ())
+
+
 async def test_with_no_gateway_at_all_it_tries_on_without_hurry(good: Gateway, rng: random.Random) -> None:
     good.breaks_off = True
     async with running(rng, good.url) as process:

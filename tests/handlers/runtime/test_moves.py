@@ -10,7 +10,7 @@ import pytest
 from aiohttp import ClientWebSocketResponse, WSMsgType
 from structlog.testing import capture_logs
 
-from handlers.model import PoolSettings
+from handlers.model import DrainOrder, HandlerId, PoolSettings
 from handlers.runtime.client_socket import Session
 from tests.handlers.runtime.clients import Harbour, first, harbour
 from tests.handlers.runtime.gateways import Gateway, gateway, until
@@ -80,6 +80,38 @@ async def test_a_drained_handlers_clients_are_sent_to_their_new_seats(good: Gate
         assert {move["uid"]: move["session_id"] for move in moves} == sessions
         await until(lambda: not quay.node.sessions)
         assert not quay.node.ready
+
+
+async def test_nobody_notices_a_drain_between_real_handlers(good: Gateway) -> None:
+    """From the operator's word to the old connection's end, with seats and tickets of a real allocator."""
+    heard: list[tuple[str, int | None]] = []
+
+    async def on_migrate_in(session: Session) -> None:
+        heard.append((session.uid, session.seq))
+
+    async def follow(old: ClientWebSocketResponse) -> ClientWebSocketResponse:
+        told = await old.receive_json(timeout=5)
+        assert (told["type"], told["handler_id"]) == ("migrate", "WSH2")
+        new = await other.connect(told["ticket"], params={"seq": "7"})
+        assert await first(new) == "welcome"
+        await old.close()
+        return new
+
+    async with (
+        with_clients(good, "abc") as (quay, clients),
+        harbour(good, handler_id="WSH2", on_migrate_in=on_migrate_in) as other,
+    ):
+        sessions = {session.uid: session.session_id for session in quay.node.sessions}
+        assert await good.allocator.drain(HandlerId("WSH1"), DrainOrder(3.0))
+        moved = await asyncio.gather(*map(follow, clients.values()))
+        assert {session.uid: session.session_id for session in other.node.sessions} == sessions
+        assert all(session.resumed for session in other.node.sessions)
+        assert sorted(heard) == [("a", 7), ("b", 7), ("c", 7)]
+        await until(lambda: not quay.node.sessions)
+        for uid, client in zip("abc", moved, strict=True):
+            await client.send_str("hi")
+            assert await client.receive_str(timeout=5) == f"{uid}: hi"
+            await client.close()
 
 
 async def test_they_go_at_the_given_pace_and_who_came_first_goes_first(good: Gateway) -> None:
