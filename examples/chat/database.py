@@ -1,4 +1,4 @@
-"""One SQLite file that several processes share: users, who is waiting, and who is matched.
+"""One SQLite file that several processes share: users, who is waiting, who is matched, and what they write.
 
 Each process has one connection, in one thread of its own. Writers take turns by `BEGIN IMMEDIATE`,
 so a transaction that has begun never finds out halfway that it must start again; readers wait for nobody.
@@ -42,6 +42,21 @@ CREATE TABLE IF NOT EXISTS matches (
     uid        TEXT PRIMARY KEY REFERENCES users ON DELETE CASCADE,
     partner    TEXT NOT NULL UNIQUE REFERENCES users ON DELETE CASCADE,
     matched_at REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+-- The number of the last letter that somebody got; it never goes back, whatever becomes of the letters.
+CREATE TABLE IF NOT EXISTS inboxes (
+    uid  TEXT PRIMARY KEY REFERENCES users ON DELETE CASCADE,
+    last INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS letters (
+    uid     TEXT NOT NULL REFERENCES users ON DELETE CASCADE,
+    seq     INTEGER NOT NULL,
+    sender  TEXT NOT NULL,
+    id      TEXT NOT NULL,
+    text    TEXT NOT NULL,
+    kept_at REAL NOT NULL,
+    PRIMARY KEY (uid, seq),
+    UNIQUE (uid, sender, id)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS parted (
     uid       TEXT NOT NULL,

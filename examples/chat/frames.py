@@ -1,7 +1,11 @@
 """What clients say over their WebSocket: JSON texts, read here and nowhere else.
 
 A client sends `{"type": "message", "to": uid, "text": …, "id": …}`. `hello`, `typing` and `bye` go the
-same way without a text. Everything with an `id` is answered, by `delivered` or `undelivered`.
+same way without a text. Everything with an `id` is answered, by `delivered`, `kept` or `undelivered`.
+
+A message reaches its recipient with a `seq`, which counts all that this recipient is written, without a
+gap. Who comes back with `?seq=` gets what came after it. Who sends a message again with the same `id`,
+because no answer came, sends it once.
 
 Rules of this file: no socket; whatever comes in, the answer is a `Frame` or a `BadFrame`.
 """
@@ -46,9 +50,11 @@ class Frame:
     id: str | None = None
     text: str | None = None
 
-    def passed_on(self, sender: str, handler: str) -> dict[str, str]:
+    def passed_on(self, sender: str, handler: str, seq: int | None = None) -> dict[str, str | int]:
         """What the recipient gets: from whom, and through which handler the sender is connected."""
-        passed = {"type": self.kind.value, "from": sender, "handler": handler}
+        passed: dict[str, str | int] = {"type": self.kind.value, "from": sender, "handler": handler}
+        if seq is not None:
+            passed["seq"] = seq
         if self.id is not None:
             passed["id"] = self.id
         if self.text is not None:
@@ -72,6 +78,50 @@ class Delivered:
 
     def answer(self, id: str) -> dict[str, str]:
         return {"type": "delivered", "id": id, "handler": self.handler}
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A message that its recipient gets when it is connected again."""
+
+    reason: Reason
+
+    def answer(self, id: str) -> dict[str, str]:
+        return {"type": "kept", "id": id, "reason": self.reason.value}
+
+
+@dataclass(frozen=True, slots=True)
+class NotHere:
+    """A handler doesn't have the user: it was sent nowhere, so it may be sent elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A message as it is kept for its recipient."""
+
+    seq: int
+    sender: str
+    id: str
+    text: str
+
+    def frame(self) -> dict[str, str | int]:
+        """What its recipient gets later. Through which handler the sender was connected says nothing then."""
+        return {
+            "type": Kind.MESSAGE.value,
+            "from": self.sender,
+            "seq": self.seq,
+            "id": self.id,
+            "text": self.text,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """What was written to somebody after a number. `last` is the number up to which this tells all."""
+
+    letters: tuple[Letter, ...]
+    last: int
+    more: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,12 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 
 from aiohttp import WSMsgType, web
 
 from examples.chat.brief import Pace
-from examples.chat.courier import Courier, Mailbox
+from examples.chat.courier import Courier
 from examples.chat.frames import (
     LARGEST_FRAME,
     LONGEST_ID,
@@ -25,6 +26,7 @@ from examples.chat.frames import (
     Undelivered,
     read_frame,
 )
+from examples.chat.mailbox import Mailbox
 from examples.chat.peers import Peers
 from examples.chat.profile import Invalid, read_text
 from examples.chat.service import (
@@ -50,15 +52,17 @@ LEAVE_S = 3.0
 class ChatHandler:
     """The endpoints of one handler process."""
 
-    def __init__(self, node: HandlerNode, courier: Courier, key: str) -> None:
+    def __init__(self, node: HandlerNode, courier: Courier, peers: Peers, key: str) -> None:
         self._node = node
         self._courier = courier
+        self._peers = peers
         self._key = key
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
         """A client's WebSocket, from its ticket to its end."""
         async with self._node.session(request) as session:
-            mailbox = Mailbox(session.socket, request.transport)
+            missed = partial(self._peers.missed, session.uid)
+            mailbox = Mailbox(session.socket, request.transport, missed, session.seq or 0)
             tasks = Tasks(lambda _name, _error: mailbox.cut_off("its sender failed"))
             tasks.start(f"mail of {session.session_id}", mailbox.send_all())
             try:
@@ -115,11 +119,15 @@ def handler_app(
 ) -> web.Application:
     """The chat on a node, which it attaches."""
     peers = Peers(gateways, key, peer_url=peer_url)
-    handler = ChatHandler(node, Courier(node.id, peers), key)
+    courier = Courier(node.id, peers)
+    handler = ChatHandler(node, courier, peers, key)
 
     async def resources(_: web.Application) -> AsyncIterator[None]:
         async with peers:
-            yield
+            try:
+                yield
+            finally:
+                await courier.close()
 
     app = new_app(handler.health)
     app.cleanup_ctx.append(resources)

@@ -1,4 +1,4 @@
-"""The matching service: pairs people who wait, by sex, age and preferences.
+"""The matching service: pairs people who wait, by sex, age and preferences, and keeps what they write.
 
     JWT_SECRET=… python -m examples.chat.matching --port 9011 --id matching-1 --database chat.db
 
@@ -13,6 +13,7 @@ from aiohttp import web
 
 from examples.chat import tokens, waiting_room
 from examples.chat.database import Database
+from examples.chat.letters import Letters
 from examples.chat.profile import LONGEST_UID, Invalid, read_text
 from examples.chat.service import (
     Clock,
@@ -137,6 +138,9 @@ def matching_app(
     app.cleanup_ctx.append(resources)
     app.router.add_post("/matching", matching.matching)
     app.router.add_get("/partner", matching.partner)
+    letters = Letters(database, key, clock)
+    app.router.add_post("/messages", letters.keep)
+    app.router.add_get("/messages", letters.missed)
     return app
 
 

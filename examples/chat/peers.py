@@ -1,9 +1,9 @@
-"""What a handler asks of others: who is matched with whom, where somebody is connected, take this.
+"""What a handler asks of others: who is matched with whom, keep this, where is somebody, take this.
 
 The gateway is asked for the two things only it knows: the address of a matching instance
 (`/get_service_instance`) and the handler a user sits on (`/handlers/locate`). Everything else goes
-directly. While nobody can be asked, the last answer counts: two who talk don't notice that the gateway
-or matching restarts.
+directly. While the gateway can't be asked, its last answer counts: two who talk don't notice that it
+restarts.
 
 The only file of the handler that knows aiohttp's client; what went wrong comes back as a value.
 """
@@ -19,7 +19,7 @@ import orjson
 import structlog
 
 from examples.chat.brief import BriefCache
-from examples.chat.frames import Delivered, Reason, Undelivered
+from examples.chat.frames import Delivered, Frame, Letter, Missed, NotHere, Reason, Undelivered
 from registry.backends.shared.session import read_text
 
 log = structlog.get_logger()
@@ -29,7 +29,10 @@ MATCH_KEPT_S = 2.0
 MATCHING_KEPT_S = 10.0
 """As long as the gateway counts a handed-out instance as busy."""
 PLACE_KEPT_S = 10.0
-LARGEST_ANSWER = 65_536
+ANSWERS = (200, 409)
+"""Of matching: yes, and that the two are not matched."""
+LARGEST_ANSWER = 256 * 1024
+"""Bytes; a page of missed messages is under that."""
 TIMEOUT = aiohttp.ClientTimeout(total=2.0, sock_connect=1.0)
 
 
@@ -39,11 +42,6 @@ class Place:
 
     handler: str
     url: str
-
-
-@dataclass(frozen=True, slots=True)
-class NotHere:
-    """That handler doesn't have the user: it was sent nowhere, so it may be sent elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,21 +94,37 @@ class Peers:
         """
         if self._partners.get(one, self._clock()) == other:
             return True
-        for _ in range(2):  # the instance we were given may have gone: ask for another one, once
-            matching = await self._matching_url()
-            if matching is None:
-                break
-            answer = await self._ask("GET", f"{matching}/partner", params={"uid": one})
-            if not isinstance(answer, _NoAnswer) and answer[0] == 200:
-                partner = answer[1].get("uid")
-                if isinstance(partner, str):
-                    self._partners.put(one, partner, self._clock())
-                else:
-                    self._partners.drop(one)
-                return bool(partner == other)
-            log.warning("matching_failed", url=matching)
-            self._matching.drop("matching")
-        return True if self._partners.last(one) == other else None
+        answer = await self._ask_matching("GET", "/partner", params={"uid": one})
+        if answer is None:
+            return True if self._partners.last(one) == other else None
+        partner = answer[1].get("uid")
+        if isinstance(partner, str):
+            self._partners.put(one, partner, self._clock())
+        else:
+            self._partners.drop(one)
+        return bool(partner == other)
+
+    async def keep(self, sender: str, message: Frame) -> int | Undelivered:
+        """The number of a message among those for its recipient; kept, so that it can be missed by nobody."""
+        letter = {"from": sender, "to": message.to, "id": message.id, "text": message.text}
+        answer = await self._ask_matching("POST", "/messages", json=letter)
+        if answer is None:
+            return Undelivered(Reason.UNAVAILABLE)
+        seq = answer[1].get("seq")
+        return seq if isinstance(seq, int) else Undelivered(Reason.NOT_MATCHED)
+
+    async def missed(self, uid: str, after: int) -> Missed | None:
+        """What was written to somebody after a number; `None` when nobody can say at the moment."""
+        answer = await self._ask_matching("GET", "/messages", params={"uid": uid, "after": str(after)})
+        if answer is None:
+            return None
+        try:
+            told = answer[1]
+            letters = (Letter(it["seq"], it["from"], it["id"], it["text"]) for it in told["messages"])
+            return Missed(tuple(letters), int(told["last"]), bool(told["more"]))
+        except (KeyError, TypeError, ValueError):
+            log.warning("bad_answer_of_matching")
+            return None
 
     async def locate(self, uid: str) -> Place | Undelivered:
         """Where the gateway last saw the user.
@@ -150,6 +164,26 @@ class Peers:
             return NotHere()
         log.warning("delivery_refused", handler=place.handler, status=status, message=body.get("message"))
         return Undelivered(Reason.HANDLER_UNREACHABLE)
+
+    async def _ask_matching(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        json: Mapping[str, Any] | None = None,
+    ) -> tuple[int, dict[str, Any]] | None:
+        """The answer of an instance that has one. Nothing asked here does harm when it is asked twice."""
+        for _ in range(2):  # the instance we were given may have gone: ask for another one, once
+            matching = await self._matching_url()
+            if matching is None:
+                break
+            answer = await self._ask(method, matching + path, params=params, json=json)
+            if not isinstance(answer, _NoAnswer) and answer[0] in ANSWERS:
+                return answer
+            log.warning("matching_failed", url=matching)
+            self._matching.drop("matching")
+        return None
 
     async def _matching_url(self) -> str | None:
         if url := self._matching.get("matching", self._clock()):

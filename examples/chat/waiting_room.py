@@ -17,7 +17,7 @@ class RoomSettings:
     wait_s: float = 15.0
     """Who has not asked for so long has gone, and is no longer offered to others."""
     match_s: float = 24 * 3600.0
-    """A match older than this is forgotten."""
+    """A match older than this is forgotten, and so is what was written."""
     avoid_s: float = 300.0
     """Two who parted are not matched with each other again for so long."""
 
@@ -74,6 +74,8 @@ def _find(db: sqlite3.Connection, me: User, now: float) -> str | None:
 
 def _part(db: sqlite3.Connection, uid: str, partner: str, now: float) -> None:
     db.execute("DELETE FROM matches WHERE uid IN (?, ?)", (uid, partner))
+    # What they wrote is nobody's business any more, least of all the next partner's.
+    db.execute("DELETE FROM letters WHERE uid IN (?, ?)", (uid, partner))
     pair = [(uid, partner, now), (partner, uid, now)]
     db.executemany("INSERT OR REPLACE INTO parted VALUES (?, ?, ?)", pair)
 
@@ -81,4 +83,5 @@ def _part(db: sqlite3.Connection, uid: str, partner: str, now: float) -> None:
 def _forget_the_old(db: sqlite3.Connection, now: float, settings: RoomSettings) -> None:
     db.execute("DELETE FROM waiting WHERE asked_at <= ?", (now - settings.wait_s,))
     db.execute("DELETE FROM matches WHERE matched_at <= ?", (now - settings.match_s,))
+    db.execute("DELETE FROM letters WHERE kept_at <= ?", (now - settings.match_s,))
     db.execute("DELETE FROM parted WHERE parted_at <= ?", (now - settings.avoid_s,))

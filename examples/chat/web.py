@@ -14,7 +14,7 @@ from examples.chat.service import arguments, new_app, refuse, serve
 
 FOLDER = Path(__file__).parent / "page"
 CLIENT = Path(__file__).parents[2] / "clients" / "js" / "quaymaster.js"
-"""In the repository. A package of ours has it among the page's files already: pyproject.toml puts it there."""
+"""In the repository. A package of ours has it among the page's files: see pyproject.toml."""
 TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",

@@ -1,6 +1,7 @@
 """A small real gateway for tests: it introduces handlers, hands out tickets and knows where users sit."""
 
 from base64 import urlsafe_b64encode
+from collections import defaultdict
 from typing import Any
 from uuid import uuid4
 
@@ -111,17 +112,51 @@ def _base64url(value: bytes) -> str:
 
 
 class FakeMatching:
-    """Answers `/partner` from a dict."""
+    """Answers `/partner` from a dict, and keeps messages in another. `failing` makes every answer a 503."""
 
     def __init__(self, **partners: str) -> None:
         self.partners = partners
         self.asked = 0
+        self.failing = False
+        self.kept: dict[str, list[dict[str, Any]]] = defaultdict(list)
 
     def app(self) -> web.Application:
-        app = web.Application()
+        app = web.Application(middlewares=[self._answer])
         app.router.add_get("/partner", self._partner)
+        app.router.add_post("/messages", self._keep)
+        app.router.add_get("/messages", self._missed)
         return app
+
+    @web.middleware
+    async def _answer(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        if self.failing:
+            return web.json_response({"status": "error"}, status=503)
+        answer: web.StreamResponse = await handler(request)
+        return answer
 
     async def _partner(self, request: web.Request) -> web.Response:
         self.asked += 1
         return web.json_response({"status": "success", "uid": self.partners.get(request.query["uid"])})
+
+    async def _keep(self, request: web.Request) -> web.Response:
+        letter = await request.json()
+        if self.partners.get(letter["from"]) != letter["to"]:
+            return web.json_response({"status": "error"}, status=409)
+        return web.json_response({"status": "success", "seq": self.keep(**letter)})
+
+    def keep(self, to: str, **letter: Any) -> int:
+        """As when `from` had written it: its number."""
+        kept = self.kept[to]
+        letter = {"from": letter["from"], "id": letter["id"], "text": letter["text"]}
+        for known in kept:
+            if (known["from"], known["id"]) == (letter["from"], letter["id"]):
+                return int(known["seq"])
+        kept.append({**letter, "seq": len(kept) + 1})
+        return len(kept)
+
+    async def _missed(self, request: web.Request) -> web.Response:
+        kept, after = self.kept[request.query["uid"]], int(request.query["after"])
+        page = kept[after : after + 2]
+        more = len(kept) > after + 2
+        last = page[-1]["seq"] if more else len(kept)
+        return web.json_response({"status": "success", "messages": page, "last": last, "more": more})

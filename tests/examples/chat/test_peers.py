@@ -5,8 +5,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from examples.chat.frames import Delivered, Reason, Undelivered
-from examples.chat.peers import LARGEST_ANSWER, NotHere, Peers, Place
+from examples.chat.frames import Delivered, Frame, Kind, Letter, Missed, NotHere, Reason, Undelivered
+from examples.chat.peers import LARGEST_ANSWER, Peers, Place
 from tests.examples.chat.clients import KEY, Clock
 from tests.examples.chat.gateways import FakeGateway, FakeMatching
 from tests.handlers.runtime.gateways import in_two_pieces
@@ -101,6 +101,52 @@ async def test_a_match_is_remembered_for_a_moment_and_a_no_is_not(
         del matching.partners["ann"]
         clock.now += 2
         assert await peers.matched("ann", "bob") is False
+
+
+LETTER = Frame(Kind.MESSAGE, "bob", "m1", "hi")
+
+
+async def test_a_message_is_kept_once_for_those_who_are_matched(gateway: FakeGateway, peers: Peers) -> None:
+    async with serving(FakeMatching(ann="bob").app()) as url:
+        gateway.matching_urls = [dead_url(), url]
+        assert [await peers.keep("ann", LETTER) for _ in range(2)] == [1, 1]
+        assert await peers.keep("eva", LETTER) == Undelivered(Reason.NOT_MATCHED)
+
+
+async def test_what_was_missed_comes_page_by_page(gateway: FakeGateway, peers: Peers) -> None:
+    matching = FakeMatching(ann="bob")
+    for number in range(3):
+        matching.keep("bob", **{"from": "ann", "id": f"m{number}", "text": "hi"})
+    async with serving(matching.app()) as url:
+        gateway.matching_urls = [url]
+        letters = [Letter(number + 1, "ann", f"m{number}", "hi") for number in range(3)]
+        assert await peers.missed("bob", 0) == Missed(tuple(letters[:2]), 2, more=True)
+        assert await peers.missed("bob", 2) == Missed((letters[2],), 3)
+
+
+async def test_while_matching_is_away_nothing_is_kept_and_nobody_can_say(
+    gateway: FakeGateway, peers: Peers
+) -> None:
+    matching = FakeMatching(ann="bob")
+    matching.failing = True
+    async with serving(matching.app()) as url:
+        gateway.matching_urls = [url]
+        assert await peers.keep("ann", LETTER) == Undelivered(Reason.UNAVAILABLE)
+        assert await peers.missed("bob", 0) is None
+
+
+@pytest.mark.parametrize("body", [{}, {"messages": [{}], "last": 1, "more": False}, {"messages": None}])
+async def test_an_answer_of_matching_that_makes_no_sense_says_nothing(
+    gateway: FakeGateway, peers: Peers, body: dict[str, object]
+) -> None:
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response(body)
+
+    app = web.Application()
+    app.router.add_get("/messages", answer)
+    async with serving(app) as url:
+        gateway.matching_urls = [url]
+        assert await peers.missed("bob", 0) is None
 
 
 async def test_those_who_talk_do_not_notice_that_nobody_can_be_asked(
