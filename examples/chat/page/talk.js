@@ -20,7 +20,7 @@ const byId = (id) => document.getElementById(id);
 const clock = (at) => new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
 
 export class Talk {
-  // on.ended() when the partner has left, on.partnerHandler(id) when the partner's handler becomes known
+  // on.ended() when the partner has left, on.partnerHandler(id) when the partner's handler becomes known (null: none)
   constructor(way, on) {
     this.way = way;
     this.on = on;
@@ -153,7 +153,7 @@ export class Talk {
 
   acknowledged({ type, id, handler, reason }) {
     if (this.goodbye?.id === id) this.goodbye.resolve();
-    if (handler) this.on.partnerHandler(handler);
+    if (handler || type === "kept") this.on.partnerHandler(handler ?? null);
     if (reason === "not_matched" && this.partner && this.goodbye?.id !== id) this.end();
     const entry = this.entries.get(id);
     if (!entry) return;

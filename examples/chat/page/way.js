@@ -69,11 +69,15 @@ export class Way {
     this.on.status({ state: offline ? "offline" : state, text, url, canRetry: waits });
   }
 
+  leftMs() {
+    return this.retryAt - performance.now();
+  }
+
   words({ state, handlerId, movedFrom, why }) {
     if (state === "asking") return "Asking the gateway for a handler…";
     if (state === "connecting") return `Connecting to ${handlerId}…`;
     if (state === "moving") return `Connected to ${handlerId}, moving to another handler…`;
-    if (state === "waiting") return `${why} Next try in ${Math.max(0, Math.ceil((this.retryAt - performance.now()) / 1000))} s.`;
+    if (state === "waiting") return `${why} Next try in ${Math.max(0, Math.ceil(this.leftMs() / 1000))} s.`;
     if (state === "closed") return `${why} Reload the page to connect again.`;
     if (movedFrom) return `Moved from ${movedFrom} to ${handlerId} without a gap`;
     return this.lost ? `Connected again, to ${handlerId}` : `Connected to ${handlerId}`;
