@@ -16,6 +16,8 @@ class Death:
     clients: int = 10_000
     """Of each handler."""
     newcomers_per_s: float = 20.0
+    within_s: float | None = None
+    """All come back within so long, whatever they were advised; `None`: as advised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ def run(scene: Death, pool: PoolSettings, seed: int) -> Reseated:
     window_s = advise(scene.clients, (scene.handlers - 1) * pool.joins_per_s).first_s
     clients = [Client(Uid(f"old-{number}"), frozenset({dead.id})) for number in range(scene.clients)]
     for client in clients:
-        fleet.come(client, rng.uniform(0, window_s))
+        fleet.come(client, rng.uniform(0, window_s if scene.within_s is None else scene.within_s))
     for number in range(round(2 * window_s * scene.newcomers_per_s)):
         fleet.come(Client(Uid(f"new-{number}")), rng.uniform(0, 2 * window_s))
     fleet.time.run(120.0)

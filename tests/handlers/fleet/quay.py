@@ -30,6 +30,8 @@ CONNECTS_S = (0.01, 0.2)
 """From the answer with a ticket to the socket."""
 LATE_S = (0.0, 0.05)
 """How much after its appointment a client's request arrives."""
+SHORTEST_S = 0.05
+"""Nobody asks again sooner (`handlers/client.py`)."""
 BEYOND_S = (30.0, 60.0)
 """When those come back for whom the book had no page."""
 UP_S = 60.0
@@ -118,13 +120,12 @@ class QuayFleet:
     def _come_back(self, client: Client, refused: SeatRefused) -> None:
         self.refused[refused.reason] += 1
         client.slot = refused.slot
+        wait_s = max(SHORTEST_S, refused.retry_after_s)
         if refused.slot is not None:
-            when = refused.slot + self._draw(LATE_S)
+            wait_s += self._draw(LATE_S)
         elif refused.reason is SeatRefusal.COME_BACK:
-            when = self.time.now + self._draw(BEYOND_S)
-        else:
-            when = self.time.now + refused.retry_after_s
-        self.time.at(when, partial(self.ask, client))
+            wait_s = self._draw(BEYOND_S)
+        self.time.after(wait_s, partial(self.ask, client))
 
     def _process(self, seat: Seat) -> Process:
         return self.processes[int(seat.handler.removeprefix("WSH"))]
