@@ -74,10 +74,17 @@ function objectIn(data) {
 
 // One WebSocket. `welcomed` resolves to true or false, `ended` to the close code; `take` gets what comes.
 class Link {
+  over = false;
+
   constructor(to, { WebSocket, seq, withinMs, take }) {
     this.to = to;
     this.welcomed = new Promise((resolve) => (this.welcome = resolve));
-    this.ended = new Promise((resolve) => (this.end = resolve));
+    this.ended = new Promise((resolve) => {
+      this.end = (code) => {
+        this.over = true;
+        resolve(code);
+      };
+    });
     this.ended.then(() => this.welcome(false));
     try {
       const url = new URL(to.url);
@@ -316,8 +323,10 @@ export class HandlerConnection {
     if (await link.welcomed) {
       this.#arrive(link, old.to.handlerId);
       old.close();
-    } else if (!this.#over) {
-      if (afterClose(await link.ended) === "elsewhere") this.#exclude(to.handlerId);
+      return;
+    }
+    if (afterClose(await link.ended) === "elsewhere") this.#exclude(to.handlerId);
+    if (!old.over) {
       this.#tell({ state: "connected", handlerId: old.to.handlerId, url: old.to.url, why: "The move failed." });
     }
   }
@@ -327,16 +336,16 @@ export class HandlerConnection {
     const since = this.#since;
     this.#since = null;
     const verdict = afterClose(code);
-    if (verdict === "stop") return { stop: true, why: `${at.handlerId} closed the connection.`, code };
+    const why = `${at.handlerId} closed the connection.`;
+    if (verdict === "stop") return { stop: true, why, code };
     if (verdict === "elsewhere") this.#exclude(at.handlerId);
     if (since === null) return this.#later(0, `${at.handlerId} can't be reached.`);
+    const held = performance.now() - since >= STEADY_MS;
+    if (held) this.#failures = 0;
+    const leastMs = held ? 0 : this.#later(0).waitMs;
     // All clients of a handler lose it at the same moment: the advised window spreads them.
     const [low, high] = this.#advice.firstMs;
-    const first = { waitMs: low + this.#random() * (high - low), why: `${at.handlerId} closed the connection.` };
-    const held = performance.now() - since >= STEADY_MS;
-    const again = held ? null : this.#later(0);
-    if (held) this.#failures = 0;
-    return { ...first, waitMs: Math.max(first.waitMs, again?.waitMs ?? 0) };
+    return { waitMs: Math.max(leastMs, low + this.#random() * (high - low)), why };
   }
 
   // --- small change

@@ -228,7 +228,8 @@ class HandlerClient:
             opened = await connect(self._session, move.to, self._ledger.seq, move.within_s)
             if isinstance(opened, int):
                 self._ledger.move_failed(move.to, opened, time.monotonic())
-                self._tell(Status(State.CONNECTED, old.to.handler, why="the move failed"))
+                if not old.socket.closed:
+                    self._tell(Status(State.CONNECTED, old.to.handler, why="the move failed"))
                 return
             self.moves += 1
             self._arrive(opened, moved_from=old.to.handler)

@@ -197,6 +197,7 @@ describe("a connection", () => {
       next.neverWelcomes = false;
       await until(() => connection.send("x"));
       assert.equal(gateway.asked.length > 1, !arrives);
+      assert.ok(!states.some(({ why }) => why === "The move failed."), "there was nothing to go back to");
     });
 
   scenario("the application's last word is final", async () => {

@@ -152,6 +152,7 @@ async def test_the_old_handlers_end_in_the_middle_of_a_move_waits_for_the_new_on
         await until(lambda: it.client.handler is not None and it.client.sockets == 1)
         assert (it.client.moves, it.client.losses) == ((1, 0) if arrives else (0, 1))
     assert len(master.asked) > 1 or arrives
+    assert "the move failed" not in [status.why for status in it.told]
 
 
 async def test_while_it_moves_another_order_is_not_followed(
