@@ -6,7 +6,7 @@ to the live keys and every operation is O(log n), amortised.
 """
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=str)
@@ -53,6 +53,9 @@ class Deadlines(Generic[K]):
                 return at
             heapq.heappop(self._heap)
         return None
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(self._at)
 
     def __contains__(self, key: object) -> bool:
         return key in self._at

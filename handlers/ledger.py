@@ -13,8 +13,8 @@ Rules of this file:
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 
-from handlers.deadlines import Deadlines
 from handlers.decisions import Decisions
+from handlers.lineup import Lineup
 from handlers.model import (
     Decision,
     DrainOrder,
@@ -30,18 +30,15 @@ from handlers.model import (
     ReportRefusal,
     ReportRefused,
     Seat,
-    SeatRefusal,
     SeatRefused,
     SeatRequest,
     Uid,
 )
-from handlers.placement import Order
 from handlers.roster import HandlerRecord
-from handlers.seat_life import HOLD_ENDS, LATE, RESERVED, STANDBY, UNCONFIRMED, SeatEvent
+from handlers.seat_life import HOLD_ENDS, LATE, RESERVED, UNCONFIRMED, SeatEvent
 from handlers.seats import NOBODY, SeatBook, SeatRecord
+from handlers.turns import Turns
 
-RETRY_WHEN_FULL_S = 5.0
-"""When no hold is there to run out: seats come free when clients leave, and nobody knows when."""
 REPEATS_LOOKED_AT = 32
 """Seats of one user, the last ones, among which a repeated request is looked for."""
 
@@ -51,12 +48,10 @@ class SeatLedger:
 
     def __init__(self, pool: PoolSettings) -> None:
         self._pool = pool
-        self._handlers: dict[HandlerId, HandlerRecord] = {}
         self._seats = SeatBook()
-        self._order = Order()
-        self._full: set[HandlerId] = set()
+        self._handlers = Lineup(pool, self._seats.held)
+        self._turns = Turns(pool, self._handlers, self._seats)
         self._decisions = Decisions()
-        self._silence: Deadlines[HandlerId] = Deadlines()
         self._sequence = 0
         self._index = -1
         self._now = float("-inf")
@@ -69,19 +64,24 @@ class SeatLedger:
         if (repeated := self._repeated(request)) is not None:
             repeated.shared = True
             return self._seat(repeated)
-        chosen = self._order.choose(request.exclude, request.last, self._pool.affinity)
-        if chosen is None:
-            return self._refusal(request.exclude, now)
-        replaced = None if request.moving else self._replaced(request.uid, now)
-        if isinstance(replaced, SeatRefused):
-            return replaced
-        if replaced is not None:
+        if request.exclude and not request.moving:
+            self._handlers.doubt(request.exclude, request.uid, now)
+        chosen = self._handlers.choose(request)
+        refused = self._turns.refusal(request, chosen, now)
+        if refused is not None:
+            return refused
+        assert chosen is not None
+        if not request.moving and self._seats.at_limit(request.uid, self._pool.seats_per_user):
+            replaced = self._seats.oldest_standby(request.uid)
+            if replaced is None:
+                return self._turns.at_limit(request.uid, now)
             self._cancel(replaced)
         self._sequence += 1
-        head = self._order.head(request.exclude, request.last)
-        self._decisions.record(self._sequence, now, request, chosen, head)
+        self._decisions.record(self._sequence, now, request, chosen, self._handlers.head(request))
         handler = self._handlers[chosen]
         handler.allocated = self._sequence
+        self._handlers.take_in(handler, now)
+        self._turns.taken(request, now)
         guaranteed_s, hold_s, ticket_s = self._pool.times(moving=request.moving)
         seat = SeatRecord(
             jti=request.jti,
@@ -96,7 +96,7 @@ class SeatLedger:
             moving=request.moving,
         )
         self._seats.add(seat)
-        self._place(handler)
+        self._handlers.place(handler, now)
         return self._seat(seat)
 
     def reserve_all(self, requests: Sequence[SeatRequest], now: float) -> tuple[Seat | SeatRefused, ...]:
@@ -137,16 +137,16 @@ class SeatLedger:
         handler = self._handlers.get(hello.id)
         if handler is None:
             handler = HandlerRecord(hello.id, hello.url, hello.path, hello.capacity, hello.weight)
-            self._handlers[hello.id] = handler
+            self._handlers.add(handler)
         if hello.epoch < handler.epoch:
             return ReportRefused(ReportRefusal.STALE_EPOCH)
         if hello.epoch > handler.epoch:
             self._seats.lose(hello.id)
-            handler.begin(hello)
+            handler.begin(hello, now)
         handler.describe(hello)
         handler.connections = max(handler.connections, hello.connections)
         self._settle_jtis(handler, hello.known, SeatEvent.CONFIRM)
-        self._heard(handler, now)
+        self._handlers.heard(handler, now)
         return None
 
     def report(self, report: Report, now: float) -> DrainOrder | ReportRefused | None:
@@ -167,7 +167,7 @@ class SeatLedger:
         handler.leaving = report.leaving
         self._settle_jtis(handler, report.confirmed, SeatEvent.CONFIRM)
         self._settle_jtis(handler, report.closed, SeatEvent.CLOSE)
-        self._heard(handler, now)
+        self._handlers.heard(handler, now)
         return handler.order(now)
 
     def admit_late(self, handler: HandlerId, epoch: Epoch, jti: Jti, now: float) -> bool:
@@ -184,7 +184,7 @@ class SeatLedger:
         if seat is not None and (not _belongs(seat, record) or seat.state not in UNCONFIRMED):
             return False
         counted = seat is not None and seat.state is RESERVED
-        if not counted and self._load(record) >= record.capacity:
+        if not counted and self._handlers.load(record) >= record.capacity:
             return False
         held_until = now + self._pool.hold_s
         if seat is None:
@@ -194,7 +194,7 @@ class SeatLedger:
             seat.client_id, seat.held_until = None, max(seat.held_until, held_until)
             self._seats.apply(seat, SeatEvent.ADMIT)
         self._seats.counts[LATE] += 1
-        self._place(record)
+        self._handlers.place(record, now)
         return True
 
     # --- operators and the registry --------------------------------------------------------------
@@ -205,19 +205,7 @@ class SeatLedger:
         if index <= self._index:
             return
         self._index = index
-        listed = set()
-        for entry in known:
-            listed.add(entry.id)
-            handler = self._handlers.get(entry.id)
-            if handler is None:
-                handler = HandlerRecord(entry.id, entry.url, entry.path, self._pool.capacity, entry.weight)
-                self._handlers[entry.id] = handler
-            handler.list_as(entry, self._pool, now)
-            self._place(handler)
-        for handler in self._handlers.values():
-            if handler.id not in listed:
-                handler.delist()
-                self._place(handler)
+        self._handlers.sync(known, now)
         self._forget()
 
     def drain(self, handler: HandlerId, order: DrainOrder | None, now: float) -> bool:
@@ -227,31 +215,25 @@ class SeatLedger:
         if record is None:
             return False
         record.drain(order, now)
-        self._place(record)
+        self._handlers.place(record, now)
         return True
 
     def handler_gone(self, handler: HandlerId) -> int:
         """Forgets a handler for good; returns how many seats were lost with it."""
-        if self._handlers.pop(handler, None) is None:
-            return 0
-        self._order.remove(handler)
-        self._full.discard(handler)
-        self._silence.discard(handler)
-        return self._seats.lose(handler)
+        return self._seats.lose(handler) if self._handlers.remove(handler) else 0
 
     def expire(self, now: float) -> int:
         """Settles what has run out without waiting for the next request; returns the seats it freed."""
-        held = sum(map(self._seats.held, self._handlers))
+        held = self._seats.all_held
         self._settle(now)
         self._forget()
-        return held - sum(map(self._seats.held, self._handlers))
+        return held - self._seats.all_held
 
     def states(self, now: float) -> tuple[HandlerState, ...]:
         """Every handler as it stands, by id."""
         now = self._settle(now)
-        return tuple(
-            handler.seen(self._seats.held(name), now) for name, handler in sorted(self._handlers.items())
-        )
+        handlers = sorted(self._handlers, key=lambda handler: handler.id)
+        return tuple(self._handlers.seen(handler, now) for handler in handlers)
 
     def decision(self, sequence: int) -> Decision | None:
         """Why that seat was given where it was; `None` for one long ago."""
@@ -276,41 +258,10 @@ class SeatLedger:
         for jti in self._seats.tickets.due(now):
             if (seat := self._seats.get(jti)) is not None:
                 self._seats.apply(seat, SeatEvent.TICKET_ENDS)
-        for name in self._silence.due(now):
-            handler = self._handlers[name]
-            assert handler.heard_at is not None
-            if now < (dead_at := handler.heard_at + self._pool.dead_after_s):
-                self._silence.set(name, dead_at)
-            else:
-                handler.silent = True
-                touched.add(name)
         for name in touched:
-            self._place(self._handlers[name])
+            self._handlers.place(self._handlers[name], now)
+        self._handlers.settle(now)
         return now
-
-    def _heard(self, handler: HandlerRecord, now: float) -> None:
-        handler.heard_at = now
-        handler.silent = False
-        # One entry per handler is enough: when it comes due, `_settle` looks at `heard_at` again.
-        if handler.id not in self._silence:
-            self._silence.set(handler.id, now + self._pool.dead_after_s)
-        self._place(handler)
-
-    def _place(self, handler: HandlerRecord) -> None:
-        """Puts a handler where its state belongs: in the order, among the full, or nowhere."""
-        load = self._load(handler)
-        closed = handler.closed() is not None
-        if closed or load >= handler.capacity:
-            self._order.remove(handler.id)
-        else:
-            self._order.put(handler.id, load, handler.weight, handler.allocated)
-        if not closed and load >= handler.capacity:
-            self._full.add(handler.id)
-        else:
-            self._full.discard(handler.id)
-
-    def _load(self, handler: HandlerRecord) -> int:
-        return handler.connections + self._seats.held(handler.id)
 
     def _repeated(self, request: SeatRequest) -> SeatRecord | None:
         """The seat that an earlier request of the same client got, while that is held and wanted."""
@@ -325,24 +276,9 @@ class SeatLedger:
                 return seat
         return None
 
-    def _replaced(self, uid: Uid, now: float) -> SeatRecord | SeatRefused | None:
-        """Which seat a new one of that user takes the place of. `None` below the user's limit.
-
-        Never one that is held: a handler lets its ticket in without asking anybody, or has just been
-        told that it may, so its place can't be promised to somebody else.
-        """
-        user = self._seats.user(uid)
-        if user is None or len(user.unconfirmed) < self._pool.seats_per_user:
-            return None
-        standby = [seat for seat in user.unconfirmed.values() if seat.state is STANDBY]
-        if standby:
-            return min(standby, key=lambda seat: seat.sequence)
-        hold_ends = min(seat.held_until for seat in user.unconfirmed.values())
-        return SeatRefused(SeatRefusal.RATE_LIMITED, hold_ends - now)
-
     def _cancel(self, seat: SeatRecord) -> None:
         self._seats.apply(seat, SeatEvent.CANCEL)
-        self._place(self._handlers[seat.handler])
+        self._handlers.place(self._handlers[seat.handler], self._now)
 
     def _settle_jtis(self, handler: HandlerRecord, jtis: Iterable[Jti], event: SeatEvent) -> None:
         """A process speaks for its own seats only; of others, and of unknown ones, nothing changes."""
@@ -351,27 +287,20 @@ class SeatLedger:
             if seat is not None and _belongs(seat, handler):
                 self._seats.apply(seat, event)
 
-    def _refusal(self, exclude: frozenset[HandlerId], now: float) -> SeatRefused:
-        if all(name in exclude for name in self._full):
-            return SeatRefused(SeatRefusal.NO_HANDLERS, self._pool.dead_after_s)
-        hold_ends = self._seats.holds.earliest()
-        wait_s = RETRY_WHEN_FULL_S if hold_ends is None else hold_ends - now
-        return SeatRefused(SeatRefusal.NO_CAPACITY, wait_s)
-
     def _forget(self) -> None:
-        for name in [h.id for h in self._handlers.values() if h.forgettable(self._now)]:
+        for name in [handler.id for handler in self._handlers if handler.forgettable(self._now)]:
             self.handler_gone(name)
 
     def _seat(self, seat: SeatRecord) -> Seat:
         handler = self._handlers[seat.handler]
-        return seat.seen(handler.url, handler.path, self._load(handler), self._now)
+        return seat.seen(handler.url, handler.path, self._handlers.load(handler), self._now)
 
     def _located(self, seat: SeatRecord, *, connected: bool) -> Located:
         url = self._handlers[seat.handler].url
         return Located(seat.uid, seat.handler, seat.epoch, url, connected)
 
     def __repr__(self) -> str:
-        return f"<SeatLedger: {len(self._handlers)} handlers, {self._seats!r}, {self._order!r}>"
+        return f"<SeatLedger: {len(self._handlers)} handlers, {self._seats!r}, {self._handlers!r}>"
 
 
 def _belongs(seat: SeatRecord, handler: HandlerRecord) -> bool:

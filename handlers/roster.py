@@ -8,7 +8,8 @@ one field for all, a heartbeat would bring a drained handler back.
 from dataclasses import dataclass
 from enum import StrEnum
 
-from handlers.model import Admin, DrainOrder, Epoch, HandlerId, HandlerState, Hello, Known, PoolSettings
+from handlers.model import Admin, DrainOrder, Epoch, HandlerId, HandlerState, Hello, Known, PoolSettings, Uid
+from handlers.throttle import NEVER
 
 FORGET_AFTER_S = 60.0
 """A handler that is in no registry and silent for so long is forgotten, so that ids can't pile up."""
@@ -71,8 +72,14 @@ class HandlerRecord:
     maintained_by: float | None = None
     """The deadline of the registry's, counted from when its maintenance was first seen."""
     speaks: bool = False
+    doubters: tuple[Uid, ...] = ()
+    """Users who could not reach it since its last report."""
     allocated: int = 0
     """Number of the pool's last allocation here."""
+    up_at: float = NEVER
+    """When its process was first seen, if it was seen to start."""
+    ready_at: float = NEVER
+    """From then on it may get the next client (handlers/throttle.py)."""
 
     def closed(self) -> Closed | None:
         """Why it gets no clients however empty it is, `None` when it may get some."""
@@ -91,7 +98,7 @@ class HandlerRecord:
         self.url, self.path = hello.url, hello.path
         self.capacity, self.weight = hello.capacity, hello.weight
 
-    def begin(self, hello: Hello) -> None:
+    def begin(self, hello: Hello, now: float) -> None:
         """A new incarnation: its counts start anew, and a drain of the one before is over.
 
         The first hello of all is no restart that anybody saw, so it leaves a drain alone.
@@ -103,6 +110,9 @@ class HandlerRecord:
         self.epoch, self.seq = hello.epoch, 0
         self.connections = hello.connections
         self.leaving = False
+        # Who has clients already has not just started: it is the store that knows nothing yet.
+        self.up_at = NEVER if hello.connections else now
+        self.ready_at = NEVER
 
     def drain(self, order: DrainOrder | None, now: float) -> None:
         """What the operator wants of this incarnation: `None` is that it stays, or is back."""
@@ -142,7 +152,7 @@ class HandlerRecord:
             return False
         return self.heard_at is None or now - self.heard_at >= FORGET_AFTER_S
 
-    def seen(self, held: int, now: float) -> HandlerState:
+    def seen(self, held: int, now: float, tokens: float = 0.0, joins_per_s: float = 0.0) -> HandlerState:
         """What operators and metrics get to see."""
         closed = self.closed()
         full = self.connections + held >= self.capacity
@@ -160,4 +170,6 @@ class HandlerRecord:
             path=self.path,
             weight=self.weight,
             drain=self.order(now),
+            tokens=tokens,
+            joins_per_s=joins_per_s,
         )

@@ -80,8 +80,31 @@ class SeatBook:
         """How many seats count against that handler's capacity. A length, so it can't drift."""
         return len(self._held.get(handler, ()))
 
+    @property
+    def all_held(self) -> int:
+        """The same over all handlers."""
+        return len(self.holds)
+
     def user(self, uid: Uid) -> UserSeats | None:
         return self._users.get(uid)
+
+    def at_limit(self, uid: Uid, most: int) -> bool:
+        """Whether that user has so many unconfirmed seats already."""
+        user = self._users.get(uid)
+        return user is not None and len(user.unconfirmed) >= most
+
+    def oldest_standby(self, uid: Uid) -> SeatRecord | None:
+        """The seat of that user that a new one may take the place of.
+
+        Never one that is held: a handler lets its ticket in without asking anybody, or has just been
+        told that it may, so its place can't be promised to somebody else.
+        """
+        standby = [seat for seat in self._users[uid].unconfirmed.values() if seat.state is STANDBY]
+        return min(standby, key=lambda seat: seat.sequence, default=None)
+
+    def first_hold_end(self, uid: Uid) -> float:
+        """When the first of that user's unconfirmed seats is held no more."""
+        return min(seat.held_until for seat in self._users[uid].unconfirmed.values())
 
     def add(self, seat: SeatRecord) -> None:
         """A new, reserved seat."""

@@ -16,13 +16,14 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 import structlog
 
 from handlers.decisions import KEPT
-from handlers.ledger import REPEATS_LOOKED_AT, RETRY_WHEN_FULL_S
+from handlers.ledger import REPEATS_LOOKED_AT
+from handlers.lineup import DOUBTERS, SUSPECT_AFTER
 from handlers.model import (
     Admin,
     Candidate,
@@ -50,15 +51,17 @@ from handlers.roster import FORGET_AFTER_S
 from handlers.seat_life import COUNTED, LATE
 from handlers.stores.base import Store, StoreUnreachable
 from handlers.stores.lua.script import LuaScript, open_redis, read_script
+from handlers.throttle import MEAN, SLOWEST, burst_s, longest_wait_s
+from handlers.turns import RETRY_WHEN_FULL_S
 from registry.runtime.batches import Batches, Unanswered
 
 log = structlog.get_logger()
 
-PARTS = ("pool", "handlers", "seats", "clients", "processes", "operators", "run")
+PARTS = ("pool", "handlers", "throttle", "seats", "clients", "processes", "operators", "run")
 """The files that make the script, in order."""
 KEYS = (
     "seats", "users", "places", "holds", "tickets",
-    "handlers", "order", "full", "silence", "meta", "lost", "decisions",
+    "handlers", "order", "full", "silence", "meta", "lost", "decisions", "parked", "starts", "slots",
 )  # fmt: skip
 VOUCHED_S = 60.0
 """What no gateway's registry has listed for so long is listed no more. Each tells its view thrice in it."""
@@ -208,7 +211,7 @@ class RedisStore:
 
     def _seat(self, request: SeatRequest, answer: Sequence[Any]) -> Seat | SeatRefused:
         if answer[0] != "seat":
-            return SeatRefused(SeatRefusal(answer[0]), float(answer[1]))
+            return _seat_refused(*answer)
         _, jti, (handler, epoch, url, path), at, now, load, sequence = answer
         guaranteed_s, hold_s, ticket_s = self._pool.times(moving=request.moving)
         return Seat(
@@ -240,6 +243,15 @@ def _limits(pool: PoolSettings) -> bytes:
             "moving_hold_s": moving_hold_s,
             "moving_ticket_s": moving_ticket_s,
             "drain_s": pool.drain_s,
+            "joins_per_s": pool.joins_per_s,
+            "burst_s": burst_s(pool),
+            "slow_start_s": pool.slow_start_s,
+            "slowest": SLOWEST,
+            "mean": MEAN,
+            "longest_wait_s": longest_wait_s(pool),
+            "horizon_s": pool.horizon_s,
+            "doubters": DOUBTERS,
+            "suspect_after_s": SUSPECT_AFTER * pool.dead_after_s,
             "affinity": pool.affinity,
             "one_more": ONE_MORE,
             "candidates": CANDIDATES,
@@ -284,6 +296,12 @@ def _refused(answer: str | None) -> ReportRefused | None:
     return None if answer is None else ReportRefused(ReportRefusal(answer))
 
 
+def _seat_refused(
+    reason: str, wait_s: str, slot: str | Literal[False] = False, now: str = "0"
+) -> SeatRefused:
+    return SeatRefused(SeatRefusal(reason), float(wait_s), float(slot) if slot else None, float(now))
+
+
 def _order(answer: Sequence[Any]) -> DrainOrder:
     remaining_s, rate = answer
     return DrainOrder(float(remaining_s), float(rate) if rate else None)
@@ -315,7 +333,8 @@ def _candidate(rank: str) -> Candidate:
 
 
 def _state(answer: Sequence[Any]) -> HandlerState:
-    name, url, path, weight, epoch, capacity, connections, held, drained, drain, why_not, age = answer
+    name, url, path, weight, epoch, capacity, connections, held, drained, drain, why_not, *seconds = answer
+    age, joins, joins_per_s = seconds
     return HandlerState(
         id=HandlerId(name),
         url=url,
@@ -330,6 +349,8 @@ def _state(answer: Sequence[Any]) -> HandlerState:
         path=path,
         weight=weight,
         drain=_order(drain) if drain else None,
+        tokens=float(joins),
+        joins_per_s=float(joins_per_s),
     )
 
 

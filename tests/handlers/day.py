@@ -8,6 +8,7 @@ branches are met within seconds.
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 from handlers.ledger import SeatLedger
@@ -28,6 +29,7 @@ from handlers.model import (
 from handlers.stores.base import Store
 
 POOL = PoolSettings(capacity=2, guaranteed_s=4.0, ticket_s=12.0, dead_after_s=3.0, seats_per_user=3)
+THROTTLED = replace(POOL, capacity=9, joins_per_s=1.5, joins_burst=2, slow_start_s=8.0, horizon_s=4.0)
 HANDLERS = tuple(map(HandlerId, ("A", "B", "C", "D")))
 PAUSES = (0.0, 0.0, 0.1, 0.5, 0.5, 1.0, 1.0, 2.5, 4.0)
 
@@ -48,12 +50,13 @@ class Clock:
 class Day:
     """Makes calls to both, drawn by `rng`."""
 
-    def __init__(self, store: Store, rng: random.Random, clock: Clock) -> None:
+    def __init__(self, store: Store, pool: PoolSettings, rng: random.Random, clock: Clock) -> None:
         self._store = store
-        self._ledger = SeatLedger(POOL)
+        self._ledger = SeatLedger(pool)
         self._rng = rng
         self._jtis: list[Jti] = []
         self._places: dict[Jti, tuple[HandlerId, int]] = {}
+        self._slots: list[float] = []
         self._names = 0
         self._index = 0
         self._clock = clock
@@ -103,6 +106,7 @@ class Day:
             self._rng.choice((None, "phone")),
             self._rng.choice((None, *HANDLERS)),
             frozenset(self._rng.sample(HANDLERS, self._rng.choice((0, 0, 0, 1, 2)))),
+            slot=self._rng.choice(self._slots) if self._slots and self._rng.randrange(2) else None,
             moving=self._rng.randrange(6) == 0,
         )
 
@@ -110,6 +114,9 @@ class Day:
         self._jtis.append(request.jti)
         if isinstance(said, Seat):
             self._places[request.jti] = (said.handler, said.epoch)
+        elif said.slot is not None:
+            self._slots.append(said.slot)
+            del self._slots[:-6]
 
     def _report(self) -> Answered:
         name = self._handler()

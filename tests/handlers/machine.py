@@ -8,8 +8,9 @@ the invariants of ALLOCATION 2.11 are checked against what the processes really 
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -32,6 +33,7 @@ from handlers.model import (
 )
 from handlers.outbox import Outbox
 from handlers.placement import replay
+from handlers.throttle import SLACK
 from handlers.ticket import Gatekeeper, TicketClaims, TicketSecrets, sign, verify
 from tests.handlers.oracle import Oracle
 from tests.handlers.subjects import Subject
@@ -40,6 +42,8 @@ POOL = PoolSettings(
     capacity=1, guaranteed_s=4.0, ticket_s=12.0, dead_after_s=3.0, seats_per_user=3, moving_s=6.0, drain_s=5.0
 )
 """Small and short, so that a random day meets full handlers and ends of guarantees all the time."""
+THROTTLED = replace(POOL, joins_per_s=1.0, joins_burst=2, slow_start_s=6.0, horizon_s=5.0)
+"""So slow that handlers are out of tokens as often as they are full."""
 SECRETS = TicketSecrets("the-secret-of-the-machines-fleet")
 UNIX = 1_700_000_000.0
 LATEST_S = 1.0
@@ -93,18 +97,21 @@ class Ticket:
 class SeatMachine(RuleBasedStateMachine):
     """Subclasses say what `open` gives."""
 
-    open: Callable[[Callable[[], float]], Subject]
+    open: Callable[[PoolSettings, Callable[[], float]], Subject]
+    pool = POOL
 
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
-        self.subject = type(self).open(lambda: self.now)
-        self.oracle = Oracle(POOL)
+        self.subject = type(self).open(self.pool, lambda: self.now)
+        self.oracle = Oracle(self.pool)
         self.processes: dict[HandlerId, Process | None] = {}
         self.last_epoch = 0
         self.under_way: list[tuple[float, Hello | Report]] = []
         self.tickets: list[Ticket] = []
         self.admissions: Counter[Jti] = Counter()
+        self.joins: dict[tuple[HandlerId, int], list[float]] = {}
+        self.slots: list[float] = []
         self.index = 0
         self.listed: dict[HandlerId, str] = {}
         self.names = 0
@@ -199,6 +206,8 @@ class SeatMachine(RuleBasedStateMachine):
         """I13: it forgets everybody, and from each process's next report on it is exact again."""
         self.subject.empty()
         self.oracle.lose_all()
+        self.slots.clear()
+        self.joins.clear()
         self.oracle.sync(self.index, self.listed, tuple(CAPACITY))
         for process in self.processes.values():
             if process is not None:
@@ -213,18 +222,40 @@ class SeatMachine(RuleBasedStateMachine):
         client=st.none() | st.sampled_from(["phone", "tablet"]),
         last=st.none() | st.sampled_from([*CAPACITY, PLAIN]),
         exclude=st.frozensets(st.sampled_from([*CAPACITY, PLAIN]), max_size=2) | st.just(frozenset()),
+        slot=st.none() | st.integers(0, 5),
     )
     def client_asks(
-        self, uid: str, client: str | None, last: HandlerId | None, exclude: frozenset[HandlerId]
+        self,
+        uid: str,
+        client: str | None,
+        last: HandlerId | None,
+        exclude: frozenset[HandlerId],
+        slot: int | None,
     ) -> None:
-        self._ask_for_seat(Uid(uid), client, last, exclude)
+        """Maybe with an appointment of its own or of another, too early, in time, late, or a second time."""
+        kept = None if slot is None or not self.slots else self.slots[-1 - slot % len(self.slots)]
+        self._ask_for_seat(SeatRequest(Uid(uid), Jti(""), client, last, exclude, kept))
+
+    @rule(name=st.sampled_from(list(CAPACITY)))
+    def clients_can_not_reach_it(self, name: HandlerId) -> None:
+        for uid in "uvw":
+            self._ask_for_seat(SeatRequest(Uid(uid), Jti(""), exclude=frozenset({name})))
+
+    @rule()
+    def those_with_an_appointment_come(self) -> None:
+        """At its time each, and nobody else comes meanwhile."""
+        for slot in self.slots[-3:]:
+            if slot > self.now:
+                self.now = slot
+                self.oracle.settle(self.now)
+            self._ask_for_seat(SeatRequest(Uid(f"slot {slot}"), Jti(""), slot=slot))
 
     @rule(uid=st.sampled_from("uvwx"), shows_at_once=st.booleans())
     def hoarder_comes(self, uid: str, shows_at_once: bool) -> None:
         """One user takes all seats there are to get, and shows every ticket."""
         mine = []
-        for _ in range(2 * POOL.seats_per_user):
-            if (ticket := self._ask_for_seat(Uid(uid))) is not None:
+        for _ in range(2 * self.pool.seats_per_user):
+            if (ticket := self._ask_for_seat(SeatRequest(Uid(uid), Jti("")))) is not None:
                 mine.append(ticket)
                 if shows_at_once:
                     self._show(ticket)
@@ -248,16 +279,10 @@ class SeatMachine(RuleBasedStateMachine):
             for request, answer in zip(requests, answers, strict=True):
                 self._check_answer(request, answer)
 
-    def _ask_for_seat(
-        self,
-        uid: Uid,
-        client: str | None = None,
-        last: HandlerId | None = None,
-        exclude: frozenset[HandlerId] = frozenset(),
-    ) -> Ticket | None:
+    def _ask_for_seat(self, request: SeatRequest) -> Ticket | None:
         """The ticket, if the answer is a new one."""
         self.names += 1
-        request = SeatRequest(uid, Jti(f"t{self.names}"), client, last, exclude)
+        request = request._replace(jti=Jti(f"t{self.names}"))
         return self._check_answer(request, self.subject.alloc(request))
 
     def _check_answer(self, request: SeatRequest, answer: Seat | SeatRefused) -> Ticket | None:
@@ -266,14 +291,20 @@ class SeatMachine(RuleBasedStateMachine):
             assert isinstance(answer, Seat)
             assert answer.jti == repeated
             return None
+        self.oracle.doubt(request)
+        given = len(self.oracle.slots)
         wanted = self.oracle.choice(request)  # I2, I3 and I8: exactly this one, or exactly this no
         if isinstance(answer, SeatRefused):
-            assert answer.reason is wanted
-            assert 0 < answer.retry_after_s < POOL.moving_s + POOL.dead_after_s + 1
+            assert (answer.reason, answer.slot) == wanted
+            if len(self.oracle.slots) > given:
+                self._check_appointment(answer)
+            longest_s = max(self.pool.moving_s + self.pool.dead_after_s + 1, self.pool.horizon_s)
+            assert 0 < answer.retry_after_s <= longest_s
             return None
         assert answer.handler == wanted
         self._check_decision(request, answer)
         self.oracle.reserve(request, answer.handler)
+        self._check_rate(answer)
         assert answer.held_until == self.oracle.seats[request.jti].held_until
         self._check_capacity(answer.handler)
         return self._issue(answer)
@@ -358,6 +389,8 @@ class SeatMachine(RuleBasedStateMachine):
             assert state.held == len(self.oracle.held(name))
             assert state.eligible is (name in room)
             assert state.eligible is (state.why_not == "")
+            assert state.joins_per_s == pytest.approx(self.oracle.rate(handler))
+            assert (state.tokens >= 1) is (handler.ready_at <= self.now)
             assert state.drain == handler.order(self.now)  # I12, the store's half: until when
 
     def teardown(self) -> None:
@@ -376,7 +409,7 @@ class SeatMachine(RuleBasedStateMachine):
         for name, process in self.processes.items():
             if process is not None:
                 assert counted[name].connections == len(process.sockets)  # I5
-        self.now += max(POOL.hold_s, POOL.moving_s + POOL.dead_after_s)
+        self.now += max(self.pool.hold_s, self.pool.moving_s + self.pool.dead_after_s)
         assert all(state.held == 0 for state in self.subject.states())  # I4
 
     # --- one thing each --------------------------------------------------------------------------
@@ -422,7 +455,6 @@ class SeatMachine(RuleBasedStateMachine):
         return refusal
 
     def _sync(self, listed: dict[HandlerId, str], *, old: bool = False) -> None:
-        self.index += not old
         known = [
             Known(
                 name,
@@ -436,6 +468,7 @@ class SeatMachine(RuleBasedStateMachine):
         for name in listed:
             if name != PLAIN and name not in self.oracle.handlers:
                 return  # it would wait for its hello, which the oracle need not know about
+        self.index += not old
         self.subject.sync(self.index, known)
         self.oracle.sync(self.index, listed, tuple(CAPACITY))
         if not old:
@@ -458,17 +491,32 @@ class SeatMachine(RuleBasedStateMachine):
         self.tickets.append(ticket)
         return ticket
 
+    def _check_appointment(self, refused: SeatRefused) -> None:
+        """I11: one's own, after all others, and not far away."""
+        assert refused.slot is not None
+        assert refused.slot > max(self.slots, default=0.0)
+        assert refused.slot - self.now == refused.retry_after_s <= self.pool.horizon_s
+        self.slots.append(refused.slot)
+
+    def _check_rate(self, seat: Seat) -> None:
+        """I10: of one incarnation no more clients in any time than its bucket lets through."""
+        joins = self.joins.setdefault((seat.handler, seat.epoch), [])
+        joins.append(self.now)
+        for count, start in enumerate(reversed(joins), start=1):
+            most = self.pool.joins_burst + self.pool.joins_per_s * (self.now - start)
+            assert count <= most + 2 * SLACK
+
     def _check_decision(self, request: SeatRequest, seat: Seat) -> None:
         """I15: its inputs are told, and lead to it again. I14: no affinity far above the mean."""
         decision = self.subject.decision(seat.sequence)
         assert decision is not None
-        assert replay(decision, POOL.affinity) == decision.chosen == seat.handler
+        assert replay(decision, self.pool.affinity) == decision.chosen == seat.handler
         order = self.oracle.in_order(request.exclude)
         candidates = [(h.id, self.oracle.load(h), h.weight, h.allocated) for h in order]
         assert decision.candidates == tuple(candidates)
         mean = sum(map(self.oracle.share, order)) / len(order)
         chosen = self.oracle.share(self.oracle.handlers[seat.handler])
-        assert chosen <= (1 + POOL.affinity) * mean + 1
+        assert chosen <= (1 + self.pool.affinity) * mean + 1
 
     def _take_back(self, jti: Jti) -> None:
         """Its request was aborted; the client may have used the ticket all the same, or may do so yet."""

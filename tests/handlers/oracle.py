@@ -3,6 +3,7 @@
 The machine compares every answer of a ledger or store with it.
 """
 
+import math
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
@@ -19,6 +20,7 @@ from handlers.model import (
     Uid,
 )
 from handlers.roster import FORGET_AFTER_S
+from handlers.throttle import SLACK
 
 
 @dataclass
@@ -37,11 +39,15 @@ class OracleHandler:
     listing: str = "never"
     allocated: int = 0
     speaks: bool = False
+    doubters: set[Uid] = field(default_factory=set)
+    up_at: float = -math.inf
+    ready_at: float = -math.inf
 
     def open(self, now: float, dead_after_s: float) -> bool:
         if self.epoch == 0 and self.speaks:
             return False
-        alive = self.epoch == 0 or (self.heard_at is not None and now < self.heard_at + dead_after_s)
+        patience_s = dead_after_s * (1.25 / 3 if len(self.doubters) >= 3 else 1)
+        alive = self.epoch == 0 or (self.heard_at is not None and now < self.heard_at + patience_s)
         wanted = self.drain_by is None and not self.leaving and self.listing in ("never", "passing")
         return alive and wanted
 
@@ -73,6 +79,9 @@ class Oracle:
     now: float = 0.0
     index: int = -1
     sequence: int = 0
+    slots: list[float] = field(default_factory=list)
+    """Appointments given, in their order."""
+    used: set[float] = field(default_factory=set)
 
     def settle(self, now: float) -> None:
         self.now = now
@@ -124,14 +133,23 @@ class Oracle:
         """What a new seat of that user may replace, oldest first."""
         return [jti for jti in self.unconfirmed(uid) if self.seats[jti].held_until <= self.now]
 
-    def choice(self, request: SeatRequest) -> HandlerId | SeatRefusal:
-        room = self.with_room(request.exclude)
-        if not room:
-            return SeatRefusal.NO_CAPACITY if self.open(request.exclude) else SeatRefusal.NO_HANDLERS
+    def choice(self, request: SeatRequest) -> HandlerId | tuple[SeatRefusal, float | None]:
+        """The handler, or why there is none and the appointment."""
+        order = self.in_order(request.exclude)
+        if not self.with_room(request.exclude):
+            full = self.open(request.exclude)
+            return (SeatRefusal.NO_CAPACITY if full else SeatRefusal.NO_HANDLERS), None
+        if request.moving and not order:
+            return SeatRefusal.NO_CAPACITY, None
+        kept = request.slot is not None and self.keeps(request.slot)
+        if kept and (self.now < (request.slot or 0.0) or not order):
+            return SeatRefusal.COME_BACK, request.slot
         if not request.moving and self.at_limit(request.uid) and not self.no_longer_held(request.uid):
-            return SeatRefusal.RATE_LIMITED
-        best, *_ = self.in_order(request.exclude)
-        hinted = [h for h in room if h.id == request.last]
+            return SeatRefusal.RATE_LIMITED, None
+        if not order or not (request.moving or kept or self.last_slot <= self.now):
+            return SeatRefusal.COME_BACK, self.appointment()
+        best = order[0]
+        hinted = [h for h in order if h.id == request.last]
         if hinted and self.share(hinted[0]) <= (1 + self.pool.affinity) * self.share(best) + 1:
             return hinted[0].id
         return best.id
@@ -140,14 +158,50 @@ class Oracle:
         return self.load(handler) / handler.weight
 
     def in_order(self, exclude: Iterable[HandlerId]) -> list[OracleHandler]:
-        return sorted(self.with_room(exclude), key=lambda h: (self.share(h), h.allocated, h.id))
+        ready = [handler for handler in self.with_room(exclude) if handler.ready_at <= self.now]
+        return sorted(ready, key=lambda h: (self.share(h), h.allocated, h.id))
+
+    def doubt(self, request: SeatRequest) -> None:
+        for handler in self.open():
+            if handler.id in request.exclude and not request.moving and handler.epoch:
+                handler.doubters.add(request.uid)
+
+    def new(self) -> list[OracleHandler]:
+        """Those that start slowly: nobody, while they are the most."""
+        new = [handler for handler in self.open() if self.now - handler.up_at < self.pool.slow_start_s]
+        return new if 2 * len(new) <= len(self.open()) else []
+
+    def rate(self, handler: OracleHandler) -> float:
+        if not self.new() or self.now - handler.up_at >= self.pool.slow_start_s:
+            return self.pool.joins_per_s
+        return self.pool.joins_per_s * max(0.1, (self.now - handler.up_at) / self.pool.slow_start_s)
+
+    def keeps(self, slot: float) -> bool:
+        return abs(slot - self.now) <= self.pool.horizon_s and slot not in self.used
+
+    @property
+    def last_slot(self) -> float:
+        return max(self.slots, default=-math.inf)
+
+    def appointment(self) -> float | None:
+        pool, new = self.pool, len(self.new()) / max(1, len(self.open()))
+        rate = len(self.with_room(())) * pool.joins_per_s * (1 - new / 2)
+        slot = max(self.last_slot, self.now + 1 / pool.joins_per_s) + 1 / rate
+        if slot > self.now + pool.horizon_s:
+            return None
+        self.slots.append(slot)
+        return slot
 
     def reserve(self, request: SeatRequest, handler: HandlerId) -> None:
+        if request.slot is not None and self.keeps(request.slot):
+            self.used.add(request.slot)
         if not request.moving and self.at_limit(request.uid):
             del self.seats[self.no_longer_held(request.uid)[0]]
         self.sequence += 1
         chosen, hold_s = self.handlers[handler], self.pool.guaranteed_s + self.pool.dead_after_s
         chosen.allocated = self.sequence
+        burst_s = (self.pool.joins_burst - 1 + SLACK) / self.pool.joins_per_s
+        chosen.ready_at = max(chosen.ready_at, self.now - burst_s) + 1 / self.rate(chosen)
         self.seats[request.jti] = OracleSeat(
             uid=request.uid,
             handler=handler,
@@ -177,8 +231,10 @@ class Oracle:
             if handler.listing == "delisted":
                 handler.listing = "never"
             handler.epoch, handler.seq, handler.connections, handler.leaving = hello.epoch, 0, 0, False
+            handler.up_at, handler.ready_at = -math.inf if hello.connections else self.now, -math.inf
         handler.capacity, handler.weight, handler.heard_at = hello.capacity, hello.weight, self.now
         handler.connections = max(handler.connections, hello.connections)
+        handler.doubters = set()
         self.confirm(hello.id, hello.epoch, hello.known)
         return None
 
@@ -190,7 +246,7 @@ class Oracle:
             return ReportRefusal.STALE_EPOCH
         if report.seq > handler.seq:
             handler.seq, handler.connections, handler.heard_at = report.seq, report.connections, self.now
-            handler.leaving = report.leaving
+            handler.leaving, handler.doubters = report.leaving, set()
             self.confirm(report.id, report.epoch, report.confirmed)
             for jti in report.closed:
                 seat = self.seats.get(jti)
@@ -255,6 +311,7 @@ class Oracle:
     def lose_all(self) -> None:
         """The store was emptied. What the registry said is told again by those who know it."""
         self.handlers, self.seats, self.index, self.sequence = {}, {}, -1, 0
+        self.slots, self.used = [], set()
 
     def lose(self, handler: HandlerId) -> None:
         self.seats = {jti: seat for jti, seat in self.seats.items() if seat.handler != handler}

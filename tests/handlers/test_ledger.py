@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import run_state_machine_as_test
 
 from handlers.admission import GUARD_S
-from handlers.ledger import RETRY_WHEN_FULL_S, SeatLedger
+from handlers.ledger import SeatLedger
 from handlers.model import (
     DrainOrder,
     HandlerId,
@@ -26,21 +26,23 @@ from handlers.model import (
     Uid,
 )
 from handlers.roster import FORGET_AFTER_S
-from tests.handlers.machine import POOL, SeatMachine
+from handlers.turns import RETRY_WHEN_FULL_S
+from tests.handlers.machine import POOL, THROTTLED, SeatMachine
 from tests.handlers.subjects import LedgerSubject
 
 
-class LedgerMachine(SeatMachine):
-    open = staticmethod(lambda clock: LedgerSubject(POOL, clock))
+@pytest.mark.parametrize("settled", [POOL, THROTTLED], ids=["roomy", "throttled"])
+def test_the_ledger_on_a_bad_day(settled: PoolSettings) -> None:
+    class LedgerMachine(SeatMachine):
+        open = staticmethod(LedgerSubject)
+        pool = settled
 
-
-def test_the_ledger_on_a_bad_day() -> None:
     run_state_machine_as_test(LedgerMachine, settings=settings(max_examples=60, stateful_step_count=50))
 
 
 WSH1, WSH2 = HandlerId("WSH1"), HandlerId("WSH2")
 DRAIN = DrainOrder(30.0)
-ROOMY = PoolSettings(capacity=100)
+ROOMY = PoolSettings(capacity=100, joins_burst=100)
 
 
 def ledger(*capacities: int, pool: PoolSettings = ROOMY) -> SeatLedger:

@@ -15,7 +15,7 @@ POOL = PoolSettings(capacity=10, drain_s=30.0)
 def record(epoch: int = 7) -> HandlerRecord:
     handler = HandlerRecord(WSH1, "http://h:1", "/ws", capacity=10, weight=1)
     if epoch:
-        handler.begin(hello(epoch))
+        handler.begin(hello(epoch), 0.0)
         handler.heard_at = 0.0
     return handler
 
@@ -54,7 +54,7 @@ def test_a_registered_process_with_the_sdk_waits_for_its_hello() -> None:
     handler = record(epoch=0)
     handler.list_as(known(speaks=True), POOL, 0.0)
     assert handler.closed() is Closed.NO_HELLO
-    handler.begin(hello(7))
+    handler.begin(hello(7), 0.0)
     assert handler.closed() is None
 
 
@@ -97,7 +97,7 @@ def test_a_restart_ends_a_drain_but_a_first_hello_does_not() -> None:
     restarted, first = record(), record(epoch=0)
     for handler in (restarted, first):
         handler.drain(DrainOrder(60.0, 4.0), 1.0)
-        handler.begin(hello(8))
+        handler.begin(hello(8), 1.0)
     assert (restarted.order(2.0), restarted.seen(0, 2.0).admin) == (None, Admin.UP)
     assert (first.order(2.0), first.seen(0, 2.0).admin) == (DrainOrder(59.0, 4.0), Admin.DRAINING)
 
@@ -133,7 +133,7 @@ def test_a_restart_starts_its_counts_anew() -> None:
     handler = record()
     handler.seq, handler.connections, handler.leaving = 50, 9, True
     handler.listing = Listing.DELISTED
-    handler.begin(hello(8, connections=2))
+    handler.begin(hello(8, connections=2), 1.0)
     assert (handler.epoch, handler.seq, handler.connections) == (8, 0, 2)
     assert handler.closed() is None
 

@@ -15,29 +15,42 @@ local function repeated_seat(uid, client_id, exclude, moving)
   return nil
 end
 
-local function refusal(exclude)
-  local full = call('SCARD', FULL)
-  for _, id in ipairs(exclude) do full = full - call('SISMEMBER', FULL, id) end
-  if full == 0 then return cjson.encode({'no_handlers', exact(pool.dead_after_s)}) end
+local function no_room(exclude)
+  if others('SCARD', 'SISMEMBER', FULL, exclude) == 0 then
+    return cjson.encode({'no_handlers', exact(pool.dead_after_s)})
+  end
   local first = call('ZRANGE', HOLDS, 0, 0, 'WITHSCORES')
   local wait_s = first[2] and math.max(tonumber(first[2]) - now, WHEN_BEHIND_S) or pool.retry_when_full_s
   return cjson.encode({'no_capacity', exact(wait_s)})
 end
 
--- Makes sure that the user may have one more: of those in standby the oldest gives way. Returns a refusal or nil.
-local function make_way(uid)
+-- Whether the user may have one more: a refusal or nil, and the seat that gives way, the oldest in standby.
+local function limit(uid)
   local seats = seats_of(uid, 'u', -1)
   if #seats < pool.seats_per_user then return nil end
   local hold_ends = math.huge
   for i = #seats, 1, -1 do
     local seat = seats[i]
-    if seat.state == 'standby' then
-      apply(seat, 'cancel')
-      return nil
-    end
+    if seat.state == 'standby' then return nil, seat end
     hold_ends = math.min(hold_ends, seat.held_until)
   end
   return cjson.encode({'rate_limited', exact(hold_ends - now)})
+end
+
+-- Nil if it is the turn of a request for which the order has `chosen`.
+local function refusal(chosen, uid, exclude, slot, moving)
+  if not chosen then
+    if others('ZCARD', 'ZSCORE', PARKED, exclude) == 0 then return no_room(exclude) end
+    if moving then return cjson.encode({'no_capacity', exact(ready_in())}) end
+  elseif moving or not slot and last_appointment() <= now then
+    return nil
+  end
+  if slot and keeps(slot) then
+    if slot > now then return come_back(slot - now, slot) end
+    return not chosen and come_back(ready_in(), slot) or nil
+  end
+  if chosen and last_appointment() <= now then return nil end
+  return limit(uid) or appointment()
 end
 
 -- What a seat's answer says of its handler: the same for all seats of a run.
@@ -76,10 +89,16 @@ function ops.alloc(jti, uid, client_id, last, exclude, slot, moving)
     local handler = handler_of(seat.handler)
     return seat_answer(seat, handler, load_of(handler))
   end
+  if not moving then doubt(exclude, uid) end
   local handler, ranks = choose(exclude, last)
-  if not handler then return refusal(exclude) end
-  local refused = not moving and make_way(uid)
+  local refused = refusal(handler, uid, exclude, slot, moving)
   if refused then return refused end
+  if not moving then
+    local limited, replaced = limit(uid)
+    if limited then return limited end
+    if replaced then apply(replaced, 'cancel') end
+  end
+  if slot and keeps(slot) then use(slot) end
   handler.allocated = next_number('allocations', 0)
   record(handler.allocated, uid, handler.id, last, exclude, ranks)
   seat = {
@@ -89,6 +108,7 @@ function ops.alloc(jti, uid, client_id, last, exclude, slot, moving)
     client_id = client_id, sequence = handler.allocated, moving = moving, shared = false, state = 'reserved',
   }
   enter(seat)
+  take_in(handler)
   return seat_answer(seat, handler, place(handler))
 end
 

@@ -3,7 +3,9 @@
 -- HANDLERS  id -> record
 -- ORDER     those with room: score = load per weight, member = number of the last allocation there, id, byte 0,
 --           load, weight; equal scores are sorted by member, so the longest unused comes first
+-- PARKED    those with room that take in nobody more for a moment: id -> when they have a token again
 -- FULL      ids of those that are only too full
+-- STARTS    id -> when its process started, of those that are open
 -- SILENCE   id -> when it counts as dead unless it reports
 
 local loaded, changed = {}, {}
@@ -41,6 +43,7 @@ local function new_handler(id, described)
     epoch = 0, inc = next_incarnation(), seq = 0, connections = 0,
     heard_at = false, silent = false, leaving = false, drain_by = false, drain_rate = false,
     listing = 'never', maintained_by = false, speaks = false, vouched_at = false, allocated = 0, rank = false, share = 0, full = false,
+    up_at = NEVER, ready_at = NEVER, start = false, parked = false, doubters = {},
   }
   loaded[id] = handler
   return handler
@@ -79,17 +82,29 @@ local function load_of(handler)
   return handler.connections + held(handler)
 end
 
--- Puts a handler where its state belongs: in the order, among the full, or nowhere. Returns its load.
+-- Puts a handler where its state belongs: in the order, among the parked or the full, or nowhere. Returns its
+-- load.
 local function place(handler)
   local load = load_of(handler)
   local share = load / handler.weight
   local open = not closed(handler)
-  local rank = open and load < handler.capacity and digits(handler.allocated) .. handler.id .. '\0' .. load .. ' ' .. handler.weight
-  local full = open and not rank
+  local full = open and load >= handler.capacity
+  if handler.ready_at - now > pool.longest_wait_s then handler.ready_at = NEVER end -- the clock was set back
+  local parked = open and not full and handler.ready_at > now and handler.ready_at
+  local rank = open and not full and not parked
+    and digits(handler.allocated) .. handler.id .. '\0' .. load .. ' ' .. handler.weight
+  local start = open and handler.up_at
   if handler.rank and handler.rank ~= rank then call('ZREM', ORDER, handler.rank) end
   if rank then call('ZADD', ORDER, share, rank) end
   if full ~= handler.full then call(full and 'SADD' or 'SREM', FULL, handler.id) end
+  if parked ~= handler.parked then
+    call(parked and 'ZADD' or 'ZREM', PARKED, unpack(parked and {exact(parked), handler.id} or {handler.id}))
+  end
+  if start ~= handler.start then
+    call(start and 'ZADD' or 'ZREM', STARTS, unpack(start and {exact(start), handler.id} or {handler.id}))
+  end
   handler.rank, handler.share, handler.full = rank, share, full
+  handler.parked, handler.start = parked, start
   changed[handler.id] = true
   return load
 end
@@ -117,9 +132,32 @@ local function choose(exclude, last)
 end
 
 local function heard(handler)
-  handler.heard_at, handler.silent = now, false
+  handler.heard_at, handler.silent, handler.doubters = now, false, {}
   call('ZADD', SILENCE, DEAD_AT, handler.id)
   place(handler)
+end
+
+local function fall_silent(handler)
+  call('ZREM', SILENCE, handler.id)
+  handler.silent = true
+  place(handler)
+end
+
+-- A client could not reach those. When several users say so, one report's silence is enough.
+local function doubt(ids, uid)
+  for _, id in ipairs(ids) do
+    local handler = handler_of(id)
+    if handler and handler.heard_at and not handler.silent and #handler.doubters < pool.doubters then
+      if not set_of(handler.doubters)[uid] then
+        handler.doubters[#handler.doubters + 1] = uid
+        changed[id] = true
+      end
+      if #handler.doubters == pool.doubters then
+        local dead_at = handler.heard_at + pool.suspect_after_s
+        if dead_at <= now then fall_silent(handler) else call('ZADD', SILENCE, exact(dead_at), id) end
+      end
+    end
+  end
 end
 
 -- Every seat of its incarnation is void from now on.
@@ -132,7 +170,7 @@ local function handler_gone(handler)
   local lost = held(handler)
   if handler.rank then call('ZREM', ORDER, handler.rank) end
   call('SREM', FULL, handler.id)
-  call('ZREM', SILENCE, handler.id)
+  for _, key in ipairs({SILENCE, PARKED, STARTS}) do call('ZREM', key, handler.id) end
   call('HDEL', HANDLERS, handler.id)
   lose_seats(handler)
   loaded[handler.id], changed[handler.id] = false, nil

@@ -49,6 +49,7 @@ function ops.states()
       handler.id, handler.url, handler.path, handler.weight, exact(handler.epoch), handler.capacity,
       handler.connections, held_now, handler.drain_by ~= false, order_for(handler) or false, closed(handler) or full and 'full' or '',
       handler.heard_at and exact(math.max(now - handler.heard_at, 0)),
+      exact(tokens_of(handler)), exact(rate_of(handler)),
     })
   end
   return '[' .. table.concat(states, ',') .. ']'

@@ -12,10 +12,11 @@
 
 local SEATS, USERS, PLACES, HOLDS, TICKETS = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local HANDLERS, ORDER, FULL, SILENCE = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
-local META, LOST, DECISIONS = KEYS[10], KEYS[11], KEYS[12]
+local META, LOST, DECISIONS, PARKED, STARTS, SLOTS = KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15]
 
 local PORTION = 200 -- of each kind of thing that has run out, settled in one run
 local KEPT_MS = 86400000 -- a pool that nobody sweeps for a day is gone from Redis
+local NEVER = -1e18 -- a time that has passed, whatever the clock says
 local WHEN_BEHIND_S = 0.1 -- to ask again after, when holds have run out that are not settled yet
 
 local call = redis.call

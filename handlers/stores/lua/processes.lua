@@ -7,6 +7,7 @@ local function begin(handler, hello)
   lose_seats(handler)
   handler.epoch, handler.inc = hello.epoch, next_incarnation()
   handler.seq, handler.connections, handler.leaving = 0, hello.connections, false
+  handler.up_at, handler.ready_at = hello.connections > 0 and NEVER or now, NEVER
 end
 
 function ops.hello(hello)

@@ -25,6 +25,10 @@ local function settle()
       touched[handler] = true
     end
   end
+  for _, id in ipairs(call('ZRANGEBYSCORE', PARKED, '-inf', NOW, 'LIMIT', 0, PORTION)) do
+    local handler = handler_of(id)
+    if handler then touched[handler] = true else call('ZREM', PARKED, id) end
+  end
   for handler in pairs(touched) do place(handler) end
   clear_lost(PORTION)
   return freed
@@ -39,9 +43,14 @@ function ops.sweep()
   end
   local freed = freed_by_run + forget_handlers()
   freed_by_run = 0
-  -- Somebody set the clock back: nobody's death is noticed later for it.
+  forget_slots(PORTION)
+  -- Somebody set the clock back: nobody's death is noticed later for it, and nobody waits longer for a token.
   for _, id in ipairs(call('ZRANGEBYSCORE', SILENCE, '(' .. DEAD_AT, '+inf', 'LIMIT', 0, PORTION)) do
     call('ZADD', SILENCE, DEAD_AT, id)
+  end
+  local too_late = '(' .. exact(now + pool.longest_wait_s)
+  for _, id in ipairs(call('ZRANGEBYSCORE', PARKED, too_late, '+inf', 'LIMIT', 0, PORTION)) do
+    if handler_of(id) then place(handler_of(id)) end
   end
   for _, key in ipairs(KEYS) do call('PEXPIRE', key, KEPT_MS) end
   return tostring(freed)

@@ -31,8 +31,9 @@ from handlers.model import (
 from handlers.stores import STORES, load_store
 from handlers.stores.base import Store
 from tests.handlers.day import POOL as DAYS_POOL
+from tests.handlers.day import THROTTLED as THROTTLED_DAY
 from tests.handlers.day import Clock, Day
-from tests.handlers.machine import POOL, SeatMachine
+from tests.handlers.machine import POOL, THROTTLED, SeatMachine
 from tests.handlers.subjects import StoreSubject
 from tests.servers import forget_all, patient
 
@@ -62,7 +63,7 @@ def url(name: str, request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 async def store(name: str, url: str, clock: Clock) -> AsyncIterator[Store]:
-    async with load_store(name)(PoolSettings(capacity=2), url, clock=clock) as opened:
+    async with load_store(name)(PoolSettings(capacity=2, joins_burst=2000), url, clock=clock) as opened:
         yield opened
 
 
@@ -80,25 +81,30 @@ def hello(epoch: int = 1, name: HandlerId = WSH1) -> Hello:
     return Hello(name, epoch, f"http://{name}:1", "/ws", 2)
 
 
-def test_a_bad_day(name: str, url: str) -> None:
+@pytest.mark.parametrize("settled", [POOL, THROTTLED], ids=["roomy", "throttled"])
+def test_a_bad_day(name: str, url: str, settled: PoolSettings) -> None:
     """The machine of the ledger, on the store."""
 
     class StoreMachine(SeatMachine):
+        pool = settled
+
         @staticmethod
-        def open(clock: Callable[[], float]) -> StoreSubject:
+        def open(pool: PoolSettings, clock: Callable[[], float]) -> StoreSubject:
             if url:
                 forget_all(url)
-            return StoreSubject(load_store(name), url, POOL, clock)
+            return StoreSubject(load_store(name), url, pool, clock)
 
-    run_state_machine_as_test(StoreMachine, settings=settings(max_examples=40, stateful_step_count=40))
+    run_state_machine_as_test(StoreMachine, settings=settings(max_examples=30, stateful_step_count=40))
 
 
-async def test_a_long_day_ends_as_the_ledgers_does(name: str, url: str, rng: random.Random) -> None:
+@pytest.mark.parametrize("pool", [DAYS_POOL, THROTTLED_DAY], ids=["roomy", "throttled"])
+async def test_a_long_day_ends_as_the_ledgers_does(
+    name: str, url: str, rng: random.Random, pool: PoolSettings
+) -> None:
     """Every answer to random calls, in batches, is what the ledger says."""
-
     clock = Clock()
-    async with load_store(name)(DAYS_POOL, url, clock=clock) as store:
-        await Day(store, rng, clock).go_on(batches=1500)
+    async with load_store(name)(pool, url, clock=clock) as store:
+        await Day(store, pool, rng, clock).go_on(batches=800)
 
 
 async def test_nobody_is_there_at_first(store: Store) -> None:
@@ -287,6 +293,45 @@ async def test_of_many_handlers_a_decision_tells_the_first_and_the_clients_last(
     assert decision is not None
     assert decision.candidates == tuple(Candidate(names[n], n, 1, 0) for n in (*range(2, 10), 11))
     assert (decision.chosen, decision.why) == (names[2], "least_loaded")
+
+
+async def test_who_finds_every_handler_busy_gets_an_appointment_and_then_a_seat(
+    name: str, url: str, clock: Clock
+) -> None:
+    pool = PoolSettings(joins_per_s=2.0, joins_burst=1, horizon_s=2.0)
+    async with load_store(name)(pool, url, clock=clock) as store:
+        await store.hello(replace(hello(), capacity=9))
+        await seat(store, "a")
+        (state,) = await store.states()
+        assert state.eligible
+        assert state.tokens < 1
+        assert state.joins_per_s == 2.0
+        refused = await store.alloc(request("b"))
+        assert isinstance(refused, SeatRefused)
+        assert (refused.reason, refused.now) == (SeatRefusal.COME_BACK, clock.now)
+        assert refused.slot == clock.now + refused.retry_after_s == clock.now + 1.0
+        clock.now += 1.0
+        await seat(store, "b", slot=refused.slot)
+        used = await store.alloc(request("c", slot=refused.slot))
+        assert isinstance(used, SeatRefused)
+        assert used.slot == refused.slot + 1.0
+        assert isinstance(await store.alloc(request("d")), SeatRefused)
+        assert await store.alloc(request("e")) == SeatRefused(SeatRefusal.COME_BACK, 2.0, None, clock.now)
+
+
+async def test_users_who_can_not_reach_a_handler_are_believed_after_one_missed_report(
+    store: Store, clock: Clock
+) -> None:
+    await store.hello(hello())
+    clock.now += 1.2
+    for jti in "abc":
+        assert isinstance(await store.alloc(request(jti, exclude=frozenset({WSH1}))), SeatRefused)
+    await seat(store, "d")
+    clock.now += 0.1
+    assert isinstance(await store.alloc(request("e")), SeatRefused)
+    assert (await store.states())[0].why_not == "silent"
+    await store.report(Report(WSH1, 1, 1, 0))
+    await seat(store, "f")
 
 
 async def test_what_became_of_seats_is_counted_once_each(name: str, url: str, clock: Clock) -> None:

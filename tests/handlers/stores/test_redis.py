@@ -29,7 +29,7 @@ from handlers.stores import redis as redis_store
 from handlers.stores.base import Store, StoreUnreachable
 from handlers.stores.redis import KEYS, PARTS, open_store, script_text
 from registry.runtime.tasks import Tasks
-from tests.handlers.machine import POOL, SeatMachine
+from tests.handlers.machine import THROTTLED, SeatMachine
 from tests.handlers.subjects import AlternatingSubject
 from tests.servers import RedisServer, forget_all, hasty, own_redis, patient
 
@@ -75,10 +75,12 @@ def test_a_bad_day_with_two_gateways(url: str) -> None:
     """The machine again, with every other call through another gateway's store."""
 
     class GatewaysMachine(SeatMachine):
+        pool = THROTTLED
+
         @staticmethod
-        def open(clock: Callable[[], float]) -> AlternatingSubject:
+        def open(pool: PoolSettings, clock: Callable[[], float]) -> AlternatingSubject:
             forget_all(url)
-            return AlternatingSubject(open_store, url, POOL, clock)
+            return AlternatingSubject(open_store, url, pool, clock)
 
     run_state_machine_as_test(GatewaysMachine, settings=settings(max_examples=20, stateful_step_count=40))
 
@@ -171,7 +173,7 @@ async def test_all_keys_are_in_one_slot_named_after_the_script_and_gone_after_a_
 async def test_nothing_is_left_of_seats_that_are_over(url: str, server: Redis) -> None:
     """I4, in memory too: confirmed and closed, run out, cancelled, replaced, lost with their handler."""
     now = 0.0
-    async with open_store(PoolSettings(capacity=1000), url, clock=lambda: now) as store:
+    async with open_store(PoolSettings(capacity=1000, joins_burst=1000), url, clock=lambda: now) as store:
         await store.hello(hello(capacity=1000))
         for jti in map(str, range(600)):
             await store.alloc(request(jti, f"user {int(jti) % 200}"))
@@ -192,7 +194,7 @@ async def test_what_runs_out_all_at_once_is_settled_in_portions_and_counted_too_
     url: str,
 ) -> None:
     now = 0.0
-    async with open_store(PoolSettings(capacity=1000), url, clock=lambda: now) as store:
+    async with open_store(PoolSettings(capacity=1000, joins_burst=1000), url, clock=lambda: now) as store:
         await store.sync(1, [Known(WSH1, "http://h:1")])
         await asyncio.gather(*(store.alloc(request(str(number))) for number in range(1000)))
         now += 15.0
