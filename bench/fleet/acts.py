@@ -5,11 +5,13 @@ from collections.abc import Callable
 
 from bench.calls import call
 from bench.fleet.figures import Act
-from bench.fleet.stage import Stage, states
+from bench.fleet.stage import Stage, eligible_nowhere, states
+from handlers.model import PoolSettings
 
 LOOK_S = 0.2
 PATIENCE_S = 180.0
 """For anything that must come true at all."""
+DEAD_AFTER_S = PoolSettings().dead_after_s
 SETTLE_S = 2.0
 """Two reports."""
 
@@ -48,11 +50,21 @@ def kill(on: Stage) -> Act:
     victim = max(on.living, key=lambda handler: handler.shown()["now"])
     before, clients = on.look(), victim.shown()["now"]
     act = Act(f"kill -9 of {victim.id}")
+    killed_at = time.monotonic()
+    known_s = 0.0
     victim.kill()
-    took_s = wait_until(on.everybody, f"the clients of {victim.id} are elsewhere", on)
+
+    def known() -> bool:
+        nonlocal known_s
+        if not known_s and eligible_nowhere(on, victim.id):
+            known_s = time.monotonic() - killed_at
+        return known_s > 0
+
+    took_s = wait_until(lambda: known() and on.everybody(), f"the clients of {victim.id} are elsewhere", on)
     counts, after = on.counts().values(), on.look()
     act.exactly("its clients, each of which lost one connection", after["losses"] - before["losses"], clients)
-    act.known("until all of them were elsewhere", took_s, is_time=True)
+    act.at_most("until no gateway handed it out", known_s, DEAD_AFTER_S + LOOK_S, is_time=True)
+    act.known("until that was so, and all of them were elsewhere", took_s, is_time=True)
     act.known("the most connections of a handler less the fewest", max(counts) - min(counts))
     act.at_most("the most connections a handler ever had", on.most(), on.cast.capacity)
     _nothing_lost(act, on, before)
@@ -75,10 +87,11 @@ def drain(on: Stage, deadline_s: float) -> Act:
 
     took_s = wait_until(empty, f"{victim.id} is empty", on)
     wait_until(on.everybody, "everybody is connected", on)
-    after = on.look()
+    after, told = on.look(), call(on.gateways[-1], "GET", f"{path}?wait=3")
     act.exactly("its clients, each of which moved once", after["moves"] - before["moves"], clients)
     act.exactly("connections lost with no other in their place", after["losses"] - before["losses"], 0)
     act.exactly("clients without a live socket at any look", on.cast.clients - fewest, 0)
+    act.exactly("clients and seats there, as another gateway tells", told["remaining"], 0)
     act.at_most("until it was empty", took_s, deadline_s, is_time=True)
     act.at_most("the most connections a handler ever had", on.most(), on.cast.capacity)
     _nothing_lost(act, on, before)

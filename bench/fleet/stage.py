@@ -38,6 +38,8 @@ class Cast:
     capacity: int
     every_s: float
     """The mean pause between two things that a client says."""
+    store_timeout_s: float | None = None
+    """How long the gateways wait for Redis; `None`: as it comes, which a busy machine can't always keep."""
 
 
 @dataclass(slots=True)
@@ -159,10 +161,12 @@ def gateway(on: Stage, place: Place) -> Iterator[None]:
 
 def gateway_settings(on: Stage, place: Place) -> dict[str, Any]:
     """An operator's: what is not here is as it comes."""
+    seconds = on.cast.store_timeout_s
+    waits = "" if seconds is None else f"?socket_timeout={seconds:g}&socket_connect_timeout={seconds:g}"
     return {
         "listen": {"port": place.port, "drain_s": 0},
         "registry": {"backend": "consul", "address": on.consul.address, "register_as": None},
-        "store": {"backend": "redis", "url": on.redis.url},
+        "store": {"backend": "redis", "url": on.redis.url + waits},
         "identity": {"secret": quaymaster.SECRET},
         "services": {},
         "routes": [],
@@ -207,19 +211,26 @@ def crowd(on: Stage, number: int, log: Path) -> Iterator[CrowdProcess]:
 
 
 def eligible_everywhere(on: Stage, handler: str) -> bool:
-    return all(
-        any(state["id"] == handler and state["eligible"] for state in states(gateway))
-        for gateway in on.gateways
-    )
+    return all(map(partial(eligible, handler), on.gateways))
+
+
+def eligible_nowhere(on: Stage, handler: str) -> bool:
+    return not any(map(partial(eligible, handler), on.gateways))
+
+
+def eligible(handler: str, gateway: int) -> bool:
+    """Whether that gateway hands that handler out."""
+    return any(state["id"] == handler and state["eligible"] for state in states(gateway))
 
 
 def states(gateway: int) -> list[dict[str, Any]]:
-    """The handlers as that gateway sees them; none while it can't be asked."""
+    """The handlers as that gateway sees them; none while it can't be asked, or only estimates."""
     try:
-        found: list[dict[str, Any]] = call(gateway, "GET", "/health/detailed")["handlers"]
+        seen = call(gateway, "GET", "/health/detailed")
     except (OSError, Refused):
         return []
-    return found
+    found: list[dict[str, Any]] = seen["handlers"]
+    return found if all(pool["mode"] == "exact" for pool in seen["pools"].values()) else []
 
 
 def server_errors(gateway: int) -> int:

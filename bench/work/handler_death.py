@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from itertools import count, cycle
 
 from bench import quaymaster
-from bench.fleet.stage import GATEWAYS, Cast, HandlerProcess, Stage, stage, states
+from bench.fleet.stage import GATEWAYS, Cast, HandlerProcess, Stage, eligible_nowhere, stage
 from bench.processes import DidNotStart
 from bench.report import Goal, Options, Report, Row, times_ms
 from bench.reporting import SEATS
@@ -88,14 +88,8 @@ def handed_out_s(on: Stage, clients: Clients, victim: HandlerProcess, *, notice:
     while True:
         if clients.ask(excluding=victim.id if notice else None) == victim.id:
             last_at = time.monotonic()
-        elif time.monotonic() > last_at + QUIET_S and known_dead(on, victim):
+        elif time.monotonic() > last_at + QUIET_S and eligible_nowhere(on, victim.id):
             return last_at - killed_at
         if time.monotonic() > killed_at + PATIENCE_S:
             raise DidNotStart(f"{victim.id} is dead for {PATIENCE_S:g} s and handed out still")
         time.sleep(ASK_EVERY_S)
-
-
-def known_dead(on: Stage, victim: HandlerProcess) -> bool:
-    return not any(
-        state["eligible"] for gateway in on.gateways for state in states(gateway) if state["id"] == victim.id
-    )
