@@ -1,6 +1,7 @@
 #!/bin/sh
 # Finds the real Redis and Consul that tests start, or unpacks them below .servers/ from Debian's
-# packages. Nothing is installed into the system and no service is started, so no root is needed.
+# packages; the packages of examples/node-handler come there from npm. Nothing is installed into the
+# system and no service is started, so no root is needed.
 #
 # Consul left Debian after bullseye, so its source is derived from this machine's own apt sources:
 # the same mirror and keyring, with the suite `bullseye`.
@@ -60,7 +61,7 @@ wrap() {
 }
 
 missing() {
-    echo "servers: no $1, so its tests are skipped (put $1 on PATH, or see .servers/apt.log)" >&2
+    echo "servers: no $1, so its tests are skipped (put $1 on PATH, or see .servers/*.log)" >&2
     [ "${CI:-}" != true ] || exit 1
 }
 
@@ -80,5 +81,13 @@ if ! have consul; then
         done
     fi
     wrap consul || missing consul
+fi
+modules="$servers/node-handler"
+if ! [ -d "$modules/node_modules/ws" ]; then
+    mkdir -p "$modules"
+    cp "$root/examples/node-handler/package.json" "$modules/"
+    { command -v npm >/dev/null 2>&1 &&
+        (cd "$modules" && npm install --no-package-lock --no-audit --no-fund --fetch-retries=1 --fetch-timeout=30000) >>"$servers/npm.log" 2>&1; } ||
+        missing "ws for Node.js"
 fi
 exit 0

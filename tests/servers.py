@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 from urllib.parse import urlsplit
 
 import pytest
@@ -36,9 +37,17 @@ def find_program(name: str, how: str = "run `make servers`, or put it on PATH") 
     """
     unpacked = ROOT / ".servers" / "bin" / name
     found = str(unpacked) if unpacked.exists() else shutil.which(name)
-    if found:
-        return found
-    message = f"no {name}: {how}"
+    return found or _miss(f"no {name}: {how}")
+
+
+def find_modules(folder: str) -> Path:
+    """The `node_modules` of an example in Node.js, as `make servers` puts them; else the test is skipped
+    or failed."""
+    modules = ROOT / ".servers" / folder / "node_modules"
+    return modules if modules.is_dir() else _miss(f"no packages of {folder}: run `make servers`, with npm")
+
+
+def _miss(message: str) -> NoReturn:
     if os.environ.get("CI") == "true":
         pytest.fail(message)
     pytest.skip(message)

@@ -111,11 +111,12 @@ class Gateway:
             room = await self.allocator.admit_late(name, body["epoch"], Jti(body["jti"]))
             return web.json_response({"admit": room})
         if path == "/handlers/register":
-            fields = ("epoch", "url", "path", "capacity", "weight")
+            fields = ("epoch", "url", "path", "capacity")
             told: Any = await self.allocator.hello(
                 Hello(
                     name,
                     **{field: body[field] for field in fields},
+                    weight=body.get("weight", 1),
                     known=tuple(body["known"]),
                     connections=body["connections"],
                 )
