@@ -8,12 +8,15 @@ Map of the package:
                   handler, and whether it may get clients), placement.py (the order in which handlers
                   are tried) and deadlines.py (what runs out when)
     ticket.py     the signed ticket a client shows to its handler
-    admission.py  the handler's own gate; closing.py its refusals; presented.py how tickets are shown
-    outbox.py     what a handler has to report; answers.py what it and clients are answered
+    admission.py  the handler's own gate; closing.py its refusals; presented.py what clients show
+    outbox.py     what a handler has to report; answers.py what it and clients are answered, heard.py how
+                  it reads that; control_frames.py what it tells clients
+    drain_pace.py who leaves a draining handler when
     address.py    what a handler may say of itself; advice.py when clients should come back
     stores/       one file per place that keeps the ledger: memory
     runtime/      allocator.py hands out, sweeper.py expires, node.py is the SDK of a handler process,
-                  with door.py (who gets in), gateway_link.py and gateway_client.py (hello and reports)
+                  with door.py (who gets in), client_socket.py, gateway_link.py and gateway_client.py
+                  (hello and reports), moves.py (who must go), adviser.py, and stop_signals.py
 
 "Handler" always means a WebSocket worker process. Knows nothing of HTTP routes and Consul's wire format.
 """
