@@ -52,6 +52,7 @@ class SeatLedger:
         self._handlers = Lineup(pool, self._seats.held)
         self._turns = Turns(pool, self._handlers, self._seats)
         self._decisions = Decisions()
+        self._times, self._moving_times = (pool.times(moving=moving) for moving in (False, True))
         self._sequence = 0
         self._index = -1
         self._now = float("-inf")
@@ -66,7 +67,8 @@ class SeatLedger:
             return self._seat(repeated)
         if request.exclude and not request.moving:
             self._handlers.doubt(request.exclude, request.uid, now)
-        chosen = self._handlers.choose(request)
+        order = self._handlers.order
+        chosen = order.choose(request.exclude, request.last, self._pool.affinity)
         refused = self._turns.refusal(request, chosen, now)
         if refused is not None:
             return refused
@@ -77,12 +79,15 @@ class SeatLedger:
                 return self._turns.at_limit(request.uid, now)
             self._cancel(replaced)
         self._sequence += 1
-        self._decisions.record(self._sequence, now, request, chosen, self._handlers.head(request))
+        self._decisions.record(
+            self._sequence, now, request, chosen, order.head(request.exclude, request.last)
+        )
         handler = self._handlers[chosen]
         handler.allocated = self._sequence
         self._handlers.take_in(handler, now)
-        self._turns.taken(request, now)
-        guaranteed_s, hold_s, ticket_s = self._pool.times(moving=request.moving)
+        if request.slot is not None:
+            self._turns.used(request.slot, now)
+        guaranteed_s, hold_s, ticket_s = self._moving_times if request.moving else self._times
         seat = SeatRecord(
             jti=request.jti,
             uid=request.uid,

@@ -5,13 +5,13 @@ nobody more for a moment), among the full, or nowhere. `place` puts it where its
 after each change of it, so that to choose is to take the first of the order.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 
 from handlers.deadlines import Deadlines
-from handlers.model import HandlerId, HandlerState, Known, PoolSettings, SeatRequest, Uid
-from handlers.placement import Order, Rank
-from handlers.roster import HandlerRecord
-from handlers.throttle import SlowStart, after_one_more, tokens
+from handlers.model import HandlerId, HandlerState, Known, PoolSettings, Uid
+from handlers.placement import Order
+from handlers.roster import NOWHERE, ORDER, PARKED, HandlerRecord, Place
+from handlers.throttle import Throttle
 
 DOUBTERS = 3
 """Users who exclude a handler, after which it is suspected."""
@@ -26,11 +26,12 @@ class Lineup:
         self._pool = pool
         self._held = held
         self._handlers: dict[HandlerId, HandlerRecord] = {}
-        self._order = Order()
+        self.order = Order()
+        """Those who may get the next client."""
         self._full: set[HandlerId] = set()
         self._parked: Deadlines[HandlerId] = Deadlines()
         self._silence: Deadlines[HandlerId] = Deadlines()
-        self._slow_start = SlowStart(pool)
+        self._throttle = Throttle(pool)
 
     # --- who there is ----------------------------------------------------------------------------
 
@@ -53,11 +54,11 @@ class Lineup:
         """Forgets it; False if it is not known."""
         if self._handlers.pop(name, None) is None:
             return False
-        self._order.remove(name)
+        self.order.remove(name)
         self._full.discard(name)
         self._parked.discard(name)
         self._silence.discard(name)
-        self._slow_start.remove(name)
+        self._throttle.remove(name)
         return True
 
     def sync(self, known: Iterable[Known], now: float) -> None:
@@ -80,26 +81,34 @@ class Lineup:
 
     def place(self, handler: HandlerRecord, now: float) -> None:
         """Puts a handler where its state belongs."""
-        name, load = handler.id, self.load(handler)
-        is_open = handler.closed() is None
-        has_room = is_open and load < handler.capacity
-        if has_room and handler.ready_at <= now:
-            self._order.put(name, load, handler.weight, handler.allocated)
-            self._parked.discard(name)
+        load = handler.connections + self._held(handler.id)
+        if handler.closed() is not None:
+            place = NOWHERE
+        elif load >= handler.capacity:
+            place = Place.FULL
+        elif handler.ready_at > now:
+            place = PARKED
         else:
-            self._order.remove(name)
-            if not has_room:
-                self._parked.discard(name)
-            elif name not in self._parked:
-                self._parked.set(name, handler.ready_at)
-        if is_open:
-            self._slow_start.put(name, handler.up_at)
-        else:
-            self._slow_start.remove(name)
-        if is_open and not has_room:
+            place = ORDER
+            self.order.put(handler.id, load, handler.weight, handler.allocated)
+        if place is not handler.place:
+            self._move(handler, place)
+
+    def _move(self, handler: HandlerRecord, place: Place) -> None:
+        """From one place to another; into the order it was put already."""
+        name, before, handler.place = handler.id, handler.place, place
+        if before is ORDER:
+            self.order.remove(name)
+        self._parked.discard(name)
+        self._full.discard(name)
+        if place is PARKED:
+            self._parked.set(name, handler.ready_at)
+        elif place is Place.FULL:
             self._full.add(name)
-        else:
-            self._full.discard(name)
+        if place is NOWHERE:
+            self._throttle.remove(name)
+        elif before is NOWHERE:
+            self._throttle.put(name, handler.up_at)
 
     def heard(self, handler: HandlerRecord, now: float) -> None:
         """It lives: nobody's doubts count any more."""
@@ -110,6 +119,8 @@ class Lineup:
         if handler.id not in self._silence:
             self._silence.set(handler.id, now + self._pool.dead_after_s)
         self.place(handler, now)
+        if handler.place is not NOWHERE:
+            self._throttle.put(handler.id, handler.up_at)
 
     def doubt(self, names: Iterable[HandlerId], uid: Uid, now: float) -> None:
         """A client could not reach those. When several users say so, one report's silence is enough."""
@@ -145,17 +156,9 @@ class Lineup:
 
     # --- the next client -------------------------------------------------------------------------
 
-    def choose(self, request: SeatRequest) -> HandlerId | None:
-        return self._order.choose(request.exclude, request.last, self._pool.affinity)
-
-    def head(self, request: SeatRequest) -> Sequence[Rank]:
-        """What `choose` depends on."""
-        return self._order.head(request.exclude, request.last)
-
     def take_in(self, handler: HandlerRecord, now: float) -> None:
         """It gets a client, which costs it a token. `place` is still to be called."""
-        rate = self._slow_start.rate(handler.up_at, now)
-        handler.ready_at = after_one_more(handler.ready_at, now, rate, self._pool)
+        handler.ready_at = self._throttle.after_one_more(handler.ready_at, handler.up_at, now)
 
     def some_full(self, exclude: frozenset[HandlerId]) -> bool:
         """Whether one that is not excluded has no room, and no other reason to get nobody."""
@@ -171,17 +174,17 @@ class Lineup:
 
     def joins_per_s(self, now: float) -> float:
         """Clients that all with room take in together, per second."""
-        return self._slow_start.fleet_rate(len(self._order) + len(self._parked), now)
+        return self._throttle.fleet_rate(len(self.order) + len(self._parked), now)
 
     def load(self, handler: HandlerRecord) -> int:
         return handler.connections + self._held(handler.id)
 
     def seen(self, handler: HandlerRecord, now: float) -> HandlerState:
         """What operators and metrics get to see."""
-        rate = self._slow_start.rate(handler.up_at, now)
+        rate = self._throttle.rate(handler.up_at, now)
         return handler.seen(
-            self._held(handler.id), now, tokens(handler.ready_at, now, rate, self._pool), rate
+            self._held(handler.id), now, self._throttle.tokens(handler.ready_at, handler.up_at, now), rate
         )
 
     def __repr__(self) -> str:
-        return repr(self._order)
+        return repr(self.order)

@@ -41,6 +41,21 @@ class Closed(StrEnum):
 
 FULL = "full"
 
+
+class Place(StrEnum):
+    """Where a handler stands among those of its pool."""
+
+    ORDER = "order"
+    """It may get the next client."""
+    PARKED = "parked"
+    """It has room, and takes in nobody more for a moment."""
+    FULL = "full"
+    NOWHERE = "nowhere"
+
+
+# A member that is looked up in its enum costs as much as a call, and a place is asked for with every seat.
+ORDER, PARKED, NOWHERE = Place.ORDER, Place.PARKED, Place.NOWHERE
+
 _BY_LISTING = {
     Listing.FAILING: Closed.NOT_PASSING,
     Listing.MAINTENANCE: Closed.MAINTENANCE,
@@ -80,6 +95,7 @@ class HandlerRecord:
     """When its process was first seen, if it was seen to start."""
     ready_at: float = NEVER
     """From then on it may get the next client (handlers/throttle.py)."""
+    place: Place = NOWHERE
 
     def closed(self) -> Closed | None:
         """Why it gets no clients however empty it is, `None` when it may get some."""

@@ -19,16 +19,6 @@ NEVER = float("-inf")
 """A time that has passed whatever the clock says."""
 
 
-def after_one_more(ready_at: float, now: float, rate: float, pool: PoolSettings) -> float:
-    """`ready_at` of a handler that has just got a client at `now`, while it takes in `rate` per second."""
-    return max(ready_at, now - burst_s(pool)) + 1 / rate
-
-
-def tokens(ready_at: float, now: float, rate: float, pool: PoolSettings) -> float:
-    """How many clients may come at once."""
-    return max(0.0, 1 + (now - max(ready_at, now - burst_s(pool))) * rate)
-
-
 def longest_wait_s(pool: PoolSettings) -> float:
     """For the next token of a handler, at most."""
     return 1 / (SLOWEST * pool.joins_per_s)
@@ -39,7 +29,7 @@ def burst_s(pool: PoolSettings) -> float:
     return (pool.joins_burst - 1 + SLACK) / pool.joins_per_s
 
 
-class SlowStart:
+class Throttle:
     """Which handlers of a pool are new, and what they take in.
 
     While more than half of the pool is new nobody starts slowly: then there is nobody else to take the rest,
@@ -48,6 +38,8 @@ class SlowStart:
 
     def __init__(self, pool: PoolSettings) -> None:
         self._pool = pool
+        self._burst_s = burst_s(pool)
+        self._token_s = 1 / pool.joins_per_s
         self._starts: list[float] = []
         self._start_of: dict[HandlerId, float] = {}
 
@@ -62,6 +54,19 @@ class SlowStart:
         """One that gets nobody; no error if it is not in."""
         if (up_at := self._start_of.pop(handler, None)) is not None:
             del self._starts[bisect_left(self._starts, up_at)]
+
+    def after_one_more(self, ready_at: float, up_at: float, now: float) -> float:
+        """`ready_at` of a handler that has just got a client."""
+        if ready_at < (full := now - self._burst_s):
+            ready_at = full
+        if now - up_at >= self._pool.slow_start_s:
+            return ready_at + self._token_s
+        return ready_at + 1 / self.rate(up_at, now)
+
+    def tokens(self, ready_at: float, up_at: float, now: float) -> float:
+        """How many clients may come at once."""
+        saved_s = now - max(ready_at, now - self._burst_s)
+        return max(0.0, 1 + saved_s * self.rate(up_at, now))
 
     def rate(self, up_at: float, now: float) -> float:
         """Clients per second for a handler whose process has started at `up_at`."""
@@ -81,4 +86,4 @@ class SlowStart:
         return handlers * self._pool.joins_per_s * (1 - MEAN * self.new_share(now))
 
     def __repr__(self) -> str:
-        return f"<SlowStart: {len(self._starts)} open>"
+        return f"<Throttle: {len(self._starts)} open>"

@@ -40,10 +40,10 @@ class Turns:
         """For a user who holds as many seats as a user may, none of which can be replaced."""
         return SeatRefused(SeatRefusal.RATE_LIMITED, self._seats.first_hold_end(uid) - now)
 
-    def taken(self, request: SeatRequest, now: float) -> None:
-        """That request got its seat, so its appointment is used up."""
-        if request.slot is not None and self._book.keeps(request.slot, now):
-            self._book.use(request.slot, now)
+    def used(self, slot: float, now: float) -> None:
+        """Who had that appointment has got a seat."""
+        if self._book.keeps(slot, now):
+            self._book.use(slot, now)
 
     def _no_room(self, exclude: frozenset[HandlerId], now: float) -> SeatRefused:
         if not self._handlers.some_full(exclude):

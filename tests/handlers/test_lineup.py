@@ -1,7 +1,7 @@
 from typing import Any
 
 from handlers.lineup import Lineup
-from handlers.model import HandlerId, Hello, Jti, Known, PoolSettings, SeatRequest, Uid
+from handlers.model import HandlerId, Hello, Known, PoolSettings, Uid
 from handlers.roster import HandlerRecord
 
 POOL = PoolSettings(capacity=3, joins_per_s=2.0, joins_burst=1, dead_after_s=3.0, slow_start_s=0.0)
@@ -20,7 +20,7 @@ def lineup(*names: HandlerId, now: float = 0.0) -> Lineup:
 
 
 def choice(made: Lineup, **more: Any) -> HandlerId | None:
-    return made.choose(SeatRequest(Uid("ann"), Jti("t"))._replace(**more))
+    return made.order.choose(more.get("exclude", NOBODY))
 
 
 def test_who_has_no_token_left_is_parked_until_the_next() -> None:
