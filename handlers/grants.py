@@ -6,7 +6,6 @@ and is added to the unix time `before` the store was asked. So a slow answer sho
 never makes it longer than the store's hold.
 """
 
-import math
 import re
 
 from handlers.address import websocket_url
@@ -41,7 +40,7 @@ def grant(
         seat.handler,
         seat.url,
         websocket_url(seat.url, seat.path),
-        _ticket(seat, before, secrets, session_id, Purpose.CONNECT, degraded),
+        _ticket(seat, before, lasts_ms, guaranteed_ms, secrets, session_id, degraded=degraded),
         lasts_ms // 1000,
         guaranteed_ms // 1000,
         session_id,
@@ -52,31 +51,38 @@ def grant(
 
 def migration(seat: Seat, before: float, secrets: TicketSecrets, session_id: str) -> Migration:
     """For a client that keeps its session on the way to another handler."""
-    ticket = _ticket(seat, before, secrets, session_id, Purpose.MIGRATE, False)
+    ticket = _ticket(seat, before, *_lasts_ms(seat), secrets, session_id, Purpose.MIGRATE)
     return Migration(session_id, seat.handler, websocket_url(seat.url, seat.path), ticket)
 
 
+def _lasts_ms(seat: Seat) -> tuple[int, int]:
+    """Ticket and guarantee, in whole milliseconds, so that 59.999999999 is a minute and not 59 seconds."""
+    lasts_ms = round((seat.ticket_until - seat.now) * 1000)
+    guaranteed_ms = round((seat.guaranteed_until - seat.now) * 1000)
+    return lasts_ms, max(0, min(guaranteed_ms, lasts_ms))
+
+
 def _ticket(
-    seat: Seat, before: float, secrets: TicketSecrets, session_id: str, purpose: Purpose, degraded: bool
+    seat: Seat,
+    before: float,
+    lasts_ms: int,
+    guaranteed_ms: int,
+    secrets: TicketSecrets,
+    session_id: str,
+    purpose: Purpose = Purpose.CONNECT,
+    degraded: bool = False,
 ) -> str:
-    lasts_ms, guaranteed_ms = _lasts_ms(seat)
     claims = TicketClaims(
         secrets.issuer,
         seat.handler,
         seat.epoch,
         seat.uid,
         seat.jti,
-        math.floor(before),
-        math.floor(before + lasts_ms / 1000),
+        int(before),
+        int(before + lasts_ms / 1000),
         round(before * 1000 + guaranteed_ms) / 1000,
         session_id,
         purpose,
         degraded,
     )
     return sign(claims, secrets.key_for(seat.handler, seat.epoch))
-
-
-def _lasts_ms(seat: Seat) -> tuple[int, int]:
-    """Ticket and guarantee, in whole milliseconds, so that 59.999999999 is a minute and not 59 seconds."""
-    lasts_ms = round((seat.ticket_until - seat.now) * 1000)
-    return lasts_ms, max(0, min(round((seat.guaranteed_until - seat.now) * 1000), lasts_ms))

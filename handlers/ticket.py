@@ -12,11 +12,10 @@ is PyJWT's, apart from the times: those are compared here, with the `now` that t
 
 import hmac
 import json
-from base64 import urlsafe_b64encode
+from binascii import b2a_base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jwt
@@ -37,6 +36,8 @@ SHORTEST_SECRET = 32
 KEPT_KEYS = 4096
 """Derived keys kept at hand: as many incarnations get tickets at a time, with room to spare."""
 
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
+
 
 @dataclass(frozen=True, slots=True)
 class HandlerKey:
@@ -44,9 +45,13 @@ class HandlerKey:
     key: bytes = field(repr=False)
     mac: hmac.HMAC = field(init=False, repr=False, compare=False)
     """Keyed, and of nothing yet: to sign with a copy of it takes half as long as with the key."""
+    head: bytes = field(init=False, repr=False, compare=False)
+    """What every ticket that is signed with it begins with."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mac", hmac.new(self.key, digestmod="sha256"))
+        header = orjson.dumps({"alg": ALGORITHM, "typ": TYPE, "kid": self.kid})
+        object.__setattr__(self, "head", _base64url(header) + b".")
 
 
 class TicketSecrets:
@@ -130,39 +135,37 @@ def audience(handler: HandlerId) -> str:
 
 def sign(claims: TicketClaims, key: HandlerKey) -> str:
     """The ticket as it goes to the client."""
-    payload = _json(
-        {
-            "iss": claims.issuer,
-            "aud": audience(claims.handler),
-            "hep": claims.epoch,
-            "sub": claims.uid,
-            "jti": claims.jti,
-            "iat": claims.issued_at,
-            "nbf": claims.issued_at,
-            "exp": claims.expires_at,
-            "gua": claims.guaranteed_until,
-            "sid": claims.session_id,
-            "pur": str(claims.purpose),
-            "deg": int(claims.degraded),
-        }
+    issuer, handler, epoch, uid, jti, issued_at, expires_at, guaranteed_until, session, purpose, degraded = (
+        claims
     )
-    signed = _header(key.kid) + b"." + urlsafe_b64encode(payload).rstrip(b"=")
-    mac = key.mac.copy()
-    mac.update(signed)
-    return (signed + b"." + urlsafe_b64encode(mac.digest()).rstrip(b"=")).decode()
-
-
-def _json(told: Mapping[str, object]) -> bytes:
+    told = {
+        "iss": issuer,
+        "aud": "wsh:" + handler,
+        "hep": epoch,
+        "sub": uid,
+        "jti": jti,
+        "iat": issued_at,
+        "nbf": issued_at,
+        "exp": expires_at,
+        "gua": guaranteed_until,
+        "sid": session,
+        "pur": purpose,
+        "deg": 1 if degraded else 0,
+    }
     try:
-        return orjson.dumps(told)
+        payload = orjson.dumps(told)
     except TypeError:
         # Half a surrogate pair in a user id: JSON can say it, UTF-8 can't, and orjson speaks UTF-8.
-        return json.dumps(told).encode()
+        payload = json.dumps(told).encode()
+    signed = key.head + _base64url(payload)
+    mac = key.mac.copy()
+    mac.update(signed)
+    return (signed + b"." + _base64url(mac.digest())).decode()
 
 
-@lru_cache(maxsize=8)
-def _header(kid: str) -> bytes:
-    return urlsafe_b64encode(orjson.dumps({"alg": ALGORITHM, "typ": TYPE, "kid": kid})).rstrip(b"=")
+def _base64url(data: bytes) -> bytes:
+    # What `urlsafe_b64encode` does, in a third of the time.
+    return b2a_base64(data, newline=False).translate(_URL_SAFE, b"=")
 
 
 @dataclass(frozen=True, slots=True)

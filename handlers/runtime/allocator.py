@@ -52,6 +52,8 @@ MAX_MOVES = 256
 """Clients that one report may ask seats elsewhere for; of more, the first."""
 BOOK_FULL_S = 0.5
 """So long after the store had no appointment left it is not asked for one."""
+DOUBT_AGAIN_S = 0.25
+"""A store that knows no handler is asked whether it has lost them, not more often than this."""
 
 
 class Allocator:
@@ -90,6 +92,7 @@ class Allocator:
         self._standby = Standby(pool, clock=monotonic, rng=self._rng, gateways=gateways)
         self._left_out: dict[str, str] = {}
         self._doubt = asyncio.Lock()
+        self._doubt_again_at = float("-inf")
 
     @property
     def mode(self) -> Mode:
@@ -157,8 +160,15 @@ class Allocator:
 
     async def _store_forgot(self, request: SeatRequest) -> bool:
         """Whether there are handlers for that client, and the store has lost them."""
-        async with self._doubt:  # one look is enough for everybody who is refused now
-            if self._standby.mode is Mode.EXACT and self._standby.knows_of_any(request.exclude):
+        async with self._doubt:
+            exact = self._standby.mode is Mode.EXACT
+            if (
+                exact
+                and self._monotonic() >= self._doubt_again_at
+                and self._standby.knows_of_any(request.exclude)
+            ):
+                # One look is enough for all who are refused in this moment.
+                self._doubt_again_at = self._monotonic() + DOUBT_AGAIN_S
                 try:
                     await self._refresh()
                 except StoreUnreachable:
