@@ -40,6 +40,7 @@ def ramp(on: Stage, per_s: float) -> Act:
     took_s = wait_until(on.everybody, "everybody is connected", on)
     counts = on.counts().values()
     act.known("until everybody was connected", took_s, is_time=True)
+    act.known("times a gateway did not wait for Redis any longer", on.estimated())
     act.at_most("the most connections of a handler less the fewest", max(counts) - min(counts), 1)
     act.at_most("the most connections a handler ever had", on.most(), on.cast.capacity)
     return act
@@ -101,7 +102,7 @@ def drain(on: Stage, deadline_s: float) -> Act:
 def redis_away(on: Stage, away_s: float, per_s: float) -> Act:
     """Redis hangs (it keeps its connections and says nothing) while clients leave and come."""
     act = Act(f"Redis hangs for {away_s:g} s while {per_s:g} clients a second leave and come")
-    before, errors = on.look(), on.server_errors()
+    before, errors, estimated = on.look(), on.server_errors(), on.estimated()
     on.tell_all("churn", per_s=per_s / len(on.crowds))
     time.sleep(SETTLE_S)
     on.redis.pause()
@@ -113,6 +114,7 @@ def redis_away(on: Stage, away_s: float, per_s: float) -> Act:
     took_s = wait_until(lambda: exact(on), "the counts in Redis are those of the handlers", on)
     wait_until(on.everybody, "everybody is connected", on)
     act.exactly("answers 5xx to who asked for a handler", on.server_errors() - errors, 0)
+    act.known("times a gateway did not wait for Redis any longer", on.estimated() - estimated)
     act.at_most("until all counts were exact again", took_s, SETTLE_S, is_time=True)
     act.at_most("the most connections a handler ever had", on.most(), on.cast.capacity)
     _nothing_lost(act, on, before)

@@ -39,7 +39,7 @@ class Cast:
     every_s: float
     """The mean pause between two things that a client says."""
     store_timeout_s: float | None = None
-    """How long the gateways wait for Redis; `None`: as it comes, which a busy machine can't always keep."""
+    """How long the gateways wait for Redis; `None`: as it comes."""
 
 
 @dataclass(slots=True)
@@ -95,6 +95,8 @@ class Stage:
     """Their ports."""
     handlers: list[HandlerProcess] = field(default_factory=list)
     crowds: list[CrowdProcess] = field(default_factory=list)
+    logs: list[Path] = field(default_factory=list)
+    """Of the gateways."""
 
     @property
     def living(self) -> list[HandlerProcess]:
@@ -120,6 +122,10 @@ class Stage:
     def everybody(self) -> bool:
         """Whether every client has a connection, and some handler counts it."""
         return self.look()["connected"] == self.cast.clients == sum(self.counts().values())
+
+    def estimated(self) -> int:
+        """How often a gateway has found Redis away or late, and gone by what it knew, so far."""
+        return sum(log.read_bytes().count(b'"seats_estimated"') for log in self.logs)
 
     def server_errors(self) -> int:
         """Answers 5xx to clients that asked for a handler, of all gateways so far."""
@@ -154,7 +160,8 @@ def stage(cast: Cast) -> Iterator[Stage]:
 def gateway(on: Stage, place: Place) -> Iterator[None]:
     place.folder.mkdir()
     launch = quaymaster.launcher(partial(gateway_settings, on), ROOT)
-    with running(launch(place), None, place.folder / "log") as process:
+    on.logs.append(place.folder / "log")
+    with running(launch(place), None, on.logs[-1]) as process:
         until(lambda: get(place.port, "/health/live") == 200, process)
         yield
 

@@ -13,6 +13,7 @@ def test_a_small_fleet_comes_through_what_happens_to_fleets() -> None:
         [
             *(sys.executable, "-m", "bench.fleet", "--clients", "200", "--handlers", "3", "--untimed"),
             *("--pace", "100", "--every", "1", "--drain", "8", "--away", "2"),
+            *("--redis-timeout", "1"),
         ],
         cwd=ROOT,
         capture_output=True,
