@@ -47,11 +47,8 @@ class Pace:
         self._left = float(burst)
         self._at = now
 
-    def allows(self, now: float) -> bool:
-        """Whether one more may go now; if so, it is counted."""
-        self._left = min(self._burst, self._left + (now - self._at) * self._per_s)
+    def delay(self, now: float) -> float:
+        """Seconds until one more may go. It counts as gone after them."""
+        self._left = min(self._burst, self._left + (now - self._at) * self._per_s) - 1
         self._at = now
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
+        return max(0.0, -self._left / self._per_s)

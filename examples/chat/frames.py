@@ -40,7 +40,6 @@ class Reason(StrEnum):
     """The recipient's handler does not answer: perhaps delivered, perhaps not."""
     UNAVAILABLE = "unavailable"
     """Nobody can say at the moment whom the two are matched with, or where the recipient is."""
-    TOO_FAST = "too_fast"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ Other handlers bring what their clients write by `POST /deliver {"to", "frame"}`
 """
 
 import argparse
+import asyncio
 import os
 import sys
 import time
@@ -22,8 +23,6 @@ from examples.chat.frames import (
     BadFrame,
     Frame,
     Kind,
-    Reason,
-    Undelivered,
     read_frame,
 )
 from examples.chat.mailbox import Mailbox
@@ -46,7 +45,7 @@ from registry.runtime.tasks import Tasks
 FRAMES_PER_S = 10.0
 BURST = 30
 LEAVE_S = 3.0
-"""Over so long its clients are sent away when it stops, so that they don't all come back at once."""
+"""Twice that long its clients are moved when it stops, and the rest is sent away spread over it at most."""
 
 
 class ChatHandler:
@@ -73,20 +72,25 @@ class ChatHandler:
         return session.socket
 
     async def _listen(self, uid: str, socket: web.WebSocketResponse, mailbox: Mailbox) -> None:
-        """One frame at a time, so a client's messages keep their order."""
+        """One frame at a time, so a client's messages keep their order.
+
+        Who writes too fast is read slowly, not refused: after a reconnect a client sends much at once that
+        was never acknowledged.
+        """
         pace = Pace(FRAMES_PER_S, BURST, time.monotonic())
         async for message in socket:
+            if delay_s := pace.delay(time.monotonic()):
+                await asyncio.sleep(delay_s)
             frame = read_frame(message.data) if message.type is WSMsgType.TEXT else BadFrame("must be a text")
-            reply = await self._reply(uid, frame, pace.allows(time.monotonic()))
+            reply = await self._reply(uid, frame)
             if reply and not mailbox.put(reply):
                 return
 
-    async def _reply(self, uid: str, frame: Frame | BadFrame, in_time: bool) -> dict[str, str] | None:
+    async def _reply(self, uid: str, frame: Frame | BadFrame) -> dict[str, str] | None:
         """What the sender is told of its frame, once that is delivered or not."""
         if isinstance(frame, BadFrame):
             return frame.answer()
-        too_fast = Undelivered(Reason.TOO_FAST)
-        result = await self._courier.deliver(uid, frame) if in_time else too_fast
+        result = await self._courier.deliver(uid, frame)
         return None if frame.id is None else result.answer(frame.id)
 
     async def deliver(self, request: web.Request) -> web.Response:
@@ -160,6 +164,7 @@ def main() -> None:
             address_in_registry=options.address,
             port=options.port,
             max_msg_size=LARGEST_FRAME,
+            drain_s=2 * LEAVE_S,
             leave_s=LEAVE_S,
         )
         app = handler_app(node, options.gateway, key, peer_url=options.peer_url)

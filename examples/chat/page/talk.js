@@ -12,7 +12,6 @@ const REASONS = {
   offline: "your partner is not connected",
   handler_unreachable: "your partner's handler does not answer",
   unavailable: "the way to your partner is not known at the moment",
-  too_fast: "that was too fast",
   no_answer: "no answer",
 };
 

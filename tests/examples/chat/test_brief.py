@@ -38,15 +38,15 @@ def test_the_oldest_makes_room() -> None:
 
 def test_a_burst_may_pass_and_then_one_at_a_time() -> None:
     pace = Pace(per_s=2, burst=3, now=0)
-    assert [pace.allows(0) for _ in range(4)] == [True, True, True, False]
-    assert [pace.allows(0.5), pace.allows(0.5)] == [True, False]
-    assert [pace.allows(100) for _ in range(4)] == [True, True, True, False]
+    assert [pace.delay(0) for _ in range(5)] == [0, 0, 0, 0.5, 1]
+    assert pace.delay(1.5) == 0
+    assert [pace.delay(100) for _ in range(4)] == [0, 0, 0, 0.5]
 
 
 @given(st.lists(st.floats(0, 0.5), max_size=100))
 def test_in_the_long_run_the_rate_holds(steps: list[float]) -> None:
     pace, now, passed = Pace(per_s=2, burst=3, now=0), 0.0, 0
     for step in steps:
-        now += step
-        passed += pace.allows(now)
+        now += step + pace.delay(now + step)
+        passed += 1
     assert passed <= 3 + 2 * now + 1e-6
