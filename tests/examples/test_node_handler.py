@@ -257,6 +257,10 @@ async def test_the_whole_story_at_a_gateway(tmp_path: Path) -> None:
         async def has(count: int) -> bool:
             return await connections() == count
 
+        async def is_drained() -> bool:
+            told = await admin("GET", f"/{NODE}/drain?wait=5")  # at most until the deadline
+            return (told["state"], told["remaining"]) == ("drained", 0)
+
         base = f"http://127.0.0.1:{running.port}"
         async with (
             ClientSession(headers={"X-Internal-Key": KEY, "token": token("ann")}) as session,
@@ -274,8 +278,7 @@ async def test_the_whole_story_at_a_gateway(tmp_path: Path) -> None:
                 await eventually(partial(has, 1))
                 await admin("POST", f"/{NODE}/drain", {"deadline_s": 2})
                 assert await first(socket) == 1012  # there is no other handler
-            drained = await admin("GET", f"/{NODE}/drain?wait=5")
-            assert (drained["state"], drained["remaining"]) == ("drained", 0)
+            await eventually(is_drained)
 
 
 def test_its_packages_are_named_without_an_address() -> None:
