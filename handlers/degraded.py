@@ -59,8 +59,8 @@ class LocalLedger:
 
     # --- what is heard ---------------------------------------------------------------------------
 
-    def adopt(self, states: Iterable[HandlerState], now: float) -> None:
-        """The store's view, whole: what it does not know is not there."""
+    def adopt(self, states: Iterable[HandlerState], now: float, gateways: int) -> None:
+        """The store's view, whole: what it does not know is not there. Its tokens are for all gateways."""
         told = {state.id: state for state in states}
         for name in [name for name in self._handlers if name not in told]:
             self._forget(name)
@@ -69,6 +69,8 @@ class LocalLedger:
             if known is not None and known.epoch > state.epoch:
                 self._forget(name)
         self.merge(told.values(), now)
+        for standing in self._places:
+            standing.tokens, standing.tokens_at = told[standing.id].tokens / gateways, now
 
     def merge(self, states: Iterable[HandlerState], now: float) -> None:
         """What a store says that may not have heard of everybody again."""

@@ -179,9 +179,10 @@ class Allocator:
         if refused.slot is None:
             self._book_full_until = self._monotonic() + BOOK_FULL_S
             return self._come_back_some_time()
-        wait_s = max(0.0, refused.slot - refused.now)
         token = self._queue.sign(uid, refused.slot)
-        return ComeBack(wait_s, token, round((self._clock() + wait_s) * 1000))
+        # Not the slot: who was in time and found nobody ready keeps it, and comes for the next token.
+        retry_at_ms = round((self._clock() + refused.retry_after_s) * 1000)
+        return ComeBack(refused.retry_after_s, token, retry_at_ms)
 
     def _come_back_some_time(self) -> ComeBack:
         horizon_s = self.pool.horizon_s

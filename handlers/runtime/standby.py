@@ -76,7 +76,7 @@ class Standby:
         if outage.mode is Mode.EXACT:
             lost = local.unheard(states, float("inf"), now, gateways)
             if not outage.lost(lost, now):
-                local.adopt(states, now)
+                local.adopt(states, now, gateways)
                 return
             self._say("store_has_lost_handlers")
         unheard = local.unheard(states, outage.answers_for_s(now), now, gateways)
@@ -84,7 +84,7 @@ class Standby:
         if lasted_s is None:
             local.merge(states, now)
             return
-        local.adopt(states, now)
+        local.adopt(states, now, gateways)
         log.info("seats_exact_again", pool=self._pool.name, after_s=round(lasted_s, 3))
 
     def knows_of_any(self, exclude: frozenset[HandlerId]) -> bool:

@@ -37,14 +37,14 @@ FAST = PoolSettings(joins_per_s=1e6, joins_burst=10**6)
 def state(name: str = "WSH1", connections: int = 0, capacity: int = 10, **more: Any) -> HandlerState:
     told: dict[str, Any] = {
         "url": f"http://{name}:1", "epoch": 5, "held": 0, "admin": Admin.UP, "eligible": True,
-        "why_not": "", "last_report_age_s": 0.0,
+        "why_not": "", "last_report_age_s": 0.0, "tokens": 1e6,
     }  # fmt: skip
     return HandlerState(HandlerId(name), connections=connections, capacity=capacity, **(told | more))
 
 
-def ledger(*states: HandlerState, pool: PoolSettings = FAST, seed: int = 1) -> LocalLedger:
+def ledger(*states: HandlerState, pool: PoolSettings = FAST, seed: int = 1, gateways: int = 1) -> LocalLedger:
     made = LocalLedger(pool, random.Random(seed))
-    made.adopt(states, 0.0)
+    made.adopt(states, 0.0, gateways)
     return made
 
 
@@ -126,8 +126,8 @@ def test_every_seat_is_where_it_may_be_and_every_refusal_is_true(
 def test_no_handler_gets_more_than_its_bucket_holds_from_all_gateways_together(
     pauses: Sequence[float], handlers: int, gateways: int, seed: int
 ) -> None:
-    fleet = [state(str(number), capacity=10**6) for number in range(handlers)]
-    made = [ledger(*fleet, pool=POOL, seed=seed + gateway) for gateway in range(gateways)]
+    fleet = [state(str(number), capacity=10**6, tokens=6.0) for number in range(handlers)]
+    made = [ledger(*fleet, pool=POOL, seed=seed + gateway, gateways=gateways) for gateway in range(gateways)]
     now, taken = 0.0, Counter[str]()
     for number, pause in enumerate(pauses):
         now += pause
@@ -139,8 +139,7 @@ def test_no_handler_gets_more_than_its_bucket_holds_from_all_gateways_together(
                 assert got.reason is SeatRefusal.COME_BACK
                 assert got.slot is None
                 assert 0 < got.retry_after_s <= POOL.horizon_s
-    # A gateway has at least one token at once, however many share the burst.
-    burst = max(gateways, POOL.joins_burst)
+    burst = POOL.joins_burst
     assert all(count <= burst + POOL.joins_per_s * now + 1e-6 for count in taken.values())
 
 
@@ -153,6 +152,13 @@ def test_who_finds_no_token_comes_back_one_after_the_other_and_beyond_the_horizo
     assert waits[239] == 60.0
     assert all(30 <= wait <= 60 for wait in waits[240:])
     assert len(set(waits[240:])) == 60
+
+
+def test_the_tokens_that_the_store_had_left_are_shared_by_the_gateways() -> None:
+    made = ledger(state(tokens=4.0), pool=POOL, gateways=2)
+    for number in range(2):
+        reserved(made, number, gateways=2)
+    assert refused(made).reason is SeatRefusal.COME_BACK
 
 
 def test_many_gateways_with_the_same_old_view_overfill_nobody() -> None:
@@ -300,7 +306,7 @@ def test_the_view_of_a_store_that_has_lost_everything_is_believed_when_it_is_ado
     made = ledger(state("A"), state("B"), state("C"))
     made.merge([state("A", epoch=4), state("D")], 0.0)
     assert repr(made).startswith("<LocalLedger: 4 ")
-    made.adopt([state("A", epoch=4), state("D")], 0.0)
+    made.adopt([state("A", epoch=4), state("D")], 0.0, 1)
     assert repr(made).startswith("<LocalLedger: 2 ")
     assert {reserved(made, n).epoch for n in range(20)} == {4, 5}
 
@@ -345,7 +351,10 @@ class LocalDay(RuleBasedStateMachine):
 
     @rule(fleet=fleets, whole=st.booleans())
     def store_tells(self, fleet: Sequence[HandlerState], whole: bool) -> None:
-        (self.made.adopt if whole else self.made.merge)(fleet, self.now)
+        if whole:
+            self.made.adopt(fleet, self.now, 2)
+        else:
+            self.made.merge(fleet, self.now)
 
     @rule(names=st.sets(names), speaks=st.booleans(), healthy=st.booleans(), draining=st.booleans())
     def registry_tells(self, names: set[HandlerId], speaks: bool, healthy: bool, draining: bool) -> None:

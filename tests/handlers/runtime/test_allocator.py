@@ -108,7 +108,8 @@ class HasNoTime(ComesAndGoes):
         self.asked += 1
         self.came.append(request.slot)
         slot = self.slots.pop() if self.slots else None
-        return SeatRefused(SeatRefusal.COME_BACK, 5.0, slot, now=self._clock())
+        wait_s = 60.0 if slot is None else max(0.25, slot - self._clock())
+        return SeatRefused(SeatRefusal.COME_BACK, wait_s, slot, self._clock())
 
 
 class AnswersSlowly(MemoryStore):
@@ -390,6 +391,10 @@ async def test_an_appointment_is_told_in_unix_time_and_comes_back_as_it_was(
     await come_back(allocator, token=told.queue_token)
     await come_back(allocator, "bob", told.queue_token)
     assert store.came == [None, slot, None], "nobody else's appointment"
+    clocks.passed += 13.0
+    store.slots = [slot]
+    late = await come_back(allocator, token=told.queue_token)
+    assert (late.retry_after_s, late.queue_token) == (0.25, told.queue_token), "it was in time"
 
 
 async def test_a_full_book_is_not_asked_again_and_everybody_comes_back_some_time(

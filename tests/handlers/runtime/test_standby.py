@@ -54,7 +54,7 @@ def watched(rng: random.Random) -> Watched:
 
 
 def state(name: HandlerId, age: float = 0.0, epoch: int = 5) -> HandlerState:
-    return HandlerState(name, f"http://{name}:1", epoch, 10, 0, 0, Admin.UP, True, "", age)
+    return HandlerState(name, f"http://{name}:1", epoch, 10, 0, 0, Admin.UP, True, "", age, tokens=9.0)
 
 
 def request() -> SeatRequest:
