@@ -82,6 +82,9 @@ local function load_of(handler)
   return handler.connections + held(handler)
 end
 
+-- The share of new handlers, as far as it was counted in this run and has not changed since (throttle.lua).
+local counted_share = nil
+
 -- Puts a handler where its state belongs: in the order, among the parked or the full, or nowhere. Returns its
 -- load.
 local function place(handler)
@@ -101,6 +104,7 @@ local function place(handler)
     call(parked and 'ZADD' or 'ZREM', PARKED, unpack(parked and {exact(parked), handler.id} or {handler.id}))
   end
   if start ~= handler.start then
+    counted_share = nil
     call(start and 'ZADD' or 'ZREM', STARTS, unpack(start and {exact(start), handler.id} or {handler.id}))
   end
   handler.rank, handler.share, handler.full = rank, share, full
@@ -172,6 +176,7 @@ local function handler_gone(handler)
   call('SREM', FULL, handler.id)
   for _, key in ipairs({SILENCE, PARKED, STARTS}) do call('ZREM', key, handler.id) end
   call('HDEL', HANDLERS, handler.id)
+  counted_share = nil
   lose_seats(handler)
   loaded[handler.id], changed[handler.id] = false, nil
   return lost

@@ -3,12 +3,14 @@
 -- SLOTS  used appointment -> itself, until it would be good no more
 -- META   last_slot: the last appointment given
 
--- The share of the handlers that start slowly, 0 while more than half are new. Counted once a run, which is
--- near enough: within a run, only hellos and drains change it.
+-- The share of the handlers that start slowly, 0 while more than half are new.
 local function new_share()
-  local new = call('ZCOUNT', STARTS, '(' .. exact(now - pool.slow_start_s), '+inf')
-  local all = call('ZCARD', STARTS)
-  return (2 * new > all or all == 0) and 0 or new / all
+  if not counted_share then
+    local new = call('ZCOUNT', STARTS, '(' .. exact(now - pool.slow_start_s), '+inf')
+    local all = call('ZCARD', STARTS)
+    counted_share = (2 * new > all or all == 0) and 0 or new / all
+  end
+  return counted_share
 end
 
 local function rate_of(handler)
