@@ -190,6 +190,23 @@ async def test_nothing_is_left_of_seats_that_are_over(url: str, server: Redis) -
         assert left == {"meta", "decisions"}
 
 
+async def test_used_appointments_are_forgotten_when_they_would_be_good_no_more(
+    url: str, server: Redis
+) -> None:
+    now = 1000.0
+    pool = PoolSettings(capacity=1000, joins_per_s=100.0, horizon_s=2.0)
+    async with open_store(pool, url, clock=lambda: now) as store:
+        await store.sync(1, [Known(WSH1, "http://h:1")])
+        for number in range(500):
+            now += 1 / 64
+            await store.alloc(request(str(number))._replace(slot=now))
+        (slots,) = [key for key in await names(server) if key.endswith(":slots")]
+        assert await server.zcard(slots) == 128
+        now += 3.0
+        await store.sweep()
+        assert await server.exists(slots) == 0
+
+
 async def test_what_runs_out_all_at_once_is_settled_in_portions_and_counted_too_high_meanwhile(
     url: str,
 ) -> None:
@@ -241,6 +258,26 @@ async def test_a_clock_set_back_does_not_keep_a_dead_handler_alive(url: str) -> 
         assert (await store.states())[0].eligible
         now += 3.0
         assert (await store.states())[0].why_not == "silent"
+
+
+async def test_a_clock_set_back_makes_nobody_wait_for_a_token_or_an_appointment_of_the_future(
+    url: str,
+) -> None:
+    now = 10_000.0
+    pool = PoolSettings(joins_per_s=1.0, joins_burst=1, horizon_s=5.0)
+    async with open_store(pool, url, clock=lambda: now) as store:
+        await store.sync(1, [Known(WSH1, "http://h:1")])
+        assert isinstance(await store.alloc(request("a")), Seat)
+        for jti in "bc":
+            refused = await store.alloc(request(jti))
+            assert isinstance(refused, SeatRefused)
+            assert refused.slot is not None
+        now = 5_000.0
+        await store.sweep()
+        assert isinstance(await store.alloc(request("d")), Seat)
+        refused = await store.alloc(request("e"))
+        assert isinstance(refused, SeatRefused)
+        assert refused.slot == 5_002.0
 
 
 # --- faults --------------------------------------------------------------------------------------
