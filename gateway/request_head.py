@@ -4,7 +4,7 @@ A client on a kept connection says the same headers again and again, so what was
 as long as it does (its connection remembers it), together with the header lines that went upstream.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -34,6 +34,7 @@ class Values(Protocol):
 
     def get(self, key: str) -> str | None: ...
     def getall(self, key: str, default: Sequence[str]) -> Sequence[str]: ...
+    def keys(self) -> Set[str]: ...
     def __contains__(self, key: object) -> bool: ...
 
 
@@ -94,13 +95,13 @@ def read_head(headers: Values, raw: RawHeaders, peer: str, trusted: Sequence[Net
             forwarded_for,
             headers.getall(_FORWARDED_PROTO, ()),
             trusted,
-            relay_signs=any(sign in headers for sign in _RELAY_SIGNS),
+            relay_signs=not headers.keys().isdisjoint(_RELAY_SIGNS),
         ),
         hosts=headers.getall(_HOST, ()),
         origin=headers.get(_ORIGIN),
         token=credentials(headers),
         uids=headers.getall(_UID, ()),
-        request_id=given if usable_request_id(given) else "",
+        request_id=given if given and usable_request_id(given) else "",
         hops=headers.getall(_HOP, ()),
         keyed=_KEY in headers,
         expects=_EXPECT in headers,

@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from multidict import istr
 
@@ -94,7 +95,7 @@ class SeatEndpoint:
             if pause_s is None or not await self.room.pause(pause_s):
                 break
             if isinstance(found, ComeBack) and found.queue_token is not None:
-                wish = replace(wish, queue_token=found.queue_token)
+                wish = wish._replace(queue_token=found.queue_token)
             found, tries = await self._ask(pool, wish), tries + 1
         return found
 
@@ -104,8 +105,7 @@ class SeatEndpoint:
         return replace(error, headers=(*error.headers, *applied)) if applied else error
 
 
-@dataclass(frozen=True, slots=True)
-class _Wish:
+class _Wish(NamedTuple):
     """What a client has said of the seat it wants."""
 
     uid: str
@@ -126,13 +126,16 @@ def _read_wish(exchange: Exchange) -> _Wish | GatewayError:
     if session_id is not None and (problem := session_id_problem(session_id)) is not None:
         return gateway_error(Reason.BAD_PARAMETER, message=problem)
     excluded = headers.get(_EXCLUDE)
-    names = () if excluded is None else (name.strip() for name in excluded.split(",", MAX_HEADER_IDS))
     return _Wish(
         exchange.user.id,
         client_id,
         session_id,
         headers.get(_LAST),
-        tuple(name for name in names if name),
+        () if excluded is None else _names(excluded),
         headers.get(_QUEUE_TOKEN),
         wait_s(headers.getall(_PREFER)) if _PREFER in headers else 0,
     )
+
+
+def _names(header: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in header.split(",", MAX_HEADER_IDS) if name.strip())

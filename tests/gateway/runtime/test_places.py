@@ -30,6 +30,7 @@ def places(**sections: Any) -> Places:
     endpoints = [
         Endpoint("/ping", ("GET",), "public", never, limited=True),
         Endpoint("/ws/", ("GET",), "public", never, head=False, prefix=True),
+        Endpoint("/ws/chat/", ("GET",), "public", never, head=False, prefix=True),
     ]
     return Places(settings, endpoints)
 
@@ -46,6 +47,8 @@ def find(of: Places, method: str, target: str, hosts: tuple[str, ...] = ("a",)) 
         ("GET", "/ping", "/ping"),
         ("HEAD", "/ping?x", "/ping"),
         ("GET", "/ws/one", "/ws/"),
+        ("GET", "/ws/chat", "/ws/"),
+        ("GET", "/ws/chat/one", "/ws/chat/"),
         ("POST", "/auth/login", "/auth/*"),
     ],
 )
