@@ -21,7 +21,7 @@ Map of the package:
     runtime/      allocator.py hands out, standby.py stands in for the store, sweeper.py expires; node.py is
                   the SDK of a handler process, with door.py (who gets in), client_socket.py,
                   gateway_link.py and gateway_client.py (hello and reports), moves.py (who must go),
-                  adviser.py, and stop_signals.py
+                  adviser.py, and stop_signals.py; departures.py: the gateway's part of a move
 
 "Handler" always means a WebSocket worker process. Knows nothing of HTTP routes and Consul's wire format.
 """

@@ -13,9 +13,9 @@ from itertools import islice
 import structlog
 
 from handlers import address
-from handlers.answers import ComeBack, Grant, HelloAnswer, Migration, ReportAnswer
+from handlers.answers import ComeBack, Grant, HelloAnswer, ReportAnswer
 from handlers.fleet import FleetSnapshot, fleet
-from handlers.grants import grant, migration, session_of
+from handlers.grants import grant, session_of
 from handlers.model import (
     Decision,
     DrainOrder,
@@ -29,7 +29,6 @@ from handlers.model import (
     PoolSettings,
     Report,
     ReportRefused,
-    Seat,
     SeatRefusal,
     SeatRefused,
     SeatRequest,
@@ -37,7 +36,7 @@ from handlers.model import (
 )
 from handlers.outage import Mode
 from handlers.queue_token import QueueTokens
-from handlers.rebalance import Rebalance
+from handlers.runtime.departures import Departures
 from handlers.runtime.standby import Standby
 from handlers.stores.base import Store, StoreUnreachable
 from handlers.ticket import TicketSecrets, audience
@@ -48,8 +47,6 @@ log = structlog.get_logger()
 
 MAX_EXCLUDED = 16
 """Handlers that one client may rule out; more are ignored."""
-MAX_MOVES = 256
-"""Clients that one report may ask seats elsewhere for; of more, the first."""
 BOOK_FULL_S = 0.5
 """So long after the store had no appointment left it is not asked for one."""
 DOUBT_AGAIN_S = 0.25
@@ -84,12 +81,20 @@ class Allocator:
         self._monotonic = monotonic
         # A ticket's name must not be guessable: whoever knows one could have it refused as used.
         self._rng = rng or random.SystemRandom()
-        self._gateways = gateways
-        self._rebalance = Rebalance() if rebalance else None
         self._queue = QueueTokens(pool.name, secrets.queue_keys())
         self._book_full_until = float("-inf")
         self._fleet = FleetSnapshot(pool.joins_per_s)
         self._standby = Standby(pool, clock=monotonic, rng=self._rng, gateways=gateways)
+        self._departures = Departures(
+            store,
+            self._standby,
+            secrets,
+            rebalance=rebalance,
+            clock=clock,
+            monotonic=monotonic,
+            rng=self._rng,
+            gateways=gateways,
+        )
         self._left_out: dict[str, str] = {}
         self._doubt = asyncio.Lock()
         self._doubt_again_at = float("-inf")
@@ -248,44 +253,8 @@ class Allocator:
             draining=told is not None,
             advice=self._fleet.advice(report.id, report.connections),
             drain=told,
-            rebalance=0 if told is not None else self._unbalanced(report),
-            migrate=await self._move(report, leaving=report.leaving or told is not None),
-        )
-
-    def _unbalanced(self, report: Report) -> int:
-        if self._rebalance is None or report.leaving or self._standby.mode is Mode.DEGRADED:
-            return 0
-        now, gateways = self._monotonic(), self._gateways()
-        return self._rebalance.wanted(report.id, report.connections, self._fleet, now, gateways)
-
-    async def _move(self, report: Report, *, leaving: bool) -> tuple[Migration, ...]:
-        """Seats elsewhere for the clients that a handler names, if it is to lose clients."""
-        moves = report.move[:MAX_MOVES]
-        if not leaving:
-            moves = moves[: self._rebalance.named(report.id, len(moves)) if self._rebalance else 0]
-        if not moves:
-            return ()
-        here = frozenset([report.id])
-        requests = [
-            SeatRequest(
-                uid,
-                Jti(self._rng.randbytes(16).hex()),
-                # The same session asked for twice, since an answer was lost, moves once.
-                client_id=f"move:{session_id}",
-                exclude=here,
-                moving=True,
-            )
-            for uid, session_id in moves
-        ]
-        before = self._clock()
-        try:
-            seats = await self._standby.asked(self._store.batch_alloc(requests))
-        except StoreUnreachable:
-            return ()  # the report itself was taken, and its handler asks again
-        return tuple(
-            migration(seat, before, self._secrets, move.session_id)
-            for seat, move in zip(seats, moves, strict=True)
-            if isinstance(seat, Seat)
+            rebalance=0 if told is not None else self._departures.wanted(report, self._fleet),
+            migrate=await self._departures.seats(report, draining=told is not None),
         )
 
     async def admit_late(self, handler: HandlerId, epoch: Epoch, jti: Jti) -> bool:

@@ -1,20 +1,16 @@
 import random
-from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from handlers.address import BadAddress
-from handlers.answers import ComeBack, Grant, ReportAnswer
+from handlers.answers import ComeBack, Grant
 from handlers.model import (
     DrainOrder,
     HandlerId,
-    HandlerState,
     Hello,
     Jti,
-    Known,
-    Move,
     PoolSettings,
     Report,
     ReportRefusal,
@@ -23,77 +19,25 @@ from handlers.model import (
     SeatRefusal,
     SeatRefused,
     SeatRequest,
-    Uid,
 )
 from handlers.runtime.allocator import Allocator
-from handlers.stores.base import Store, StoreUnreachable
+from handlers.stores.base import StoreUnreachable
 from handlers.stores.memory import MemoryStore
-from handlers.ticket import Gatekeeper, Purpose, TicketClaims, TicketSecrets, verify
+from handlers.ticket import Gatekeeper, TicketClaims, verify
 from registry.model import Health, Instance, InstanceId, ServiceName, ServiceSnapshot, Status, snapshot
+from tests.handlers.runtime.allocators import (
+    POOL,
+    SECRETS,
+    WSH1,
+    WSH2,
+    Clocks,
+    ComesAndGoes,
+    answered,
+    hello,
+    made,
+)
 
-WSH1, WSH2 = HandlerId("WSH1"), HandlerId("WSH2")
 SERVICE = ServiceName("websocket-handler")
-SECRETS = TicketSecrets("a secret of the test's own cluster")
-POOL = PoolSettings(capacity=2)
-
-
-class Clocks:
-    """Three clocks that agree on durations only."""
-
-    def __init__(self) -> None:
-        self.passed = 0.0
-
-    def store(self) -> float:
-        return 77.25 + self.passed
-
-    def unix(self) -> float:
-        return 1_700_000_000.5 + self.passed
-
-    def monotonic(self) -> float:
-        return 3.5 + self.passed
-
-
-class ComesAndGoes(MemoryStore):
-    """A store that answers nothing while it is `away`."""
-
-    def __init__(self, pool: PoolSettings, clocks: Clocks) -> None:
-        super().__init__(pool, clocks.store)
-        self.away = False
-        self.asked = 0
-        """Calls for seats, answered or not."""
-
-    def _ask(self) -> None:
-        if self.away:
-            raise StoreUnreachable
-
-    async def alloc(self, request: SeatRequest) -> Seat | SeatRefused:
-        self.asked += 1
-        self._ask()
-        return await super().alloc(request)
-
-    async def batch_alloc(self, requests: Sequence[SeatRequest]) -> tuple[Seat | SeatRefused, ...]:
-        self._ask()
-        return await super().batch_alloc(requests)
-
-    async def cancel(self, jti: Jti) -> bool:
-        self._ask()
-        return await super().cancel(jti)
-
-    async def hello(self, hello: Hello) -> ReportRefused | None:
-        self._ask()
-        return await super().hello(hello)
-
-    async def report(self, report: Report) -> DrainOrder | ReportRefused | None:
-        self._ask()
-        return await super().report(report)
-
-    async def sync(self, index: int, handlers: Iterable[Known]) -> None:
-        self._ask()
-        await super().sync(index, handlers)
-
-    async def states(self) -> tuple[HandlerState, ...]:
-        self._ask()
-        return await super().states()
 
 
 class HasNoTime(ComesAndGoes):
@@ -133,14 +77,6 @@ def clocks() -> Clocks:
 @pytest.fixture
 def allocator(clocks: Clocks, rng: random.Random) -> Allocator:
     return made(MemoryStore(POOL, clocks.store), clocks, rng)
-
-
-def made(store: Store, clocks: Clocks, rng: random.Random) -> Allocator:
-    return Allocator(store, POOL, SECRETS, clock=clocks.unix, monotonic=clocks.monotonic, rng=rng)
-
-
-def hello(name: HandlerId = WSH1, epoch: int = 5) -> Hello:
-    return Hello(name, epoch, "https://h1.example", "/ws", 2)
 
 
 def instance(name: str, health: Health = Health.PASSING, **meta: str) -> Instance:
@@ -425,87 +361,6 @@ async def test_who_has_an_appointment_is_asked_for_although_the_book_is_full(
     await come_back(allocator, "bob")
     await come_back(allocator, "ann", token)
     assert store.asked == 3
-
-
-# --- clients that move ---------------------------------------------------------------------------
-
-
-def moving(seq: int, *uids: str, connections: int = 1, **more: Any) -> Report:
-    return Report(WSH1, 5, seq, connections, move=tuple(Move(Uid(uid), SESSION) for uid in uids), **more)
-
-
-async def answered(allocator: Allocator, report: Report) -> ReportAnswer:
-    answer = await allocator.report(report)
-    assert isinstance(answer, ReportAnswer)
-    return answer
-
-
-async def test_a_draining_handler_gets_seats_elsewhere_for_the_clients_it_names(
-    allocator: Allocator, clocks: Clocks
-) -> None:
-    for name in (WSH1, WSH2):
-        await allocator.hello(hello(name))
-    await allocator.drain(WSH1, DrainOrder(30.0))
-    answer = await answered(allocator, moving(1, "ann", "bob", "eve"))
-    assert [(move.session_id, move.handler_id, move.url) for move in answer.migrate] == [
-        (SESSION, "WSH2", "wss://h1.example/ws")
-    ] * 2, "there is room for two"
-    key = SECRETS.key_for(WSH2, 5)
-    keeper = Gatekeeper(WSH2, 5, SECRETS.issuer, {key.kid: key.key})
-    claims = verify(answer.migrate[0].ticket, keeper, clocks.unix())
-    assert isinstance(claims, TicketClaims)
-    assert (claims.uid, claims.session_id, claims.purpose) == ("ann", SESSION, Purpose.MIGRATE)
-    assert claims.guaranteed_until == clocks.unix() + POOL.moving_s
-    again = await answered(allocator, moving(2, "ann"))
-    assert again.migrate == answer.migrate[:1], "an answer that was lost moves nobody twice"
-
-
-async def test_one_that_leaves_may_name_clients_and_one_that_stays_may_not(allocator: Allocator) -> None:
-    for name in (WSH1, WSH2):
-        await allocator.hello(hello(name))
-    assert (await answered(allocator, moving(1, "ann"))).migrate == ()
-    assert len((await answered(allocator, moving(2, "ann", leaving=True))).migrate) == 1
-
-
-async def test_moves_wait_while_the_store_is_away_and_the_report_counts(
-    clocks: Clocks, rng: random.Random
-) -> None:
-    class GoesWhenAskedToMove(ComesAndGoes):
-        async def batch_alloc(self, requests: Sequence[SeatRequest]) -> tuple[Seat | SeatRefused, ...]:
-            raise StoreUnreachable
-
-    store = GoesWhenAskedToMove(POOL, clocks)
-    allocator = made(store, clocks, rng)
-    await allocator.hello(hello())
-    assert (await answered(allocator, moving(1, "ann", leaving=True))).migrate == ()
-    assert [state.connections for state in await store.states()] == [1]
-    assert allocator.mode == "degraded"
-
-
-@pytest.mark.parametrize("on", [True, False])
-async def test_after_a_scale_out_the_fullest_gives_clients_away_if_that_is_wanted(
-    clocks: Clocks, rng: random.Random, on: bool
-) -> None:
-    pool = PoolSettings()
-    allocator = Allocator(
-        MemoryStore(pool, clocks.store),
-        pool,
-        SECRETS,
-        clock=clocks.unix,
-        monotonic=clocks.monotonic,
-        rng=rng,
-        rebalance=on,
-    )
-    for name in (WSH1, WSH2):
-        await allocator.hello(Hello(name, 5, "http://h:1", "/ws", 1000))
-    await answered(allocator, Report(WSH1, 5, 1, 500))
-    await allocator.sweep()
-    assert (await answered(allocator, Report(WSH1, 5, 2, 500))).rebalance == (10 if on else 0)
-    names = [str(number) for number in range(12)]
-    assert len((await answered(allocator, moving(3, *names, connections=500))).migrate) == (10 if on else 0)
-    await allocator.drain(WSH1, DrainOrder(30.0))
-    clocks.passed += 1.0
-    assert (await answered(allocator, Report(WSH1, 5, 4, 500))).rebalance == 0
 
 
 # --- without the store ---------------------------------------------------------------------------
