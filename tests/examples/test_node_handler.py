@@ -96,7 +96,7 @@ async def node_process(
 async def node_handler(made: Gateway, folder: Path, *words: str) -> AsyncIterator[NodeHandler]:
     """`handler.js`, introduced to `made`."""
     async with node_process(made.url, folder, *words) as (process, url), ClientSession() as session:
-        await until(lambda: made.of(REPORT) or process.returncode is not None, timeout_s=20)
+        await until(lambda: made.of(REPORT) or process.returncode is not None, timeout_s=60)
         assert process.returncode is None
         yield NodeHandler(process, made, url, session)
 
