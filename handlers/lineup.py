@@ -126,7 +126,7 @@ class Lineup:
         """A client could not reach those. When several users say so, one report's silence is enough."""
         for name in names:
             handler = self._handlers.get(name)
-            if handler is None or handler.heard_at is None or handler.silent or uid in handler.doubters:
+            if handler is None or handler.heard_at is None or uid in handler.doubters:
                 continue
             if len(handler.doubters) < DOUBTERS:
                 handler.doubters += (uid,)

@@ -151,7 +151,7 @@ end
 local function doubt(ids, uid)
   for _, id in ipairs(ids) do
     local handler = handler_of(id)
-    if handler and handler.heard_at and not handler.silent and #handler.doubters < pool.doubters then
+    if handler and handler.heard_at and #handler.doubters < pool.doubters then
       if not set_of(handler.doubters)[uid] then
         handler.doubters[#handler.doubters + 1] = uid
         changed[id] = true

@@ -320,6 +320,28 @@ async def test_who_finds_every_handler_busy_gets_an_appointment_and_then_a_seat(
         assert await store.alloc(request("f")) == SeatRefused(SeatRefusal.COME_BACK, 2.0, None, clock.now)
 
 
+async def test_a_user_at_the_limit_gets_no_appointment(name: str, url: str, clock: Clock) -> None:
+    pool = PoolSettings(joins_per_s=1.0, joins_burst=1, seats_per_user=1)
+    async with load_store(name)(pool, url, clock=clock) as store:
+        await store.hello(replace(hello(), capacity=9))
+        await seat(store, "a", uid=Uid("ann"))
+        refused = [await store.alloc(request(jti, uid=Uid(uid))) for jti, uid in (("b", "ann"), ("c", "bob"))]
+        assert [answer.reason for answer in refused if isinstance(answer, SeatRefused)] == [
+            SeatRefusal.RATE_LIMITED,
+            SeatRefusal.COME_BACK,
+        ]
+        assert isinstance(refused[1], SeatRefused)
+        assert refused[1].slot == clock.now + 2.0
+
+
+async def test_a_handler_that_moves_its_clients_is_not_doubted_for_it(store: Store, clock: Clock) -> None:
+    await store.hello(hello())
+    clock.now += 2.0
+    elsewhere = frozenset({WSH1})
+    await store.batch_alloc([request(jti, exclude=elsewhere, moving=True) for jti in "abcd"])
+    await seat(store, "e")
+
+
 async def test_users_who_can_not_reach_a_handler_are_believed_after_one_missed_report(
     store: Store, clock: Clock
 ) -> None:
