@@ -77,8 +77,8 @@ end
 local function record(sequence, uid, chosen, last, exclude, ranks)
   if #decided >= 256 then save_decisions() end
   decided[#decided + 1] = sequence % pool.decisions_kept
-  decided[#decided + 1] = cmsgpack.pack(
-    sequence, NOW, uid, chosen, last, table.concat(exclude, '\1'), table.concat(ranks, '\1'))
+  local excluded = #exclude > 0 and table.concat(exclude, '\1')
+  decided[#decided + 1] = cmsgpack.pack(sequence, NOW, uid, chosen, last, excluded, table.concat(ranks, '\1'))
 end
 
 function ops.alloc(jti, uid, client_id, last, exclude, slot, moving)
@@ -105,7 +105,7 @@ function ops.alloc(jti, uid, client_id, last, exclude, slot, moving)
     jti = jti, uid = uid, handler = handler.id, inc = handler.inc, epoch = handler.epoch,
     at = now, held_until = moving and now + pool.moving_hold_s or hold_end,
     ticket_until = now + (moving and pool.moving_ticket_s or pool.ticket_s),
-    client_id = client_id, sequence = handler.allocated, moving = moving, shared = false, state = 'reserved',
+    client_id = client_id or nil, moving = moving or nil, sequence = handler.allocated, state = 'reserved',
   }
   enter(seat)
   take_in(handler)

@@ -1,6 +1,6 @@
 -- Handlers, as handlers/roster.py keeps them, and the order in which they are tried (handlers/placement.py).
 --
--- HANDLERS  id -> record
+-- HANDLERS  id -> record; what is false is left out, because each field costs every run that needs the record
 -- ORDER     those with room: score = load per weight, member = number of the last allocation there, id, byte 0,
 --           load, weight; equal scores are sorted by member, so the longest unused comes first
 -- PARKED    those with room that take in nobody more for a moment: id -> when they have a token again
@@ -41,9 +41,7 @@ local function new_handler(id, described)
     id = id, url = described.url, path = described.path,
     capacity = described.capacity or pool.capacity, weight = described.weight,
     epoch = 0, inc = next_incarnation(), seq = 0, connections = 0,
-    heard_at = false, silent = false, leaving = false, drain_by = false, drain_rate = false,
-    listing = 'never', maintained_by = false, speaks = false, vouched_at = false, allocated = 0, rank = false, share = 0, full = false,
-    up_at = NEVER, ready_at = NEVER, start = false, parked = false, doubters = {},
+    listing = 'never', allocated = 0, share = 0, up_at = NEVER, ready_at = NEVER,
   }
   loaded[id] = handler
   return handler
@@ -65,7 +63,8 @@ end
 local function order_for(handler)
   local by = handler.drain_by or handler.maintained_by
   if not by then return nil end
-  return {exact(math.max(by - now, 0)), handler.drain_by and handler.drain_rate and exact(handler.drain_rate)}
+  local rate = handler.drain_by and handler.drain_rate
+  return {exact(math.max(by - now, 0)), rate and exact(rate) or false}
 end
 
 -- How many seats count against the capacity of an incarnation. `enter` and `leave` keep what was counted in
@@ -91,12 +90,12 @@ local function place(handler)
   local load = load_of(handler)
   local share = load / handler.weight
   local open = not closed(handler)
-  local full = open and load >= handler.capacity
+  local full = open and load >= handler.capacity or nil
   if handler.ready_at - now > pool.longest_wait_s then handler.ready_at = NEVER end -- the clock was set back
-  local parked = open and not full and handler.ready_at > now and handler.ready_at
+  local parked = open and not full and handler.ready_at > now and handler.ready_at or nil
   local rank = open and not full and not parked
-    and digits(handler.allocated) .. handler.id .. '\0' .. load .. ' ' .. handler.weight
-  local start = open and handler.up_at
+    and digits(handler.allocated) .. handler.id .. '\0' .. load .. ' ' .. handler.weight or nil
+  local start = open and handler.up_at or nil
   if handler.rank and handler.rank ~= rank then call('ZREM', ORDER, handler.rank) end
   if rank then call('ZADD', ORDER, share, rank) end
   if full ~= handler.full then call(full and 'SADD' or 'SREM', FULL, handler.id) end
@@ -136,7 +135,7 @@ local function choose(exclude, last)
 end
 
 local function heard(handler)
-  handler.heard_at, handler.silent, handler.doubters = now, false, {}
+  handler.heard_at, handler.silent, handler.doubters = now, nil, nil
   call('ZADD', SILENCE, DEAD_AT, handler.id)
   place(handler)
 end
@@ -151,12 +150,11 @@ end
 local function doubt(ids, uid)
   for _, id in ipairs(ids) do
     local handler = handler_of(id)
-    if handler and handler.heard_at and #handler.doubters < pool.doubters then
-      if not set_of(handler.doubters)[uid] then
-        handler.doubters[#handler.doubters + 1] = uid
-        changed[id] = true
-      end
-      if #handler.doubters == pool.doubters then
+    local doubters = handler and (handler.doubters or {})
+    if handler and handler.heard_at and #doubters < pool.doubters and not set_of(doubters)[uid] then
+      doubters[#doubters + 1] = uid
+      handler.doubters, changed[id] = doubters, true
+      if #doubters == pool.doubters then
         local dead_at = handler.heard_at + pool.suspect_after_s
         if dead_at <= now then fall_silent(handler) else call('ZADD', SILENCE, exact(dead_at), id) end
       end
@@ -184,7 +182,7 @@ end
 
 local function delist(handler)
   if handler.listing == 'never' then return end
-  handler.listing, handler.maintained_by = 'delisted', false
+  handler.listing, handler.maintained_by = 'delisted', nil
   place(handler)
 end
 

@@ -2,11 +2,11 @@
 
 -- A new incarnation: its counts start anew, and a drain of the one before is over.
 local function begin(handler, hello)
-  if handler.epoch > 0 then handler.drain_by = false end
+  if handler.epoch > 0 then handler.drain_by = nil end
   if handler.listing == 'delisted' then handler.listing = 'never' end
   lose_seats(handler)
   handler.epoch, handler.inc = hello.epoch, next_incarnation()
-  handler.seq, handler.connections, handler.leaving = 0, hello.connections, false
+  handler.seq, handler.connections, handler.leaving = 0, hello.connections, nil
   handler.up_at, handler.ready_at = hello.connections > 0 and NEVER or now, NEVER
 end
 
@@ -32,7 +32,7 @@ function ops.report(report)
   if not handler or handler.epoch < report.epoch then return '"unknown_handler"' end
   if handler.epoch > report.epoch then return '"stale_epoch"' end
   if report.seq <= handler.seq then return wanted_of(handler) end
-  handler.seq, handler.connections, handler.leaving = report.seq, report.connections, report.leaving
+  handler.seq, handler.connections, handler.leaving = report.seq, report.connections, report.leaving or nil
   settle_jtis(handler, report.confirmed, 'confirm')
   settle_jtis(handler, report.closed, 'close')
   heard(handler)
@@ -48,13 +48,13 @@ function ops.admit_late(id, epoch, jti)
   if not is_held and load_of(handler) >= handler.capacity then return 'false' end
   if seat then
     -- Its ticket is in use: from now on a repeated request needs another seat.
-    seat.client_id, seat.held_until = false, math.max(seat.held_until, now + pool.hold_s)
+    seat.client_id, seat.held_until = nil, math.max(seat.held_until, now + pool.hold_s)
     apply(seat, 'admit')
   else
     enter({
       jti = jti, uid = '', handler = handler.id, inc = handler.inc, epoch = handler.epoch,
       at = now, held_until = now + pool.hold_s, ticket_until = now + pool.hold_s,
-      client_id = false, sequence = 0, moving = false, shared = false, state = 'reserved',
+      sequence = 0, state = 'reserved',
     })
   end
   count('late')

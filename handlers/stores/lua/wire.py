@@ -125,7 +125,7 @@ def drain_order(answer: Sequence[Any]) -> DrainOrder:
 def decision(answer: Sequence[Any]) -> Decision:
     """A choice as it was recorded, in words."""
     sequence, at, uid, chosen, last, excluded, ranks = answer
-    exclude = set(excluded.split("\1")) - {""}
+    exclude = set(excluded.split("\1")) if excluded else set()
     told = dict.fromkeys(rank for rank in map(_candidate, ranks.split("\1")) if rank.handler not in exclude)
     head = list(told)[:CANDIDATES]
     candidates = (*head, *(rank for rank in told if rank.handler == last and rank not in head))
