@@ -141,7 +141,8 @@ def stage(cast: Cast) -> Iterator[Stage]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="quaymaster-fleet-")))
         redis, consul = stack.enter_context(own_redis()), stack.enter_context(consul_agent())
-        gateways, ports = free_ports(GATEWAYS), free_ports(cast.handlers)
+        ports = free_ports(GATEWAYS + cast.handlers)
+        gateways, ports = ports[:GATEWAYS], ports[GATEWAYS:]
         on = Stage(cast, redis, consul, gateways)
         for port in gateways:
             stack.enter_context(gateway(on, Place(port, (), folder / f"gateway-{port}")))
