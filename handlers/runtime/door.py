@@ -108,6 +108,9 @@ class Door:
             return claims
         self._gate.draining = self._link.closed
         entry = self._gate.present(claims, now)
+        if entry == TurnedAway(Refusal.DRAINING) and await self._link.wanted():
+            self._gate.draining = False
+            entry = self._gate.present(claims, self._clock())
         if entry is Entry.ASK:
             return await self._ask(claims)
         return entry if isinstance(entry, TurnedAway) else claims

@@ -23,6 +23,8 @@ RETRY_CAP_S = 1.0
 """A third of the time after which a silent handler counts as dead."""
 KEYS_AGAIN_S = 5.0
 """Tickets with an unknown key make us ask for new keys, but not more often than this."""
+WANTED_AGAIN_S = 0.1
+"""Good tickets make a drained handler ask whether it still is one, but not more often than this."""
 
 
 class GatewayLink:
@@ -49,10 +51,11 @@ class GatewayLink:
         self._clock = clock
         self._news = asyncio.Event()
         self._reporting = asyncio.Lock()
+        self._asking = asyncio.Lock()
         self._introduce = True
         self._troubles: set[NoAnswer] = set()
         self._report_s = 1.0
-        self._sent_at = self._introduced_at = float("-inf")
+        self._sent_at = self._settled_at = self._introduced_at = float("-inf")
         self.gatekeeper: Gatekeeper | None = None
         """What tickets are judged with; `None` until a gateway has answered the first hello."""
         self.superseded = False
@@ -95,6 +98,20 @@ class GatewayLink:
             return None
         return answer
 
+    async def wanted(self) -> bool:
+        """Whether new clients may come, also when we have not heard so far that a drain is over.
+
+        The store hands us out again at once, so a client with a ticket may know of it first. All who come
+        at the same moment share one question.
+        """
+        came_at = self._clock()
+        async with self._asking:
+            # A report that was sent since then has brought the answer, or there is none to be had.
+            if self.draining and not (self.leaving or self.superseded) and self._settled_at < came_at:
+                await asyncio.sleep(max(0.0, self._sent_at + WANTED_AGAIN_S - self._clock()))
+                await self.report()
+        return not self.closed
+
     async def run(self) -> None:
         """Ends only when a later process has taken our id."""
         failures = 0
@@ -124,6 +141,7 @@ class GatewayLink:
             self._sent_at = self._clock()
             report = self._outbox.report(self._describe(()).connections, leaving=self.leaving, move=move)
             answer = await self._client.report(report)
+            self._settled_at = self._sent_at
             if not isinstance(answer, Noted):
                 self._take_no(answer)
                 return None

@@ -186,6 +186,37 @@ async def test_a_draining_handler_sends_to_another(good: Gateway, quay: Harbour)
     assert await quay.verdict(shown) == "welcome"
 
 
+async def hears_no_more(quay: Harbour, good: Gateway) -> None:
+    """From here on it reports on news only, and so hears of nothing by itself."""
+    quay.node._link._report_s = 1000.0
+    reports = len(good.of("/handlers/report"))
+    quay.node._link._news.set()
+    await until(lambda: len(good.of("/handlers/report")) > reports)
+
+
+async def test_a_handler_that_is_wanted_again_asks_before_it_sends_anybody_away(
+    good: Gateway, quay: Harbour
+) -> None:
+    await good.allocator.drain(HandlerId("WSH1"), DrainOrder(30.0))
+    await hears_no_more(quay, good)
+    await until(lambda: not quay.node.ready)
+    assert await quay.verdict(ticket(quay)) == CloseCode.DRAINING
+    await good.allocator.drain(HandlerId("WSH1"), None)
+    shown = await good.ticket()
+    verdicts = await asyncio.gather(*(quay.verdict(shown) for _ in range(5)))
+    assert sorted(map(str, verdicts)) == ["4409"] * 4 + ["welcome"]
+    assert quay.node.ready
+
+
+async def test_a_handler_that_goes_by_its_own_will_asks_nobody(good: Gateway, quay: Harbour) -> None:
+    await good.allocator.drain(HandlerId("WSH1"), DrainOrder(30.0))
+    await hears_no_more(quay, good)
+    await until(lambda: not quay.node.ready)
+    quay.node._link.leaving = True
+    assert await quay.verdict(ticket(quay)) == CloseCode.DRAINING
+    assert not any(body["leaving"] for body in good.of("/handlers/report"))
+
+
 @pytest.mark.parametrize("origin", [None, "https://evil.example", "https://chat.example.evil.example"])
 async def test_only_the_own_pages_may_open_sockets(good: Gateway, origin: str | None) -> None:
     async with harbour(good, origins=["https://chat.example"]) as quay:

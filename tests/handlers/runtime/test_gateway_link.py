@@ -194,6 +194,37 @@ async def test_a_drain_is_heard_and_so_is_its_end(good: Gateway, rng: random.Ran
             assert process.link.closed is draining
 
 
+async def test_who_comes_to_a_drained_handler_shares_the_question_whether_it_still_is(
+    good: Gateway, rng: random.Random
+) -> None:
+    async with running(rng, good.url) as process:
+        await until(lambda: good.of(REPORT))
+        process.link._report_s = 1000.0
+        process.admit("a")
+        await until(lambda: process.link._outbox.unconfirmed == ())
+        said = len(good.of(REPORT))
+        assert await process.link.wanted()  # nobody has said anything else, so nobody is asked
+        assert len(good.of(REPORT)) == said
+        await good.allocator.drain(WSH1, DrainOrder(30.0))
+        assert await process.link.report()
+        said = len(good.of(REPORT))
+        assert await asyncio.gather(*(process.link.wanted() for _ in range(50))) == [False] * 50
+        assert len(good.of(REPORT)) == said + 1
+        await good.allocator.drain(WSH1, None)
+        assert await asyncio.gather(*(process.link.wanted() for _ in range(50))) == [True] * 50
+        assert len(good.of(REPORT)) == said + 2
+
+
+async def test_a_drained_handler_without_a_gateway_stays_one(good: Gateway, rng: random.Random) -> None:
+    async with running(rng, good.url) as process:
+        await until(lambda: good.of(REPORT))
+        await good.allocator.drain(WSH1, DrainOrder(30.0))
+        process.admit("a")
+        await until(partial(heard, process.link, True))
+        good.breaks_off = True
+        assert await asyncio.gather(*(process.link.wanted() for _ in range(3))) == [False] * 3
+
+
 async def test_unknown_keys_make_it_ask_once_in_a_while(good: Gateway, rng: random.Random) -> None:
     async with running(rng, good.url) as process:
         await until(lambda: good.of(REPORT))
