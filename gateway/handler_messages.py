@@ -5,9 +5,16 @@ handler that sends "12" has a bug that would hide another one.
 """
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 from handlers.model import DrainOrder, HandlerId, Hello, Jti, Move, Report, Uid
 
@@ -61,6 +68,19 @@ class MoveMessage(_Message):
     session_id: Annotated[str, Field(pattern=_SESSION_ID)]
 
 
+def _none_if_bad(told: Any, read: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return read(told)
+    except ValidationError:
+        return None
+
+
+_Moves = Annotated[
+    tuple[Annotated[MoveMessage | None, WrapValidator(_none_if_bad)], ...], Field(strict=False)
+]
+"""What a client is called is no fault of its handler, which would count as dead without its report."""
+
+
 class ReportMessage(_OfAHandler):
     epoch: _Epoch
     seq: Annotated[int, Field(ge=0, le=2**53)]
@@ -68,7 +88,13 @@ class ReportMessage(_OfAHandler):
     confirmed: _Tickets = ()
     closed: _Tickets = ()
     leaving: bool = False
-    move: Annotated[tuple[MoveMessage, ...], Field(max_length=MAX_MOVES, strict=False)] = ()
+    move: _Moves = ()
+    """`None` for one that can't be read. Of more than `MAX_MOVES` the first count; a handler names the
+    others again."""
+
+    @property
+    def unread_moves(self) -> int:
+        return self.move.count(None)
 
     def report(self) -> Report:
         return Report(
@@ -79,7 +105,7 @@ class ReportMessage(_OfAHandler):
             confirmed=tuple(map(Jti, self.confirmed)),
             closed=tuple(map(Jti, self.closed)),
             leaving=self.leaving,
-            move=tuple(Move(Uid(move.uid), move.session_id) for move in self.move),
+            move=tuple(Move(Uid(move.uid), move.session_id) for move in self.move if move)[:MAX_MOVES],
         )
 
 

@@ -11,6 +11,7 @@ A drain of `d` seconds, with clients asked to move from its start:
 """
 
 import random
+import re
 from collections.abc import Iterable
 from typing import TypeVar
 
@@ -29,6 +30,16 @@ IDLE_S = 5.0
 """Who has neither sent nor got anything for so long hardly notices a move."""
 BURST_S = 1.0
 """What could not be spent, for want of seats elsewhere, is kept for so long."""
+
+
+MAX_UID = 255
+"""Characters."""
+_SESSION_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
+
+
+def nameable(uid: str, session_id: str) -> bool:
+    """Whether a report can name that client. Gateways hand out nothing else, and read nothing else."""
+    return 0 < len(uid) <= MAX_UID and uid.isprintable() and _SESSION_ID.fullmatch(session_id) is not None
 
 
 def first_to_go(clients: Iterable[tuple[C, float]], now: float, count: int) -> list[C]:

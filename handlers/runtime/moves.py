@@ -15,7 +15,7 @@ import structlog
 
 from handlers import control_frames
 from handlers.closing import CloseCode
-from handlers.drain_pace import FOLLOW_S, MAX_MOVES, TICK_S, DrainPace, first_to_go
+from handlers.drain_pace import FOLLOW_S, MAX_MOVES, TICK_S, DrainPace, first_to_go, nameable
 from handlers.heard import Migration, Noted
 from handlers.model import DrainOrder, Move
 from handlers.runtime.client_socket import Session
@@ -151,7 +151,11 @@ class Mover:
 
     async def _move(self, count: int, pace: DrainPace | None) -> None:
         """Asks for seats elsewhere for `count` clients, and sends away who got one."""
-        ready = ((session, session.socket.active_at) for session in self._waiting())
+        ready = (
+            (session, session.socket.active_at)
+            for session in self._waiting()
+            if nameable(session.uid, session.session_id)
+        )
         # By id, and each id once: whose ticket it is must be beyond doubt.
         named = {session.session_id: session for session in first_to_go(ready, self._clock(), count)}
         if not named:

@@ -60,14 +60,29 @@ def test_a_handler_may_name_its_pool(model: type[HelloMessage | ReportMessage]) 
 
 
 @pytest.mark.parametrize(
-    "move",
+    "bad",
     [
-        *([MOVE] * (MAX_MOVES + 1), MOVE, ["ada"], [{"uid": "ada"}]),
-        *([MOVE | {"uid": ""}], [MOVE | {"uid": "x" * 256}], [MOVE | {"session_id": "0" * 31}]),
-        *([MOVE | {"session_id": "A" * 32}], [MOVE | {"session_id": "0" * 32 + "\n"}]),
+        *("ada", 1, None, [], {}, {"uid": "ada"}, {"session_id": SESSION}),
+        *(MOVE | {"uid": ""}, MOVE | {"uid": "x" * 256}, MOVE | {"uid": 1}, MOVE | {"session_id": "0" * 31}),
+        *(MOVE | {"session_id": "A" * 32}, MOVE | {"session_id": "0" * 32 + "\n"}),
     ],
 )
-def test_moves_that_are_refused(move: Any) -> None:
+def test_a_move_that_is_wrong_costs_nobody_else_theirs(bad: Any) -> None:
+    """Nor the handler its report: without reports it would count as dead."""
+    message = ReportMessage.model_validate_json(_json(REPORT | {"move": [bad, MOVE, bad]}))
+    assert message.report().move == (Move(Uid("ada"), SESSION),)
+    assert message.unread_moves == 2
+
+
+def test_of_too_many_moves_the_first_are_taken() -> None:
+    moves = [MOVE | {"uid": f"user-{number}"} for number in range(MAX_MOVES + 1)]
+    message = ReportMessage.model_validate_json(_json(REPORT | {"move": moves}))
+    assert [move.uid for move in message.report().move] == [move["uid"] for move in moves[:MAX_MOVES]]
+    assert message.unread_moves == 0
+
+
+@pytest.mark.parametrize("move", [MOVE, "ada", None, 1])
+def test_moves_that_are_no_list_are_refused(move: Any) -> None:
     with pytest.raises(ValidationError):
         ReportMessage.model_validate_json(_json(REPORT | {"move": move}))
 

@@ -4,7 +4,16 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from handlers.drain_pace import FOLLOW_S, IDLE_S, MAX_MOVES, MOVING_SHARE, TICK_S, DrainPace, first_to_go
+from handlers.drain_pace import (
+    FOLLOW_S,
+    IDLE_S,
+    MAX_MOVES,
+    MOVING_SHARE,
+    TICK_S,
+    DrainPace,
+    first_to_go,
+    nameable,
+)
 
 seconds = st.floats(0.1, 3600)
 chance = st.integers(0, 2**32).map(random.Random)
@@ -39,6 +48,25 @@ def test_the_idle_go_first_and_then_who_came_first() -> None:
     assert first_to_go(clients, now, 1) == ["idle and old"]
     assert first_to_go(clients, now, 0) == []
     assert len(first_to_go(clients, now, 9)) == 4
+
+
+SESSION = "0123456789abcdef" * 2
+
+
+@pytest.mark.parametrize("uid", ["a", "ada lovelace", "é", "x" * 255])
+def test_who_can_be_named(uid: str) -> None:
+    assert nameable(uid, SESSION)
+
+
+@pytest.mark.parametrize(
+    ("uid", "session_id"),
+    [
+        *(("", SESSION), ("x" * 256, SESSION), ("\ud800", SESSION), ("a\n", SESSION)),
+        *(("a", ""), ("a", "s"), ("a", SESSION + "\n"), ("a", SESSION.upper()), ("a", SESSION[1:])),
+    ],
+)
+def test_who_can_not_be_named(uid: str, session_id: str) -> None:
+    assert not nameable(uid, session_id)
 
 
 # How many

@@ -1,6 +1,6 @@
 """What handler processes tell the gateway, and where a user sits (ALLOCATION 2.10)."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -19,11 +19,14 @@ from handlers.stores.base import StoreUnreachable
 log = structlog.get_logger()
 
 BAD_ADDRESS = "url or path: give a url like https://host:8001, without query, and a path like /ws."
+MAX_WARNED = 1024
+"""Handlers whose mistakes are logged, each once."""
 
 
 @dataclass(slots=True)
 class HandlerProcessEndpoints:
     pools: Pools
+    _warned: set[str] = field(default_factory=set)
 
     def endpoints(self) -> list[Endpoint]:
         return [
@@ -59,6 +62,8 @@ class HandlerProcessEndpoints:
         pool = self.pools.named(message.pool)
         if isinstance(pool, GatewayError):
             return pool
+        if message.unread_moves:
+            self._warn(message)
         try:
             told = await pool.allocator.report(_feasible(pool, message.report()))
         except StoreUnreachable:
@@ -66,6 +71,11 @@ class HandlerProcessEndpoints:
         if isinstance(told, ReportRefused):
             return from_report_refused(told)
         return json_reply(_reachable(pool, told).body())
+
+    def _warn(self, message: ReportMessage) -> None:
+        if message.handler_id not in self._warned and len(self._warned) < MAX_WARNED:
+            self._warned.add(message.handler_id)
+            log.warning("moves_unread", handler=message.handler_id, count=message.unread_moves)
 
     async def admit(self, exchange: Exchange) -> Reply | GatewayError:
         """Whether a client that comes after its guarantee still finds room."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -25,7 +25,9 @@ async def good() -> AsyncIterator[Gateway]:
 
 
 @asynccontextmanager
-async def with_clients(made: Gateway, uids: str, **settings: Any) -> AsyncIterator[tuple[Harbour, Any]]:
+async def with_clients(
+    made: Gateway, uids: Iterable[str], **settings: Any
+) -> AsyncIterator[tuple[Harbour, Any]]:
     """A handler process with these clients, by their uid."""
     async with harbour(made, **settings) as quay:
         clients = {uid: await quay.connect(await made.ticket(uid)) for uid in uids}
@@ -112,6 +114,15 @@ async def test_nobody_notices_a_drain_between_real_handlers(good: Gateway) -> No
             await client.send_str("hi")
             assert await client.receive_str(timeout=5) == f"{uid}: hi"
             await client.close()
+
+
+async def test_who_can_not_be_named_stays_until_the_end_and_keeps_nobody_else(good: Gateway) -> None:
+    """A gateway would not read it, nor, an older one, the report that it stands in."""
+    async with with_clients(good, ["x" * 256, "a"], leave_s=0.2) as (quay, clients):
+        good.elsewhere = 2
+        await ordered(good, quay, drain(1.0))
+        assert [await fate(clients[uid]) for uid in ("a", "x" * 256)] == ["migrate", 1012]
+        assert named(good) == ["a"]
 
 
 async def test_they_go_at_the_given_pace_and_who_came_first_goes_first(good: Gateway) -> None:

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.runtime.endpoints.endpoint import MAX_MESSAGE
 from gateway.runtime.endpoints.handler_processes import HandlerProcessEndpoints
@@ -226,6 +227,20 @@ async def test_clients_of_a_draining_handler_get_seats_elsewhere() -> None:
         assert (migration["session_id"], migration["handler_id"]) == (session, "WSH2")
         assert migration["url"] == "ws://localhost:8002/ws"
         assert migration["ticket"].count(".") == 2
+
+
+async def test_a_client_that_can_not_be_read_does_not_keep_the_others_from_moving() -> None:
+    async with pool(HELLO, OTHER) as port:
+        session = await connected(port)
+        await drained(port)
+        move = [{"uid": "x" * 256, "session_id": session}, {"uid": "ada", "session_id": session}]
+        with capture_logs() as logs:
+            for seq in (2, 3):
+                told = await post_json(port, "/handlers/report", REPORT | {"seq": seq, "move": move})
+                assert told.status == 200
+                assert [each["handler_id"] for each in told.json()["migrate"]] == ["WSH2"]
+        (said,) = [line for line in logs if line["event"] == "moves_unread"]
+        assert (said["handler"], said["count"]) == ("WSH1", 1)
 
 
 async def test_who_is_reached_by_a_tunnel_moves_through_it() -> None:
