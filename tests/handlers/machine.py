@@ -42,8 +42,8 @@ POOL = PoolSettings(
     capacity=1, guaranteed_s=4.0, ticket_s=12.0, dead_after_s=3.0, seats_per_user=3, moving_s=6.0, drain_s=5.0
 )
 """Small and short, so that a random day meets full handlers and ends of guarantees all the time."""
-THROTTLED = replace(POOL, joins_per_s=1.0, joins_burst=2, slow_start_s=6.0, horizon_s=5.0)
-"""So slow that handlers are out of tokens as often as they are full."""
+THROTTLED = replace(POOL, capacity=5, joins_per_s=0.5, joins_burst=1, slow_start_s=6.0, horizon_s=9.0)
+"""So slow that handlers are out of tokens as often as they are full, or oftener."""
 SECRETS = TicketSecrets("the-secret-of-the-machines-fleet")
 UNIX = 1_700_000_000.0
 LATEST_S = 1.0
@@ -60,6 +60,7 @@ class Process:
 
     id: HandlerId
     epoch: int
+    capacity: int
     gate: AdmissionLedger = field(init=False)
     outbox: Outbox = field(init=False)
     sockets: set[Jti] = field(default_factory=set)
@@ -69,14 +70,14 @@ class Process:
     because the ticket of an aborted request was used all the same: the store knows from this report on."""
 
     def __post_init__(self) -> None:
-        self.gate = AdmissionLedger(CAPACITY[self.id])
+        self.gate = AdmissionLedger(self.capacity)
         self.outbox = Outbox(self.id, self.epoch)
 
     def hello(self) -> Hello:
         known = self.outbox.unconfirmed
         url = f"http://{self.id}:1"
         return Hello(
-            self.id, self.epoch, url, "/ws", CAPACITY[self.id], known=known, connections=len(self.sockets)
+            self.id, self.epoch, url, "/ws", self.capacity, known=known, connections=len(self.sockets)
         )
 
     def gatekeeper(self) -> Gatekeeper:
@@ -110,7 +111,6 @@ class SeatMachine(RuleBasedStateMachine):
         self.under_way: list[tuple[float, Hello | Report]] = []
         self.tickets: list[Ticket] = []
         self.admissions: Counter[Jti] = Counter()
-        self.joins: dict[tuple[HandlerId, int], list[float]] = {}
         self.slots: list[float] = []
         self.index = 0
         self.listed: dict[HandlerId, str] = {}
@@ -207,7 +207,6 @@ class SeatMachine(RuleBasedStateMachine):
         self.subject.empty()
         self.oracle.lose_all()
         self.slots.clear()
-        self.joins.clear()
         self.oracle.sync(self.index, self.listed, tuple(CAPACITY))
         for process in self.processes.values():
             if process is not None:
@@ -376,7 +375,7 @@ class SeatMachine(RuleBasedStateMachine):
     def no_process_has_more_clients_than_places(self) -> None:
         for process in self.processes.values():
             if process is not None:
-                assert len(process.sockets) == process.gate.connections <= CAPACITY[process.id]
+                assert len(process.sockets) == process.gate.connections <= process.capacity
 
     @invariant()
     def the_store_counts_as_the_oracle_does(self) -> None:
@@ -412,11 +411,14 @@ class SeatMachine(RuleBasedStateMachine):
         self.now += max(self.pool.hold_s, self.pool.moving_s + self.pool.dead_after_s)
         assert all(state.held == 0 for state in self.subject.states())  # I4
 
+    def _capacity(self, name: HandlerId) -> int:
+        return CAPACITY[name] + self.pool.capacity - 1
+
     # --- one thing each --------------------------------------------------------------------------
 
     def _start(self, name: HandlerId) -> None:
         self.last_epoch += 1
-        process = self.processes[name] = Process(name, self.last_epoch)
+        process = self.processes[name] = Process(name, self.last_epoch, self._capacity(name))
         self.under_way.append((self.now, process.hello()))
 
     def _report_now(self, name: HandlerId) -> None:
@@ -499,8 +501,8 @@ class SeatMachine(RuleBasedStateMachine):
         self.slots.append(refused.slot)
 
     def _check_rate(self, seat: Seat) -> None:
-        """I10: of one incarnation no more clients in any time than its bucket lets through."""
-        joins = self.joins.setdefault((seat.handler, seat.epoch), [])
+        """I10: no more clients in any time than its bucket lets through, while its process is known."""
+        joins = self.oracle.handlers[seat.handler].joins
         joins.append(self.now)
         for count, start in enumerate(reversed(joins), start=1):
             most = self.pool.joins_burst + self.pool.joins_per_s * (self.now - start)
@@ -542,7 +544,7 @@ class SeatMachine(RuleBasedStateMachine):
     def _check_capacity(self, name: HandlerId) -> None:
         """I1: what is there and what is promised there fits, at the moment of the promise."""
         if (process := self._counted(name)) is not None:
-            assert len(process.sockets | self.oracle.held(name)) <= CAPACITY[name]
+            assert len(process.sockets | self.oracle.held(name)) <= process.capacity
 
     def _counted(self, name: HandlerId) -> Process | None:
         """The process, if the store has heard of everybody that it didn't vouch for."""

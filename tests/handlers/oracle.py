@@ -42,6 +42,8 @@ class OracleHandler:
     doubters: set[Uid] = field(default_factory=set)
     up_at: float = -math.inf
     ready_at: float = -math.inf
+    joins: list[float] = field(default_factory=list)
+    """When its process got clients: what it would say of I10."""
 
     def open(self, now: float, dead_after_s: float) -> bool:
         if self.epoch == 0 and self.speaks:
@@ -232,6 +234,7 @@ class Oracle:
                 handler.listing = "never"
             handler.epoch, handler.seq, handler.connections, handler.leaving = hello.epoch, 0, 0, False
             handler.up_at, handler.ready_at = -math.inf if hello.connections else self.now, -math.inf
+            handler.joins = []
         handler.capacity, handler.weight, handler.heard_at = hello.capacity, hello.weight, self.now
         handler.connections = max(handler.connections, hello.connections)
         handler.doubters = set()
