@@ -10,6 +10,7 @@ A drain of `d` seconds, with clients asked to move from its start:
       as many as get done by 0.8 d           the rest is closed, spread    the last may answer
 """
 
+import math
 import random
 import re
 from collections.abc import Iterable
@@ -26,6 +27,8 @@ ANSWER_SHARE = 0.1
 """Of the closing's time, for the last client to answer its close frame."""
 FOLLOW_S = 30.0
 """So long a client may take to follow; its seat elsewhere is kept no longer."""
+MAX_TRIES = 3
+"""So often a client is sent away before it is closed for not following."""
 IDLE_S = 5.0
 """Who has neither sent nor got anything for so long hardly notices a move."""
 BURST_S = 1.0
@@ -95,6 +98,12 @@ class DrainPace:
         """When a client that is sent away now is closed, should it still be here."""
         spread = min(self.closed_by - self.closing_from, (self.closed_by - now) / 2)
         return max(now, min(now + FOLLOW_S, self.closed_by - rng.uniform(0.0, max(0.0, spread))))
+
+    def again_at(self, now: float, tries: int, patience_s: float) -> float:
+        """When a client that is sent away now, for the `tries`-th time, may be sent away once more, should
+        it still be here; infinity when it may not."""
+        at = now + patience_s
+        return at if tries < MAX_TRIES and at < self.closing_from else math.inf
 
     def closing_times(self, count: int, now: float, rng: random.Random) -> list[float]:
         """When each of `count` clients that have nowhere to go is closed: spread over what is left."""

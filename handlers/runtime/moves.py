@@ -31,6 +31,8 @@ REBALANCE_S = 1.0
 """Between two steps of a rebalance."""
 HOOK_S = 5.0
 """So long an application may take to put a client's state where the other handler finds it."""
+AGAIN_S = 10.0
+"""Who is still here so long after it was told to go could not follow: clients try for 8 s at most."""
 SOON_S = 0.01
 
 Hook = Callable[[Session], Awaitable[None]]
@@ -66,6 +68,10 @@ class Mover:
         self._pace: DrainPace | None = None
         self._sent: dict[Session, float] = {}
         """Who was told to go, and until when they may be here."""
+        self._again: dict[Session, float] = {}
+        """When they may be told once more."""
+        self._tries: dict[Session, int] = {}
+        """How often each was told in this drain."""
         self._planned: dict[Session, float] = {}
         """When those who could not be moved are closed."""
         self._parting: set[Session] = set()
@@ -98,6 +104,8 @@ class Mover:
     def left(self, session: Session) -> None:
         """That client is gone."""
         self._sent.pop(session, None)
+        self._again.pop(session, None)
+        self._tries.pop(session, None)
         self._planned.pop(session, None)
         self._parting.discard(session)
 
@@ -118,6 +126,7 @@ class Mover:
         pace = self._current_pace(now)
         if pace is not None:
             self._rebalance = 0
+            self._take_back(now)
             await self._move(pace.share(len(self._waiting()), now), pace)
             return self._close_due(pace)
         if self._rebalance:
@@ -138,11 +147,22 @@ class Mover:
         if self._pace is None:
             log.info("moving_clients", clients=len(self._sessions()), seconds=round(ends - now, 1))
             self._sent.clear()
+            self._again.clear()
+            self._tries.clear()
             self._no_room = False
         if self._pace is None or (ends, rate) != (self._pace.ends, self._pace.rate):
             self._planned.clear()
             self._pace = DrainPace(now, ends, rate=rate, spread_s=self._spread_s)
         return self._pace
+
+    def _take_back(self, now: float) -> None:
+        """Who could not follow waits again, and is served: its new handler may be gone, or have refused it.
+
+        The gateway gives it the same seat again as long as that is good, and else another.
+        """
+        for session in [session for session, at in self._again.items() if at <= now]:
+            del self._again[session]
+            self._sent.pop(session, None)
 
     def _waiting(self) -> list[Session]:
         """Who is here and not sent away so far."""
@@ -166,13 +186,21 @@ class Mover:
             session = named.pop(migration.session_id, None)
             if session is None or session not in here:
                 continue
-            self._sent[session] = math.inf if pace is None else pace.follow_by(now, self._rng)
-            self._tasks.start(f"migrate {session.session_id}", self._send_away(session, migration))
+            self._sent[session] = math.inf
             if pace is not None:
-                pace.moved(1)
+                self._schedule(session, pace, now)
+            self._tasks.start(f"migrate {session.session_id}", self._send_away(session, migration))
         if noted is not None and named and not self._no_room:
             self._no_room = True
             log.warning("no_room_elsewhere", clients=len(named), detail="they are served here meanwhile")
+
+    def _schedule(self, session: Session, pace: DrainPace, now: float) -> None:
+        """When a client that is sent away now is closed, and when it may be sent away once more."""
+        pace.moved(1)
+        tries = self._tries[session] = self._tries.get(session, 0) + 1
+        patience_s = AGAIN_S if self._on_migrate_out is None else HOOK_S + AGAIN_S
+        self._sent[session] = pace.follow_by(now, self._rng)
+        self._again[session] = pace.again_at(now, tries, patience_s)
 
     async def _send_away(self, session: Session, migration: Migration) -> None:
         until = min(self._sent.get(session, math.inf), self._clock() + FOLLOW_S)

@@ -1,3 +1,4 @@
+import math
 import random
 
 import pytest
@@ -8,6 +9,7 @@ from handlers.drain_pace import (
     FOLLOW_S,
     IDLE_S,
     MAX_MOVES,
+    MAX_TRIES,
     MOVING_SHARE,
     TICK_S,
     DrainPace,
@@ -142,6 +144,19 @@ def test_who_was_sent_away_has_time_to_follow_and_not_for_ever(
     until = pace.follow_by(now, rng)
     assert now <= until <= min(pace.closed_by, now + FOLLOW_S)
     assert until - now >= min(FOLLOW_S, (pace.closed_by - now) / 2) * 0.999
+
+
+@given(seconds, st.floats(0, 0.99), st.integers(1, MAX_TRIES + 2), st.floats(0.1, 60))
+def test_who_did_not_follow_is_named_again_while_there_is_time(
+    ends: float, when: float, tries: int, patience_s: float
+) -> None:
+    pace = DrainPace(0.0, ends, spread_s=5.0)
+    now = when * pace.closed_by
+    again_at = pace.again_at(now, tries, patience_s)
+    if tries < MAX_TRIES and now + patience_s < pace.closing_from:
+        assert again_at == now + patience_s
+    else:
+        assert again_at == math.inf
 
 
 def test_who_was_sent_away_is_closed_at_a_time_of_its_own(rng: random.Random) -> None:

@@ -10,7 +10,10 @@ import pytest
 from aiohttp import ClientWebSocketResponse, WSMsgType
 from structlog.testing import capture_logs
 
-from handlers.model import DrainOrder, HandlerId, PoolSettings
+from handlers import drain_pace
+from handlers.drain_pace import MAX_TRIES
+from handlers.model import DrainOrder, HandlerId, Hello, PoolSettings
+from handlers.runtime import moves
 from handlers.runtime.client_socket import Session
 from tests.handlers.runtime.clients import Harbour, first, harbour
 from tests.handlers.runtime.gateways import Gateway, gateway, until
@@ -143,6 +146,49 @@ async def test_who_does_not_follow_is_closed_by_the_deadline(good: Gateway) -> N
             assert await first(client) == "migrate"
             assert await first(client) == 1012
         await until(lambda: not quay.node.sessions)
+
+
+async def test_who_could_not_follow_is_given_another_seat(
+    good: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its new handler refuses it, as one that is drained itself by now; the gateway knows of that."""
+    monkeypatch.setattr(moves, "AGAIN_S", 0.2)
+    async with with_clients(good, "a") as (_, clients):
+        await good.allocator.hello(Hello(HandlerId("WSH2"), 5, "http://127.0.0.1:9", "/ws", 100))
+        assert await good.allocator.drain(HandlerId("WSH1"), DrainOrder(4.0))
+        assert (await clients["a"].receive_json(timeout=5))["handler_id"] == "WSH2"
+        async with harbour(good, handler_id="WSH3") as other:
+            assert await good.allocator.drain(HandlerId("WSH2"), DrainOrder(60.0))
+            while (told := await clients["a"].receive_json(timeout=5))["handler_id"] == "WSH2":
+                pass
+            assert told["handler_id"] == "WSH3"
+            assert await other.verdict(told["ticket"]) == "welcome"
+
+
+async def test_who_never_follows_is_not_asked_for_ever(
+    good: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moves, "AGAIN_S", 0.1)
+    async with with_clients(good, "a", leave_s=0.2) as (quay, clients):
+        good.elsewhere = 100
+        await ordered(good, quay, drain(3.0))
+        told = [await first(clients["a"]) for _ in range(MAX_TRIES + 1)]
+        assert told == ["migrate"] * MAX_TRIES + [1012]
+
+
+async def test_who_could_not_follow_is_served_while_there_is_no_other_seat(
+    good: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moves, "AGAIN_S", 0.1)
+    monkeypatch.setattr(drain_pace, "FOLLOW_S", 0.3)
+    async with with_clients(good, "a", leave_s=0.2) as (quay, clients):
+        good.elsewhere = 1
+        await ordered(good, quay, drain(60.0))
+        assert await first(clients["a"]) == "migrate"
+        asked = len([body for body in good.of(REPORT) if body.get("move")])
+        await until(lambda: len([body for body in good.of(REPORT) if body.get("move")]) > asked + 2)
+        await clients["a"].send_str("hi")
+        assert await clients["a"].receive_str(timeout=5) == "a: hi"
 
 
 async def test_without_room_elsewhere_they_are_served_until_the_deadline(good: Gateway) -> None:
