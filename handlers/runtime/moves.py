@@ -171,9 +171,11 @@ class Mover:
 
     async def _move(self, count: int, pace: DrainPace | None) -> None:
         """Asks for seats elsewhere for `count` clients, and sends away who got one."""
+        tries = self._tries
         ready = (
-            (session, session.socket.active_at)
-            for session in self._waiting()
+            # Who could not follow goes last, however idle: it may never be able to, and others are.
+            (session, math.inf if session in tries else session.socket.active_at)
+            for session in sorted(self._waiting(), key=lambda session: tries.get(session, 0))
             if nameable(session.uid, session.session_id)
         )
         # By id, and each id once: whose ticket it is must be beyond doubt.

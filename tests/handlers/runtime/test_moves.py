@@ -176,6 +176,18 @@ async def test_who_never_follows_is_not_asked_for_ever(
         assert told == ["migrate"] * MAX_TRIES + [1012]
 
 
+async def test_nobody_is_asked_twice_before_everybody_was_asked_once(
+    good: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moves, "AGAIN_S", 0.1)
+    async with with_clients(good, "abc") as (quay, _):
+        good.elsewhere = 4
+        await ordered(good, quay, drain(60.0, rate=4.0))
+        await until(lambda: not good.elsewhere)
+        asked = [move["uid"] for body in good.of(REPORT) for move in body.get("move", ())]
+        assert asked[:4] == ["a", "b", "c", "a"]
+
+
 async def test_who_could_not_follow_is_served_while_there_is_no_other_seat(
     good: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
