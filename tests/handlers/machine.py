@@ -497,7 +497,8 @@ class SeatMachine(RuleBasedStateMachine):
         """I11: one's own, after all others, and not far away."""
         assert refused.slot is not None
         assert refused.slot > max(self.slots, default=0.0)
-        assert refused.slot - self.now == refused.retry_after_s <= self.pool.horizon_s
+        assert refused.slot - self.now == refused.retry_after_s
+        assert refused.slot <= self.now + self.pool.horizon_s
         self.slots.append(refused.slot)
 
     def _check_rate(self, seat: Seat) -> None:

@@ -164,9 +164,9 @@ class Oracle:
         return sorted(ready, key=lambda h: (self.share(h), h.allocated, h.id))
 
     def doubt(self, request: SeatRequest) -> None:
-        for handler in self.open():
-            if handler.id in request.exclude and not request.moving and handler.epoch:
-                handler.doubters.add(request.uid)
+        for name in request.exclude:
+            if name in self.handlers and not request.moving:
+                self.handlers[name].doubters.add(request.uid)
 
     def new(self) -> list[OracleHandler]:
         """Those that start slowly: nobody, while they are the most."""
