@@ -10,18 +10,21 @@ import structlog
 from gateway.admin_paths import PREFIX, OneDecision, OneDrain, OneHandler, read_admin_path
 from gateway.errors import GatewayError, Reason, gateway_error
 from gateway.handler_messages import DrainMessage
-from gateway.handler_states import decision_body, drain_body, gone_body, handler_body, is_over
+from gateway.handler_states import DrainWatch, decision_body, drain_body, gone_body, handler_body
 from gateway.runtime.endpoints.endpoint import Endpoint, query_value, read_message
 from gateway.runtime.endpoints.pools import Pool, Pools
 from gateway.runtime.exchange import Exchange
 from gateway.runtime.reply import Reply, json_reply
 from gateway.runtime.waiting_room import WaitingRoom
+from handlers.answers import report_s
 from handlers.model import DrainOrder, HandlerId, HandlerState
 from handlers.stores.base import StoreUnreachable
 
 log = structlog.get_logger()
 
 POLL_S = 0.25
+LATE_S = 0.5
+"""A report may be so late: it is under way, and then it is looked for every `POLL_S`."""
 MAX_WAIT_S = 600
 _SECONDS = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3})?", re.ASCII)
 
@@ -122,16 +125,19 @@ class HandlersAdminEndpoints:
         if not _SECONDS.fullmatch(asked) or float(asked) > MAX_WAIT_S:
             problem = f"wait must be seconds, from 0 to {MAX_WAIT_S}."
             return gateway_error(Reason.BAD_PARAMETER, message=problem)
-        until = self.clock() + float(asked)
+        now = self.clock()
+        until, watch = now + float(asked), DrainWatch(now, patience_s=report_s(pool.allocator.pool) + LATE_S)
+        over = watch.saw(state, now, now)
         with self.room.place() as waits:
-            while waits and not is_over(state) and (left_s := until - self.clock()) > 0:
+            while waits and not over and (left_s := until - self.clock()) > 0:
                 if not await self.room.pause(min(POLL_S, left_s)):
                     break
-                now = await _state(pool, state.id)
-                if now is None:
+                asked_at = self.clock()
+                seen = await _state(pool, state.id)
+                if seen is None:
                     return json_reply(gone_body(state.id))
-                state = now
-        return json_reply(drain_body(state))
+                state, over = seen, watch.saw(seen, asked_at, self.clock())
+        return json_reply(drain_body(state, refuses=watch.refuses))
 
 
 async def _state(pool: Pool, name: HandlerId) -> HandlerState | None:

@@ -8,7 +8,7 @@ import pytest
 from gateway.runtime.endpoints.handlers_admin import HandlersAdminEndpoints
 from gateway.runtime.endpoints.pools import Pool, Pools
 from gateway.runtime.waiting_room import WaitingRoom
-from handlers.model import HandlerId, Hello, PoolSettings
+from handlers.model import HandlerId, Hello, PoolSettings, Report
 from handlers.runtime.allocator import Allocator
 from handlers.stores.base import StoreUnreachable
 from handlers.stores.memory import MemoryStore
@@ -30,6 +30,7 @@ from tests.gateway.runtime.gateways import (
 from tests.gateway.runtime.handler_pools import (
     HELLO,
     REPORT,
+    held,
     pool,
     running_pool,
     seat,
@@ -119,6 +120,49 @@ async def test_who_waits_is_told_when_the_deadline_is_over() -> None:
         await drain(port, deadline_s=0.3)
         told = (await ask(port, "GET", f"{DRAIN}?wait=60")).json()
         assert (told["state"], told["remaining"], told["deadline_in_s"]) == ("migrating", 3, 0)
+
+
+async def test_a_seat_that_nobody_uses_does_not_hold_up_a_drain() -> None:
+    """Its handler refuses it, once it has heard of the drain."""
+    async with pool(HELLO) as port, asyncio.TaskGroup() as group:
+        await seat(port)
+        await drain(port)
+        asked = group.create_task(ask(port, "GET", f"{DRAIN}?wait=60"))
+        await waiting(port, 1)
+        told = (await ask(port, "GET", DRAIN)).json()
+        assert (told["state"], told["remaining"]) == ("draining", 1)
+        for seq in range(1, 1000):
+            await report(port, seq, 0)
+            if asked.done():
+                break
+            await asyncio.sleep(0.05)
+        told = (await asked).json()
+        assert (told["state"], told["remaining"]) == ("drained", 0)
+        assert (await held(port))["WSH1"] == 1
+
+
+async def test_who_waits_is_told_of_the_report_that_comes_after_the_deadline() -> None:
+    now = 0.0
+    store = MemoryStore(PoolSettings(), lambda: now)
+    pools = Pools(Pool("default", Allocator(store, PoolSettings(), TicketSecrets(SECRET))))
+    room = WaitingRoom(1)
+    endpoints = HandlersAdminEndpoints(pools, room, clock=lambda: now).endpoints()
+
+    async def somebody_waits() -> bool:
+        return len(room) == 1
+
+    async with dispatcher(settings_of(), endpoints) as (made, _), serving(made) as port:
+        await store.hello(Hello(HandlerId("WSH1"), 7, "http://h:1", "/ws", 10, connections=3))
+        await drain(port, deadline_s=5)
+        async with asyncio.TaskGroup() as group:
+            asked = group.create_task(ask(port, "GET", f"{DRAIN}?wait=60"))
+            await eventually(somebody_waits)
+            now = 5.1
+            await asyncio.sleep(0.6)
+            assert not asked.done()
+            await store.report(Report(HandlerId("WSH1"), 7, 1, 0))
+            told = (await asked).json()
+        assert (told["state"], told["remaining"], told["deadline_in_s"]) == ("drained", 0, 0)
 
 
 async def test_who_waits_for_less_is_told_how_far_it_has_got() -> None:
