@@ -1,7 +1,7 @@
 """Handlers as operators see them: the JSON of `/admin/handlers`, and how far a drain has got.
 
-Rules of this file: numbers are as the store has them; a drain's state follows from them, and from what somebody who
-waits for its end has seen meanwhile, and is kept nowhere.
+Rules of this file: numbers are as the store has them; a drain's state follows from them, and from what
+somebody who waits for its end has seen meanwhile, and is kept nowhere.
 """
 
 from enum import StrEnum
