@@ -5,8 +5,12 @@ Shapes of ALLOCATION 2.2 and 2.10: `GET /get_websocket_handler`, `POST /handlers
 
 from base64 import urlsafe_b64encode
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
+import orjson
+
+from handlers.address import websocket_url
 from handlers.advice import Advice
 from handlers.model import DrainOrder, HandlerId, Jti, PoolSettings
 from handlers.ticket import ALGORITHM, HandlerKey
@@ -25,7 +29,8 @@ class Grant(NamedTuple):
 
     handler_id: HandlerId
     url: str
-    websocket_url: str
+    path: str
+    """Where WebSockets are, below `url`."""
     ticket: str
     ticket_expires_in: int
     guaranteed_for: int
@@ -33,18 +38,23 @@ class Grant(NamedTuple):
     advice: Advice
     jti: Jti
 
-    def body(self) -> dict[str, object]:
-        """The 200 answer. Its first two fields are the chat gateway's own."""
-        return {
-            "websocket_handler_url": self.url,
-            "handler_id": self.handler_id,
-            "websocket_url": self.websocket_url,
-            "ticket": self.ticket,
-            "ticket_expires_in": self.ticket_expires_in,
-            "guaranteed_for": self.guaranteed_for,
-            "session_id": self.session_id,
-            "reconnect": self.advice.body(),
-        }
+    def json(self) -> bytes:
+        """The 200 answer. Its first two fields are the chat gateway's own.
+
+        Put together of what is the same for all clients of a handler, and of texts without quotes.
+        """
+        return (
+            f'{_handler_json(self.handler_id, self.url, self.path)},"ticket":"{self.ticket}",'
+            f'"ticket_expires_in":{self.ticket_expires_in},"guaranteed_for":{self.guaranteed_for},'
+            f'"session_id":"{self.session_id}","reconnect":{self.advice.json}}}'
+        ).encode()
+
+
+@lru_cache(maxsize=4096)
+def _handler_json(handler: HandlerId, url: str, path: str) -> str:
+    """How the answer begins for every client of that handler."""
+    told = {"websocket_handler_url": url, "handler_id": handler, "websocket_url": websocket_url(url, path)}
+    return orjson.dumps(told).decode()[:-1]
 
 
 class ComeBack(NamedTuple):

@@ -12,7 +12,7 @@ from handlers.address import websocket_url
 from handlers.advice import Advice
 from handlers.answers import Grant, Migration
 from handlers.model import Seat
-from handlers.ticket import Purpose, TicketClaims, TicketSecrets, sign
+from handlers.ticket import CONNECT, Purpose, TicketSecrets
 
 _SESSION_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
@@ -36,11 +36,12 @@ def grant(
 ) -> Grant:
     """What the client of that seat is answered."""
     lasts_ms, guaranteed_ms = _lasts_ms(seat)
+    ticket = _ticket(seat, before, lasts_ms, guaranteed_ms, secrets, session_id, CONNECT, degraded)
     return Grant(
         seat.handler,
         seat.url,
-        websocket_url(seat.url, seat.path),
-        _ticket(seat, before, lasts_ms, guaranteed_ms, secrets, session_id, degraded=degraded),
+        seat.path,
+        ticket,
         lasts_ms // 1000,
         guaranteed_ms // 1000,
         session_id,
@@ -51,7 +52,7 @@ def grant(
 
 def migration(seat: Seat, before: float, secrets: TicketSecrets, session_id: str) -> Migration:
     """For a client that keeps its session on the way to another handler."""
-    ticket = _ticket(seat, before, *_lasts_ms(seat), secrets, session_id, Purpose.MIGRATE)
+    ticket = _ticket(seat, before, *_lasts_ms(seat), secrets, session_id, Purpose.MIGRATE, degraded=False)
     return Migration(session_id, seat.handler, websocket_url(seat.url, seat.path), ticket)
 
 
@@ -69,13 +70,10 @@ def _ticket(
     guaranteed_ms: int,
     secrets: TicketSecrets,
     session_id: str,
-    purpose: Purpose = Purpose.CONNECT,
-    degraded: bool = False,
+    purpose: Purpose,
+    degraded: bool,
 ) -> str:
-    claims = TicketClaims(
-        secrets.issuer,
-        seat.handler,
-        seat.epoch,
+    return secrets.signer_for(seat.handler, seat.epoch).sign(
         seat.uid,
         seat.jti,
         int(before),
@@ -85,4 +83,3 @@ def _ticket(
         purpose,
         degraded,
     )
-    return sign(claims, secrets.key_for(seat.handler, seat.epoch))

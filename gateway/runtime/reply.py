@@ -1,7 +1,7 @@
 """What the gateway itself answers: whole, small, and in one shape."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import orjson
 
@@ -11,8 +11,7 @@ from gateway.runtime.exchange import Exchange, Pairs
 JSON: Pairs = (("Content-Type", "application/json; charset=utf-8"), ("Cache-Control", "no-store"))
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """An endpoint's answer. `headers` include its `Content-Type`."""
 
     status: int

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,9 +25,11 @@ def test_the_window_is_never_shorter_than_useful_nor_longer_than_bearable(
 
 
 def test_what_a_client_reads() -> None:
-    assert advise(1600, 200.0).body() == {
+    advice = advise(1600, 200.0)
+    assert advice.body() == {
         "first_ms": [0, 8000],
         "base_ms": 1000,
         "cap_ms": 30000,
         "jitter": "full",
     }
+    assert json.loads(advice.json) == advice.body()

@@ -1,6 +1,10 @@
+import json
 from base64 import urlsafe_b64decode
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from handlers.advice import advise
 from handlers.answers import Grant, HelloAnswer, Migration, ReportAnswer
@@ -8,19 +12,15 @@ from handlers.model import DrainOrder, HandlerId, Jti, PoolSettings
 from handlers.ticket import HandlerKey
 
 
+def granted(**changes: Any) -> Grant:
+    advice = advise(1600, 200.0)
+    grant = Grant(HandlerId("WSH1"), "http://host:8001", "/ws", "<jwt>", 60, 12, "s", advice, Jti("j"))
+    return grant._replace(**changes)
+
+
 def test_a_grant_is_the_answer_of_the_design() -> None:
-    grant = Grant(
-        HandlerId("WSH1"),
-        "http://host:8001",
-        "ws://host:8001/ws",
-        "<jwt>",
-        60,
-        12,
-        "s",
-        advise(1600, 200.0),
-        Jti("j"),
-    )
-    assert grant.body() == {
+    told = json.loads(granted().json())
+    assert told == {
         "websocket_handler_url": "http://host:8001",
         "handler_id": "WSH1",
         "websocket_url": "ws://host:8001/ws",
@@ -30,7 +30,13 @@ def test_a_grant_is_the_answer_of_the_design() -> None:
         "session_id": "s",
         "reconnect": {"first_ms": [0, 8000], "base_ms": 1000, "cap_ms": 30000, "jitter": "full"},
     }
-    assert list(grant.body())[:2] == ["websocket_handler_url", "handler_id"]
+    assert list(told)[:2] == ["websocket_handler_url", "handler_id"]
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])), st.text(st.characters(exclude_categories=["Cs"])))
+def test_a_grant_is_json_whatever_a_handler_calls_itself(name: str, path: str) -> None:
+    told = json.loads(granted(handler_id=HandlerId(name), path=path).json())
+    assert (told["handler_id"], told["websocket_url"]) == (name, "ws://host:8001" + path)
 
 
 def hello_answer(pool: PoolSettings) -> HelloAnswer:

@@ -105,6 +105,16 @@ def test_a_ticket_says_what_was_signed(uid: str, degraded: bool, purpose: Purpos
     assert verify(sign(claims, KEY), gatekeeper(), NOW) == claims
 
 
+@given(name=st.text(min_size=1, max_size=50), epoch=st.integers(0, 2**53))
+def test_whatever_a_handler_is_called_its_tickets_are_good(name: str, epoch: int) -> None:
+    """Their shared beginning is encoded apart from the rest."""
+    handler = HandlerId(name)
+    claims = CLAIMS._replace(handler=handler, epoch=epoch)
+    ticket = SECRETS.signer_for(handler, epoch).sign(*claims[3:])
+    assert ticket == sign(claims, SECRETS.key_for(handler, epoch))
+    assert verify(ticket, gatekeeper(handler=handler, epoch=epoch), NOW) == claims
+
+
 def test_it_lasts_from_its_beginning_to_its_end_give_or_take_two_seconds() -> None:
     end = CLAIMS.expires_at + LEEWAY_S
     assert verify(TICKET, gatekeeper(), NOW - LEEWAY_S) == CLAIMS

@@ -16,10 +16,9 @@ from gateway.runtime.endpoints.handler_tunnel import tunnel_url
 from gateway.runtime.endpoints.pools import Pool, Pools
 from gateway.runtime.exchange import Exchange, Pairs
 from gateway.runtime.metrics import Metrics
-from gateway.runtime.reply import Reply, json_reply
+from gateway.runtime.reply import JSON, Reply
 from gateway.runtime.waiting_room import WaitingRoom
 from gateway.seat_waiting import pause_before
-from handlers.address import websocket_url
 from handlers.answers import ComeBack, Grant
 from handlers.model import SeatRefusal, SeatRefused
 
@@ -63,12 +62,10 @@ class SeatEndpoint:
         exchange.instance = found.handler_id
         exchange.on_undelivered = lambda: pool.allocator.cancel(found.jti)
         self.metrics.seat(pool.name, "reserved")
-        body = found.body()
         if pool.tunnel:
             base = pool.public_url or f"{exchange.client.scheme}://{exchange.target.host}"
-            url = tunnel_url(base, found.handler_id, pool.tunnel)
-            body |= {"websocket_handler_url": url, "websocket_url": websocket_url(url, "")}
-        return json_reply(body, headers=applied)
+            found = found._replace(url=tunnel_url(base, found.handler_id, pool.tunnel), path="")
+        return Reply(200, found.json(), (*JSON, *applied))
 
     async def _ask(self, pool: Pool, wish: "_Wish") -> Grant | SeatRefused | ComeBack:
         started = self.clock()

@@ -1,3 +1,4 @@
+import json
 import random
 from typing import Any
 
@@ -106,7 +107,7 @@ async def test_a_grant_tells_the_client_where_to_go_and_the_ticket_says_the_same
 ) -> None:
     await allocator.hello(hello())
     grant = await granted(allocator)
-    assert grant.body() | {"ticket": "", "session_id": ""} == {
+    assert json.loads(grant.json()) | {"ticket": "", "session_id": ""} == {
         "websocket_handler_url": "https://h1.example",
         "handler_id": "WSH1",
         "websocket_url": "wss://h1.example/ws",
@@ -255,7 +256,7 @@ async def test_registered_handlers_are_used_and_a_bad_one_is_left_out_alone(allo
     assert [(entry["event"], entry["handler"]) for entry in logs] == [("handler_left_out", "WSH2")]
     assert "public_url" in logs[0]["reason"]
     grant = await granted(allocator)
-    assert grant.websocket_url == "ws://10.0.0.1:8001/chat"
+    assert (grant.url, grant.path) == ("http://10.0.0.1:8001", "/chat")
     assert isinstance(await allocator.allocate("bob"), SeatRefused)
 
 
