@@ -45,7 +45,7 @@ from registry.runtime.tasks import Tasks
 FRAMES_PER_S = 10.0
 BURST = 30
 LEAVE_S = 3.0
-"""Twice that long its clients are moved when it stops, and the rest is sent away spread over it at most."""
+"""When it stops, who could not be moved is sent away spread over so long at most."""
 
 
 class ChatHandler:
@@ -147,6 +147,13 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--public-url", help="where clients reach it (default: http://HOST:PORT)")
     parser.add_argument("--peer-url", help="where handlers reach each other, like http://{handler_id}:8001")
     parser.add_argument("--capacity", type=int, default=1000, help="most clients (default: %(default)s)")
+    parser.add_argument(
+        "--drain",
+        type=float,
+        default=2 * LEAVE_S,
+        metavar="SECONDS",
+        help="for moving its clients to other handlers when it is stopped (default: %(default)s)",
+    )
     return parser.parse_args()
 
 
@@ -164,7 +171,7 @@ def main() -> None:
             address_in_registry=options.address,
             port=options.port,
             max_msg_size=LARGEST_FRAME,
-            drain_s=2 * LEAVE_S,
+            drain_s=options.drain,
             leave_s=LEAVE_S,
         )
         app = handler_app(node, options.gateway, key, peer_url=options.peer_url)

@@ -42,7 +42,8 @@ def plan(
     if not 0 < gateway_port <= 65535 - 31:
         raise ValueError(f"the gateway's port must be from 1 to {65535 - 31}, it is {gateway_port}")
     database = ("--database", str(data_dir / "chat.db"))
-    gateway = ("--gateway", f"http://127.0.0.1:{gateway_port}")
+    # Ctrl-C stops all handlers at once, so that no client has anywhere to go.
+    handler = ("--gateway", f"http://127.0.0.1:{gateway_port}", "--drain", "2")
     jwt = {"JWT_SECRET": secrets["JWT_SECRET"]}
     key = {"INTERNAL_KEY": secrets["INTERNAL_KEY"]}
 
@@ -61,6 +62,6 @@ def plan(
     return [
         *(spec("auth", f"auth-{n}", 10 + n, database, jwt) for n in (1, 2)),
         *(spec("matching", f"matching-{n}", 20 + n, database, jwt | key) for n in (1, 2)),
-        *(spec("handler", f"WSH{n}", n, gateway, key) for n in (1, 2, 3)),
+        *(spec("handler", f"WSH{n}", n, handler, key) for n in (1, 2, 3)),
         spec("web", "chat-page-1", 31, (), {}),
     ]

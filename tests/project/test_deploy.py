@@ -103,6 +103,12 @@ def test_a_handler_is_handed_out_at_the_port_it_is_published_on() -> None:
         assert options(SERVICES[name])["--port"] == inner
 
 
+@pytest.mark.parametrize("name", ["handler-1", "handler-2", "handler-3"])
+def test_a_handler_has_time_to_move_its_clients_before_it_is_killed(name: str) -> None:
+    grace_s = int(SERVICES[name]["stop_grace_period"].removesuffix("s"))
+    assert grace_s >= float(options(SERVICES[name])["--drain"]) + 5
+
+
 def test_what_registers_does_so_under_its_own_name() -> None:
     """The default would be the address of Consul's container."""
     registered = {name: options(service) for name, service in OURS.items() if "entrypoint" in service}

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from examples.chat.system import plan
+from gateway.runtime.processes import STOP_S
 from gateway.settings import Problems, Settings, load_settings
 from tests.servers import ConsulAgent, free_ports, wait_for_port
 
@@ -31,9 +32,16 @@ def test_the_whole_system_is_there() -> None:
     ]  # fmt: skip
     assert specs[4].argv == (
         "python", "-m", "examples.chat.handler", "--port", "8001", "--consul", "127.0.0.1:8500",
-        "--id", "WSH1", "--gateway", "http://127.0.0.1:8000",
+        "--id", "WSH1", "--gateway", "http://127.0.0.1:8000", "--drain", "2",
     )  # fmt: skip
     assert specs[4].health_url == "http://127.0.0.1:8001/health"
+
+
+def test_nobody_waits_long_at_ctrl_c_for_clients_that_have_nowhere_to_go() -> None:
+    """All handlers stop at once, so each waits for its whole time."""
+    handlers = [spec.argv for spec in plan(8000, "127.0.0.1:8500", Path("/data"), SECRETS)][4:7]
+    for argv in handlers:
+        assert float(argv[argv.index("--drain") + 1]) <= STOP_S / 2
 
 
 def test_ports_are_all_different_and_follow_the_gateways() -> None:
@@ -108,6 +116,7 @@ def test_a_port_in_use_is_one_clear_line(tmp_path: Path) -> None:
     [
         (["handler", "--gateway", "http://127.0.0.1:8000", "--capacity", "0"], "capacity"),
         (["handler", "--gateway", "http://127.0.0.1:8000", "--public-url", "ws//x"], "public_url"),
+        (["handler", "--gateway", "http://127.0.0.1:8000", "--drain", "0"], "drain_s"),
         (["web", "--id", "no spaces please"], "id"),
     ],
 )
