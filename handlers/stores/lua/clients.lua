@@ -26,6 +26,8 @@ end
 
 -- Whether the user may have one more: a refusal or nil, and the seat that gives way, the oldest in standby.
 local function limit(uid)
+  -- Some may be of an incarnation that is over: there are at most so many, and mostly that is few enough.
+  if count_with(USERS, user_prefix(uid) .. 'u') < pool.seats_per_user then return nil end
   local seats = seats_of(uid, 'u', -1)
   if #seats < pool.seats_per_user then return nil end
   local hold_ends = math.huge
