@@ -151,7 +151,7 @@ class SlidingWindows:
 
 def _verdict(rule: Rule, window: _Window, now: float, allowed: bool) -> Verdict:
     """One rule's numbers; of a refused request, only the rules in its way say when to come back."""
-    reset_s = window.leaves_at - now if window.total else 0.0
-    wait_s = 0.0 if allowed else window.room_in(rule.limit, now)
-    remaining = rule.limit - window.total
-    return Verdict(allowed, rule.limit, max(0, remaining), reset_s, wait_s)
+    limit, total = rule.limit, window.total
+    reset_s = window.leaves_at - now if total else 0.0
+    wait_s = 0.0 if allowed else window.room_in(limit, now)
+    return Verdict(allowed, limit, limit - total if total < limit else 0, reset_s, wait_s)

@@ -21,6 +21,10 @@ class Mode(StrEnum):
     """Each gateway estimates, and the handlers decide who gets in."""
 
 
+# A member that is looked up in its enum costs as much as a call, and the mode is asked for with every seat.
+EXACT, DEGRADED = Mode.EXACT, Mode.DEGRADED
+
+
 class Outage:
     """Instants are of one monotonic clock. `report_s`: a handler reports at least so often."""
 
@@ -31,7 +35,7 @@ class Outage:
 
     @property
     def mode(self) -> Mode:
-        return Mode.EXACT if self._began_at is None else Mode.DEGRADED
+        return EXACT if self._began_at is None else DEGRADED
 
     def failed(self, now: float) -> bool:
         """The store did not answer. True if that is the beginning."""

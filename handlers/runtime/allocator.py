@@ -34,7 +34,7 @@ from handlers.model import (
     SeatRequest,
     Uid,
 )
-from handlers.outage import Mode
+from handlers.outage import DEGRADED, Mode
 from handlers.queue_token import QueueTokens
 from handlers.runtime.departures import Departures
 from handlers.runtime.standby import Standby
@@ -49,6 +49,7 @@ MAX_EXCLUDED = 16
 """Handlers that one client may rule out; more are ignored."""
 BOOK_FULL_S = 0.5
 """So long after the store had no appointment left it is not asked for one."""
+NO_HANDLERS: frozenset[HandlerId] = frozenset()
 DOUBT_AGAIN_S = 0.25
 """A store that knows no handler is asked whether it has lost them, not more often than this."""
 
@@ -126,11 +127,11 @@ class Allocator:
             Jti(self._rng.randbytes(16).hex()),
             client_id,
             None if last is None else HandlerId(last),
-            frozenset(map(HandlerId, islice(exclude, MAX_EXCLUDED))),
+            frozenset(map(HandlerId, islice(exclude, MAX_EXCLUDED))) if exclude else NO_HANDLERS,
             None if queue_token is None else self._queue.slot(uid, queue_token),
         )
         before = self._clock()
-        if self._standby.mode is Mode.DEGRADED:
+        if self._standby.mode is DEGRADED:
             return self._estimate(request, before, session_id)
         if request.slot is None and self._monotonic() < self._book_full_until:
             return self._come_back_some_time()
