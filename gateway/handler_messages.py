@@ -5,6 +5,8 @@ handler that sends "12" has a bug that would hide another one.
 """
 
 import re
+from collections.abc import Iterable
+from itertools import islice
 from typing import Annotated, Any
 
 from pydantic import (
@@ -20,6 +22,10 @@ from handlers.model import DrainOrder, HandlerId, Hello, Jti, Move, Report, Uid
 
 MAX_TICKETS = 4096
 MAX_MOVES = 256
+MAX_NAMED = 16
+"""Handlers that one client may rule out; more are ignored."""
+MAX_NAME = 200
+"""Characters. The registry may call a handler what it likes, so more is not asked of a name."""
 _HANDLER_ID = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
 _CLIENT_ID = re.compile(r"[!-~]{1,128}")
 _SESSION_ID = r"^[0-9a-f]{32}$"
@@ -136,3 +142,13 @@ def session_id_problem(text: str) -> str | None:
     if re.fullmatch(_SESSION_ID, text):
         return None
     return "X-Session-Id must be a session_id of an earlier answer: 32 hexadecimal digits in lower case."
+
+
+def handler_names(headers: Iterable[str]) -> tuple[str, ...]:
+    """The handlers that are named in these headers, separated by commas.
+
+    What can't be a name is left out, such as bytes that are no UTF-8: it would be shown to operators.
+    """
+    parts = (part.strip(" \t") for header in headers for part in header.split(",", MAX_NAMED)[:MAX_NAMED])
+    names = (name for name in parts if 0 < len(name) <= MAX_NAME and name.isprintable())
+    return tuple(islice(names, MAX_NAMED))

@@ -4,16 +4,21 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from gateway.handler_messages import (
     MAX_MOVES,
+    MAX_NAME,
+    MAX_NAMED,
     MAX_TICKETS,
     AdmitMessage,
     DrainMessage,
     HelloMessage,
     ReportMessage,
     client_id_problem,
+    handler_names,
     session_id_problem,
 )
 from handlers.model import DrainOrder, HandlerId, Hello, Jti, Move, Report, Uid
@@ -186,6 +191,29 @@ def test_anything_else_is_no_client_id(bad: str) -> None:
     problem = client_id_problem(bad)
     assert problem is not None
     assert problem.startswith("X-Client-Id")
+
+
+@pytest.mark.parametrize(
+    ("headers", "names"),
+    [
+        ([], ()),
+        (["WSH1"], ("WSH1",)),
+        ([" WSH1 ,\tWSH2", "WSH3"], ("WSH1", "WSH2", "WSH3")),
+        (["ws:1@host, обработчик"], ("ws:1@host", "обработчик")),
+        (["", ",,", "\udcff, a\x00b, WSH1"], ("WSH1",)),
+        (["a," * (MAX_NAMED + 1)], ("a",) * MAX_NAMED),
+        (["x" * MAX_NAME, "x" * (MAX_NAME + 1)], ("x" * MAX_NAME,)),
+    ],
+)
+def test_handlers_that_a_client_names(headers: list[str], names: tuple[str, ...]) -> None:
+    assert handler_names(headers) == names
+
+
+@given(st.lists(st.text(alphabet=st.characters() | st.sampled_from(",,, "), max_size=300), max_size=40))
+def test_names_can_be_shown_and_are_bounded(headers: list[str]) -> None:
+    names = handler_names(headers)
+    assert len(names) <= MAX_NAMED
+    assert all(0 < len(name) <= MAX_NAME and name.encode() for name in names)
 
 
 def _json(value: object) -> bytes:

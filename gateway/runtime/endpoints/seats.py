@@ -9,7 +9,7 @@ from typing import NamedTuple
 from multidict import istr
 
 from gateway.errors import GatewayError, Reason, from_come_back, from_seat_refused, gateway_error
-from gateway.handler_messages import client_id_problem, session_id_problem
+from gateway.handler_messages import client_id_problem, handler_names, session_id_problem
 from gateway.preferences import wait_s
 from gateway.runtime.endpoints.endpoint import Endpoint
 from gateway.runtime.endpoints.handler_tunnel import tunnel_url
@@ -22,7 +22,6 @@ from gateway.seat_waiting import pause_before
 from handlers.answers import ComeBack, Grant
 from handlers.model import SeatRefusal, SeatRefused
 
-MAX_HEADER_IDS = 16
 _CLIENT_ID, _SESSION_ID = istr("X-Client-Id"), istr("X-Session-Id")
 _LAST, _EXCLUDE = istr("X-Last-Handler"), istr("X-Exclude-Handler")
 _QUEUE_TOKEN, _PREFER = istr("X-Queue-Token"), istr("Prefer")
@@ -122,17 +121,13 @@ def _read_wish(exchange: Exchange) -> _Wish | GatewayError:
         return gateway_error(Reason.BAD_PARAMETER, message=problem)
     if session_id is not None and (problem := session_id_problem(session_id)) is not None:
         return gateway_error(Reason.BAD_PARAMETER, message=problem)
-    excluded = headers.get(_EXCLUDE)
+    last = headers.get(_LAST)
     return _Wish(
         exchange.user.id,
         client_id,
         session_id,
-        headers.get(_LAST),
-        () if excluded is None else _names(excluded),
+        None if last is None else next(iter(handler_names((last,))), None),
+        handler_names(headers.getall(_EXCLUDE)) if _EXCLUDE in headers else (),
         headers.get(_QUEUE_TOKEN),
         wait_s(headers.getall(_PREFER)) if _PREFER in headers else 0,
     )
-
-
-def _names(header: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in header.split(",", MAX_HEADER_IDS) if name.strip())

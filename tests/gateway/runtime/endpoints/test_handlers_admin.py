@@ -25,6 +25,7 @@ from tests.gateway.runtime.gateways import (
     request,
     serving,
     settings_of,
+    token,
     wire,
 )
 from tests.gateway.runtime.handler_pools import (
@@ -256,6 +257,17 @@ async def test_why_a_client_got_its_handler() -> None:
             ("WSH1", 3),
         ]
         assert told["excluded"] == ["WSH7"]
+
+
+async def test_a_decision_can_be_shown_whatever_bytes_a_client_has_sent() -> None:
+    async with pool(HELLO) as port, wire(port) as client:
+        own = f"token: {token()}\r\nX-Last-Handler: \udcff\r\nX-Exclude-Handler: \udcfe\r\n"
+        own += "X-Exclude-Handler: WSH7\r\nX-Exclude-Handler: WSH8"
+        head = f"GET /get_websocket_handler HTTP/1.1\r\nHost: a\r\n{own}\r\n\r\n"
+        await client.say(head.encode(errors="surrogateescape"))
+        assert (await client.answer()).status == 200
+        told = await ask(port, "GET", "/admin/handlers/decisions/1")
+        assert (told.status, told.json()["excluded"], told.json()["last"]) == (200, ["WSH7", "WSH8"], None)
 
 
 async def test_it_is_for_insiders() -> None:
