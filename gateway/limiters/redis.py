@@ -50,7 +50,7 @@ class RedisLimiter:
         return replace(rule, limit=math.ceil(rule.limit / self._gateways))
 
     async def _send(self, calls: Sequence[Sequence[Rule]]) -> Sequence[Any]:
-        keys = [f"{self._prefix}gateways"]
+        keys = [f"{self._prefix}gateways".encode()]
         places: dict[tuple[str, float], int] = {}
         asked = [[(self._place(rule, keys, places), rule.limit, rule.window_s) for rule in c] for c in calls]
         now = b"" if self._clock is None else repr(self._clock()).encode()
@@ -59,13 +59,12 @@ class RedisLimiter:
         assert isinstance(answers, list)
         return answers
 
-    def _place(self, rule: Rule, keys: list[str], places: dict[tuple[str, float], int]) -> int:
+    def _place(self, rule: Rule, keys: list[bytes], places: dict[tuple[str, float], int]) -> int:
         """Where the rule's window stands among the keys, from 1 on as Lua counts."""
         place = places.get(rule.counted_under)
         if place is None:
-            # What is no text names nobody; redis-py would refuse to send it.
-            key = rule.key.encode(errors="backslashreplace").decode()
-            keys.append(f"{self._prefix}{rule.window_s}:{key}")
+            # What is no text names nobody.
+            keys.append(f"{self._prefix}{rule.window_s}:{rule.key}".encode(errors="backslashreplace"))
             place = places[rule.counted_under] = len(keys)
         return place
 

@@ -53,6 +53,8 @@ KEYS = (
     "seats", "users", "places", "holds", "tickets",
     "handlers", "order", "full", "silence", "meta", "lost", "decisions", "parked", "starts", "slots",
 )  # fmt: skip
+SYNC = wire.call("sync")[:-1]
+"""How a call of that kind begins."""
 MOST = 64
 """Calls in one run: the others wait for it, so it must be short (two milliseconds)."""
 
@@ -69,7 +71,7 @@ class RedisStore:
         self._script = script
         self._clock = clock
         self._limits = wire.limits(pool)
-        self._keys = [f"quaymaster:{script.sha[:8]}:{{{pool.name}}}:{key}" for key in KEYS]
+        self._keys = [f"quaymaster:{script.sha[:8]}:{{{pool.name}}}:{key}".encode() for key in KEYS]
         self._batches: Batches[bytes, Any] = Batches(self._send, most=MOST)
         self._monotonic = clock or time.monotonic
         self._index = -1
@@ -77,9 +79,11 @@ class RedisStore:
         self._gone: set[str] = set()
         """Listed before and no more, and Redis does not know it yet."""
         self._counts = dict.fromkeys((*COUNTED.values(), LATE), 0)
-        self._view: bytes | None = None
+        self._known: list[dict[str, Any]] | None = None
         """The registry's last view, to be told again."""
-        self._told_at = 0.0
+        self._heard_at = self._vouched_at = 0.0
+        self._told_to: str | None = None
+        """The memory of Redis that has been told of it: when that began, in its words."""
 
     async def sync(self, index: int, handlers: Iterable[Known]) -> None:
         # An index counts what one gateway has seen, so it says nothing of what others have.
@@ -89,11 +93,12 @@ class RedisStore:
         listed = {handler["id"] for handler in known}
         self._gone = (self._gone | self._listed) - listed
         # From now on this is what may have to be told again, also if it does not get through at once.
-        self._listed, self._view = listed, wire.call("sync", known, ())
+        self._listed, self._known, self._told_to = listed, known, None
+        self._heard_at = self._monotonic()
         told = set(self._gone)
-        await self._ask(wire.call("sync", known, sorted(told)))
+        await self._ask(self._view(known, 0.0))
         self._gone -= told
-        self._index, self._told_at = index, self._monotonic()
+        self._index, self._vouched_at = index, self._monotonic()
 
     async def alloc(self, request: SeatRequest) -> Seat | SeatRefused:
         try:
@@ -138,9 +143,11 @@ class RedisStore:
         return bool(await self._ask(wire.call("drain", handler, wanted)))
 
     async def sweep(self) -> int:
-        if self._view is not None and self._monotonic() - self._told_at >= wire.VOUCHED_S / 3:
-            self._batches.post(self._view)
-            self._told_at = self._monotonic()
+        now = self._monotonic()
+        if self._listed and now - self._vouched_at >= wire.VOUCHED_S / 3:
+            # Not the view: it may be old, since nobody says that the registry has fallen silent.
+            self._batches.post(wire.call("vouch", sorted(self._listed)))
+            self._vouched_at = now
         return int(await self._ask(wire.call("sweep")))
 
     async def decision(self, sequence: int) -> Decision | None:
@@ -172,13 +179,20 @@ class RedisStore:
     async def _send(self, calls: Sequence[bytes]) -> Sequence[Any]:
         now = b"" if self._clock is None else repr(self._clock()).encode()
         said = await self._script.run(self._keys, (self._limits, now, b"[%b]" % b",".join(calls)))
-        has_view, answers, settled = orjson.loads(said)
+        memory, answers, settled = orjson.loads(said)
         for what, count in settled.items():
             self._counts[what] += count
-        if not has_view and self._view is not None:
-            self._batches.post(self._view)
+        if memory != self._told_to and self._known is not None:
+            if memory and any(call.startswith(SYNC) for call in calls):
+                self._told_to = memory
+            else:
+                self._batches.post(self._view(self._known, self._monotonic() - self._heard_at))
         assert isinstance(answers, list)
         return answers
+
+    def _view(self, known: Sequence[dict[str, Any]], age_s: float) -> bytes:
+        """What the registry has said, so long ago: what another gateway has heard since goes before it."""
+        return wire.call("sync", known, sorted(self._gone), age_s)
 
     def __repr__(self) -> str:
         return f"<RedisStore {self._pool.name}: {self._batches!r}>"

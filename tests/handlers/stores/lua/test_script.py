@@ -1,9 +1,12 @@
 import asyncio
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from redis.asyncio import Connection
 from structlog.testing import capture_logs
 
-from handlers.stores.lua.script import FAILURES, TRY_AGAIN_S, LuaScript, open_redis
+from handlers.stores.lua.script import FAILURES, TRY_AGAIN_S, LuaScript, open_redis, packed
 from registry.runtime.batches import Unanswered
 from tests.servers import RedisServer, forget_all, hasty, own_redis, patient
 
@@ -13,11 +16,16 @@ ECHO = "return KEYS[1] .. ARGV[1]"
 async def test_a_script_that_is_not_there_yet_is_brought_along(redis_url: str) -> None:
     async with open_redis(patient(redis_url)) as redis:
         script = LuaScript(redis, ECHO)
-        assert await script.run(["a"], [b"b"]) == b"ab"
+        assert await script.run([b"a"], [b"b"]) == b"ab"
         await redis.script_flush()
-        assert await script.run(["a"], [b"c"]) == b"ac"
+        assert await script.run([b"a"], [b"c"]) == b"ac"
         assert await redis.script_exists(script.sha) == [True]
         forget_all(redis_url)
+
+
+@given(st.lists(st.binary()))
+def test_commands_look_as_redis_py_writes_them(words: list[bytes]) -> None:
+    assert packed([b"EVAL", *words]) == b"".join(Connection().pack_command(b"EVAL", *words))
 
 
 async def test_an_error_of_the_script_is_no_answer(redis_url: str) -> None:
@@ -42,7 +50,7 @@ async def test_a_redis_that_is_away_is_asked_only_now_and_then() -> None:
                 for _ in range(FAILURES):
                     script.expect_answer()
                     with pytest.raises(Unanswered):
-                        await script.run(["a"], [b"b"])
+                        await script.run([b"a"], [b"b"])
             assert [entry["event"] for entry in logs] == ["redis_does_not_answer"]
             with pytest.raises(Unanswered):
                 script.expect_answer()
@@ -51,7 +59,7 @@ async def test_a_redis_that_is_away_is_asked_only_now_and_then() -> None:
             with pytest.raises(Unanswered):
                 script.expect_answer()  # one is on its way already
             server.start()
-            assert await script.run(["a"], [b"b"]) == b"ab"
+            assert await script.run([b"a"], [b"b"]) == b"ab"
             script.expect_answer()
 
 
@@ -60,7 +68,7 @@ async def _answer(server: RedisServer, script: LuaScript) -> bytes:
     server.resume()
     for _ in range(100):
         try:
-            return await script.run(["a"], [b"late"])
+            return await script.run([b"a"], [b"late"])
         except Unanswered:
             await asyncio.sleep(0.05)
     raise AssertionError("it never answered again")
@@ -70,11 +78,11 @@ async def test_a_hung_redis_fails_in_time_and_gives_nobody_the_answer_of_another
     with own_redis() as server:
         async with open_redis(hasty(server.url)) as redis:
             script = LuaScript(redis, ECHO)
-            assert await script.run(["a"], [b"early"]) == b"aearly"
+            assert await script.run([b"a"], [b"early"]) == b"aearly"
             server.pause()
             async with asyncio.timeout(5):
                 with pytest.raises(Unanswered):
-                    await script.run(["a"], [b"lost"])
+                    await script.run([b"a"], [b"lost"])
             assert await _answer(server, script) == b"alate"
 
 
@@ -82,9 +90,9 @@ async def test_a_restarted_redis_is_used_again() -> None:
     with own_redis() as server:
         async with open_redis(patient(server.url)) as redis:
             script = LuaScript(redis, ECHO)
-            assert await script.run(["a"], [b"b"]) == b"ab"
+            assert await script.run([b"a"], [b"b"]) == b"ab"
             server.stop()
             with pytest.raises(Unanswered):
-                await script.run(["a"], [b"b"])
+                await script.run([b"a"], [b"b"])
             server.start()
-            assert await script.run(["a"], [b"c"]) == b"ac"
+            assert await script.run([b"a"], [b"c"]) == b"ac"
