@@ -1,11 +1,13 @@
 """The door of a handler process: handshake, ticket, and a place for the client, in that order.
 
 The handshake comes first because a browser can read a close code but not the status of a handshake
-that failed. So a stranger gets a socket: for a few seconds, and only so many strangers at a time.
+that failed. So who shows no ticket in the handshake gets a socket to show one on: for a few seconds, and
+only so many at a time (`handlers/strangers.py`).
 """
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from aiohttp import WSMsgType, web
@@ -16,10 +18,8 @@ from handlers.admission import AdmissionLedger, Entry
 from handlers.closing import Refusal, TurnedAway
 from handlers.runtime.client_socket import CLOSE_WAIT_S, ClientSocket
 from handlers.runtime.gateway_link import GatewayLink
+from handlers.strangers import StrangerLedger
 from handlers.ticket import TicketClaims, verify
-
-MAX_STRANGERS = 256
-"""Sockets without a ticket so far; more are refused before the handshake."""
 
 
 class Admitted(NamedTuple):
@@ -49,7 +49,7 @@ class Door:
         self._heartbeat_s, self._max_msg_size = heartbeat_s, max_msg_size
         self._ticket_within_s = ticket_within_s
         self._clock = clock
-        self._strangers: set[ClientSocket] = set()
+        self._strangers = StrangerLedger()
 
     async def open(self, request: web.Request) -> tuple[ClientSocket, Admitted | TurnedAway]:
         """A socket, and who has taken a place, or why nobody has.
@@ -63,12 +63,18 @@ class Door:
             max_msg_size=self._max_msg_size,
             timeout=CLOSE_WAIT_S,
         )
-        self._strangers.add(socket)
-        try:
+        offer = request.headers.get("Sec-WebSocket-Protocol", "")
+        ticket = presented.in_handshake(offer, request.query.get("ticket"))
+        seq: Any = presented.in_query(request.query.getall("seq", ()))
+        if ticket is not None:
             await socket.prepare(request)
-            return socket, await self._judge(request, socket)
-        finally:
-            self._strangers.discard(socket)
+            return socket, await self._judge(ticket, seq)
+        with self._stranger(request.remote or ""):
+            await socket.prepare(request)
+            frame = await self._first_frame(socket)
+        if frame is None:
+            return socket, TurnedAway(Refusal.NO_TICKET)
+        return socket, await self._judge(frame.ticket, seq if frame.seq is None else frame.seq)
 
     def _check(self, request: web.Request) -> None:
         if self._origins is not None and request.headers.get("Origin") not in self._origins:
@@ -77,19 +83,18 @@ class Door:
         if presented.PROTOCOL not in offered and any(map(presented.holds_ticket, offered)):
             # aiohttp would log the offer, and the ticket with it, for want of a protocol in common.
             raise web.HTTPBadRequest(text=f"offer the subprotocol {presented.PROTOCOL} beside the ticket")
-        if len(self._strangers) >= MAX_STRANGERS:
-            raise web.HTTPServiceUnavailable(text="too many clients wait", headers={"Retry-After": "1"})
 
-    async def _judge(self, request: web.Request, socket: ClientSocket) -> Admitted | TurnedAway:
-        ticket = presented.in_handshake(
-            request.headers.get("Sec-WebSocket-Protocol", ""), request.query.get("ticket")
-        )
-        shown_seq: Any = presented.in_query(request.query.getall("seq", ()))
-        if ticket is None:
-            frame = await self._first_frame(socket)
-            if frame is None:
-                return TurnedAway(Refusal.NO_TICKET)
-            ticket, shown_seq = frame.ticket, shown_seq if frame.seq is None else frame.seq
+    @contextmanager
+    def _stranger(self, address: str) -> Iterator[None]:
+        """A place for a client without a ticket, until it has shown one. Raises 503 when there is none."""
+        if not self._strangers.come(address):
+            raise web.HTTPServiceUnavailable(text="too many clients wait", headers={"Retry-After": "1"})
+        try:
+            yield
+        finally:
+            self._strangers.gone(address)
+
+    async def _judge(self, ticket: str, shown_seq: Any) -> Admitted | TurnedAway:
         seq = presented.sequence(shown_seq)
         if isinstance(seq, TurnedAway):
             return seq

@@ -10,7 +10,7 @@ from aiohttp import WSServerHandshakeError
 
 from handlers.closing import CloseCode
 from handlers.model import DrainOrder, HandlerId, Jti, PoolSettings, Uid
-from handlers.runtime import door
+from handlers.strangers import StrangerLedger
 from handlers.ticket import TicketClaims, TicketSecrets, sign
 from tests.handlers.runtime.clients import Harbour, first, harbour
 from tests.handlers.runtime.gateways import SECRET, Gateway, gateway, until
@@ -226,15 +226,31 @@ async def test_only_the_own_pages_may_open_sockets(good: Gateway, origin: str | 
         assert await quay.verdict(await good.ticket(), origin="https://chat.example") == "welcome"
 
 
-async def test_strangers_are_few(good: Gateway, quay: Harbour, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(door, "MAX_STRANGERS", 2)
+async def test_strangers_are_few_and_keep_nobody_out_who_shows_a_ticket(good: Gateway, quay: Harbour) -> None:
+    quay.node._door._strangers = strangers = StrangerLedger(2)
     async with await quay.connect(None), await quay.connect(None) as second:
         with pytest.raises(WSServerHandshakeError) as refused:
-            await quay.connect(await good.ticket())
+            await quay.connect(None)
         assert refused.value.status == 503
-        await second.close()
-        await until(lambda: len(quay.node._door._strangers) < 2)
         assert await quay.verdict(await good.ticket()) == "welcome"
+        async with quay.session.ws_connect(quay.url, params={"ticket": await good.ticket()}) as socket:
+            assert await first(socket) == "welcome"
+        await second.close()
+        await until(lambda: len(strangers) < 2)
+        async with await quay.connect(None) as third:
+            await third.send_json({"type": "auth", "ticket": await good.ticket()})
+            assert await first(third) == "welcome"
+            assert len(strangers) == 1  # who is in is no stranger
+    await until(lambda: len(strangers) == 0)
+
+
+async def test_strangers_from_one_address_leave_places_to_others(quay: Harbour) -> None:
+    quay.node._door._strangers = strangers = StrangerLedger(2, most_per_address=1)
+    async with await quay.connect(None):
+        with pytest.raises(WSServerHandshakeError) as refused:
+            await quay.connect(None)
+        assert refused.value.status == 503
+        assert strangers.come("192.0.2.1")
 
 
 async def test_a_frame_that_is_too_big_ends_the_connection(good: Gateway) -> None:
