@@ -1,17 +1,19 @@
 """Handlers as operators see them: the JSON of `/admin/handlers`, and how far a drain has got.
 
-Rules of this file: numbers are as the store has them; a drain's state follows from them, and from what
-somebody who waits for its end has seen meanwhile, and is kept nowhere.
+Rules of this file: numbers are as the store has them; a state follows from them and is kept nowhere.
 """
 
 from enum import StrEnum
 
 from handlers.model import Decision, HandlerState
+from handlers.roster import Closed
 
 
 class DrainState(StrEnum):
     UP = "up"
     """Nobody wants it drained."""
+    SILENT = "silent"
+    """Nobody wants it drained, and its process says nothing: it has ended, or can't reach a gateway."""
     DRAINING = "draining"
     """It gets no new clients, and has none that it could move: those it has go by themselves."""
     MIGRATING = "migrating"
@@ -20,22 +22,26 @@ class DrainState(StrEnum):
     """Nobody is there, and nobody will come with a seat that was handed out before."""
 
 
-def drain_state(state: HandlerState, *, refuses: bool = False) -> DrainState:
-    """How far that handler has got; `refuses` as in `remaining`."""
-    if state.drain is None:
-        return DrainState.UP
-    if remaining(state, refuses=refuses) == 0:
+def drain_state(state: HandlerState) -> DrainState:
+    """How far that handler has got, whether an operator, the registry or its own SIGTERM wants it empty."""
+    if state.drain is None and not _leaves(state):
+        return DrainState.SILENT if state.why_not == Closed.SILENT else DrainState.UP
+    if remaining(state) == 0:
         return DrainState.DRAINED
     # A handler without our SDK has never said hello, and can't be asked to move anybody.
     return DrainState.MIGRATING if state.connections and state.epoch else DrainState.DRAINING
 
 
-def remaining(state: HandlerState, *, refuses: bool = False) -> int:
+def remaining(state: HandlerState) -> int:
     """Clients that are there, or may still come with a seat they have got.
 
-    None of the latter do where the process `refuses` them, because it knows that it is drained.
+    None of the latter come to a process that stops: it refuses them.
     """
-    return state.connections if refuses else state.connections + state.held
+    return state.connections if _leaves(state) else state.connections + state.held
+
+
+def _leaves(state: HandlerState) -> bool:
+    return state.why_not == Closed.LEAVING
 
 
 class DrainWatch:
@@ -44,45 +50,30 @@ class DrainWatch:
     `patience_s` is how long after the deadline a handler's last report may come.
     """
 
-    def __init__(self, since: float, *, patience_s: float) -> None:
-        self._since = since
+    def __init__(self, *, patience_s: float) -> None:
         self._patience_s = patience_s
-        self._first_report: float | None = None
         self._deadline: float | None = None
-        self.refuses = False
-        """Whether the handler's process knows that it is drained. It lets clients in until its first
-        report is answered, and tells of the last of them in its second."""
 
-    def saw(self, state: HandlerState, asked_at: float, now: float) -> bool:
-        """Whether there is nothing more to wait for, by what was asked for then and is known now."""
-        if state.drain is None:
+    def saw(self, state: HandlerState, now: float) -> bool:
+        """Whether there is nothing more to wait for."""
+        if drain_state(state) in (DrainState.UP, DrainState.SILENT, DrainState.DRAINED):
             return True
-        if state.epoch and state.last_report_age_s is not None:
-            # Somewhere in between the store has told the age: the report came neither earlier nor later.
-            self._reported(asked_at - state.last_report_age_s, now - state.last_report_age_s)
-        if remaining(state, refuses=self.refuses) == 0:
-            return True
-        if state.drain.remaining_s > 0:
+        if state.drain is None or state.drain.remaining_s > 0:
+            # A process that stops by itself has a deadline that only it knows, and is gone after that.
             self._deadline = None
             return False
         if self._deadline is None:
             self._deadline = now
         return now >= self._deadline + self._patience_s
 
-    def _reported(self, earliest: float, latest: float) -> None:
-        if self._first_report is not None:
-            self.refuses = self.refuses or earliest > self._first_report
-        elif earliest > self._since:
-            self._first_report = latest
 
-
-def drain_body(state: HandlerState, *, refuses: bool = False) -> dict[str, object]:
-    """What is answered about a drain; `refuses` as in `remaining`."""
+def drain_body(state: HandlerState) -> dict[str, object]:
+    """What is answered about a drain."""
     order = state.drain
     return {
         "handler_id": state.id,
-        "state": drain_state(state, refuses=refuses).value,
-        "remaining": remaining(state, refuses=refuses) if order is not None else 0,
+        "state": drain_state(state).value,
+        "remaining": remaining(state),
         "deadline_in_s": None if order is None else round(order.remaining_s, 3),
     }
 

@@ -126,18 +126,17 @@ class HandlersAdminEndpoints:
             problem = f"wait must be seconds, from 0 to {MAX_WAIT_S}."
             return gateway_error(Reason.BAD_PARAMETER, message=problem)
         now = self.clock()
-        until, watch = now + float(asked), DrainWatch(now, patience_s=report_s(pool.allocator.pool) + LATE_S)
-        over = watch.saw(state, now, now)
+        until, watch = now + float(asked), DrainWatch(patience_s=report_s(pool.allocator.pool) + LATE_S)
+        over = watch.saw(state, now)
         with self.room.place() as waits:
             while waits and not over and (left_s := until - self.clock()) > 0:
                 if not await self.room.pause(min(POLL_S, left_s)):
                     break
-                asked_at = self.clock()
                 seen = await _state(pool, state.id)
                 if seen is None:
                     return json_reply(gone_body(state.id))
-                state, over = seen, watch.saw(seen, asked_at, self.clock())
-        return json_reply(drain_body(state, refuses=watch.refuses))
+                state, over = seen, watch.saw(seen, self.clock())
+        return json_reply(drain_body(state))
 
 
 async def _state(pool: Pool, name: HandlerId) -> HandlerState | None:

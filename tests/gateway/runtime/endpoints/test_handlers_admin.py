@@ -31,7 +31,6 @@ from tests.gateway.runtime.gateways import (
 from tests.gateway.runtime.handler_pools import (
     HELLO,
     REPORT,
-    held,
     pool,
     running_pool,
     seat,
@@ -123,23 +122,33 @@ async def test_who_waits_is_told_when_the_deadline_is_over() -> None:
         assert (told["state"], told["remaining"], told["deadline_in_s"]) == ("migrating", 3, 0)
 
 
-async def test_a_seat_that_nobody_uses_does_not_hold_up_a_drain() -> None:
-    """Its handler refuses it, once it has heard of the drain."""
+async def test_a_seat_that_nobody_uses_holds_a_drain_up_until_it_is_given_back() -> None:
+    """Its handler lets it in while it is guaranteed."""
     async with pool(HELLO) as port, asyncio.TaskGroup() as group:
-        await seat(port)
+        name = (await seat(port)).json()["session_id"]
         await drain(port)
         asked = group.create_task(ask(port, "GET", f"{DRAIN}?wait=60"))
         await waiting(port, 1)
         told = (await ask(port, "GET", DRAIN)).json()
         assert (told["state"], told["remaining"]) == ("draining", 1)
-        for seq in range(1, 1000):
-            await report(port, seq, 0)
-            if asked.done():
-                break
-            await asyncio.sleep(0.05)
+        await post_json(port, "/handlers/report", REPORT | {"seq": 1, "connections": 0, "closed": [name]})
         told = (await asked).json()
         assert (told["state"], told["remaining"]) == ("drained", 0)
-        assert (await held(port))["WSH1"] == 1
+
+
+async def test_who_waits_for_a_handler_that_stops_by_itself_waits_for_its_clients() -> None:
+    """As after SIGTERM: nobody has ordered a drain."""
+    leaves = REPORT | {"leaving": True}
+    async with pool(BUSY) as port, asyncio.TaskGroup() as group:
+        await post_json(port, "/handlers/report", leaves | {"seq": 1, "connections": 1})
+        assert (await ask(port, "GET", "/admin/handlers/WSH1")).json()["state"] == "migrating"
+        asked = group.create_task(ask(port, "GET", f"{DRAIN}?wait=60"))
+        await waiting(port, 1)
+        told = (await ask(port, "GET", DRAIN)).json()
+        assert (told["state"], told["remaining"]) == ("migrating", 1)
+        await post_json(port, "/handlers/report", leaves | {"seq": 2, "connections": 0})
+        told = (await asked).json()
+        assert (told["state"], told["remaining"]) == ("drained", 0)
 
 
 async def test_who_waits_is_told_of_the_report_that_comes_after_the_deadline() -> None:
