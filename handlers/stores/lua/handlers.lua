@@ -180,6 +180,10 @@ local function handler_gone(handler)
   return lost
 end
 
+local function is_listed(handler)
+  return handler.listing ~= 'never' and handler.listing ~= 'delisted'
+end
+
 local function delist(handler)
   if handler.listing == 'never' then return end
   handler.listing, handler.maintained_by = 'delisted', nil
@@ -190,8 +194,7 @@ end
 local function forget_handlers()
   local freed = 0
   for _, handler in ipairs(all_handlers()) do
-    local listed = handler.listing ~= 'never' and handler.listing ~= 'delisted'
-    if not listed and (not handler.heard_at or now - handler.heard_at >= pool.forget_after_s) then
+    if not is_listed(handler) and (not handler.heard_at or now - handler.heard_at >= pool.forget_after_s) then
       freed = freed + handler_gone(handler)
     end
   end

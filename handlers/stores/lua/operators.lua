@@ -1,25 +1,47 @@
 -- What the registry and operators say, and what they see.
 
--- One gateway's view. It takes out only what that gateway has seen go: one that has just started, or may not
--- read the registry, must not empty the pool for all others.
-function ops.sync(known_handlers, gone)
+-- Whether what a gateway heard then goes before what the pool knows of that handler.
+local function is_news(handler, heard_at)
+  local known_at = handler.listed_at
+  return not known_at or known_at <= heard_at or known_at > now -- the last: the clock was set back
+end
+
+-- One gateway's view, heard `age_s` ago. It takes out only what that gateway has seen go: one that has just
+-- started, or may not read the registry, must not empty the pool for all others.
+function ops.sync(known_handlers, gone, age_s)
+  local heard_at = now - age_s
   for _, known in ipairs(known_handlers) do
     local handler = handler_of(known.id) or new_handler(known.id, known)
-    handler.listing = known.draining and 'maintenance' or known.healthy and 'passing' or 'failing'
-    handler.maintained_by = known.draining and (handler.maintained_by or now + pool.drain_s) or nil
-    handler.speaks, handler.vouched_at = known.speaks or nil, now
-    if handler.epoch == 0 then
-      handler.url, handler.path, handler.weight = known.url, known.path, known.weight
-      handler.capacity = known.capacity or pool.capacity
+    if is_news(handler, heard_at) then
+      handler.listing = known.draining and 'maintenance' or known.healthy and 'passing' or 'failing'
+      handler.maintained_by = known.draining and (handler.maintained_by or now + pool.drain_s) or nil
+      handler.speaks, handler.vouched_at, handler.listed_at = known.speaks or nil, now, heard_at
+      if handler.epoch == 0 then
+        handler.url, handler.path, handler.weight = known.url, known.path, known.weight
+        handler.capacity = known.capacity or pool.capacity
+      end
+      place(handler)
     end
-    place(handler)
   end
   for _, id in ipairs(gone) do
     local handler = handler_of(id)
-    if handler then delist(handler) end
+    if handler and is_news(handler, heard_at) then
+      handler.listed_at = heard_at
+      delist(handler)
+    end
   end
   forget_handlers()
-  call('HSET', META, 'view', 1)
+  call('HSETNX', META, 'view', NOW)
+  return 'null'
+end
+
+-- A gateway still sees those. It may have been cut off from the registry since, so this changes nothing but how
+-- long they are believed.
+function ops.vouch(ids)
+  for _, id in ipairs(ids) do
+    local handler = handler_of(id)
+    if handler and is_listed(handler) then handler.vouched_at, changed[id] = now, true end
+  end
   return 'null'
 end
 

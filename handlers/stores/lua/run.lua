@@ -37,9 +37,13 @@ end
 local freed_by_run = settle()
 
 function ops.sweep()
-  -- Listed once, and by no gateway since: it left the registry while nobody looked.
+  -- Listed once, and by no gateway since: it left the registry while nobody looked. Or those that looked could
+  -- not say so: each tells its view again.
   for _, handler in ipairs(all_handlers()) do
-    if handler.vouched_at and now - handler.vouched_at >= pool.vouched_s then delist(handler) end
+    if is_listed(handler) and now - handler.vouched_at >= pool.vouched_s then
+      delist(handler)
+      call('HDEL', META, 'view')
+    end
   end
   local freed = freed_by_run + forget_handlers()
   freed_by_run = 0
@@ -69,5 +73,5 @@ end
 save_handlers()
 save_decisions()
 for row, last in pairs(numbers) do call('HSET', META, row, exact(last)) end
-local viewed = call('HEXISTS', META, 'view') == 1
-return '[' .. tostring(viewed) .. ',[' .. table.concat(answers, ',') .. '],' .. cjson.encode(settled) .. ']'
+local view = call('HGET', META, 'view') or ''
+return '["' .. view .. '",[' .. table.concat(answers, ',') .. '],' .. cjson.encode(settled) .. ']'

@@ -33,7 +33,7 @@ from tests.handlers.machine import THROTTLED, SeatMachine
 from tests.handlers.subjects import AlternatingSubject
 from tests.servers import RedisServer, forget_all, hasty, own_redis, patient
 
-WSH1 = HandlerId("WSH1")
+WSH1, P = HandlerId("WSH1"), HandlerId("P")
 
 
 @pytest.fixture
@@ -143,6 +143,101 @@ async def test_a_handler_that_left_the_registry_while_no_gateway_looked_is_gone_
             now += 1.0
             await store.sweep()
         assert [(state.id, state.why_not) for state in await store.states()] == [(WSH1, "")]
+
+
+class Minutes:
+    """A clock, and the sweepers of the gateways that live by it."""
+
+    now = 0.0
+    stores: tuple[Store, ...] = ()
+
+    def __call__(self) -> float:
+        return self.now
+
+    async def pass_by(self, minutes: int = 3) -> None:
+        for _ in range(minutes * 12):
+            self.now += 5.0
+            for store in self.stores:
+                await store.sweep()
+
+
+@pytest.fixture
+async def cut_off(url: str) -> AsyncIterator[tuple[Store, Store, Minutes]]:
+    """Two gateways that have seen a plain handler P and WSH1; the other hears nothing of the registry since
+    then, and knows nothing of that."""
+    minutes = Minutes()
+    async with (
+        open_store(PoolSettings(), url, clock=minutes) as one,
+        open_store(PoolSettings(), url, clock=minutes) as other,
+    ):
+        for gateway in (one, other):
+            await gateway.sync(1, [Known(WSH1, "http://h:1"), Known(P, "http://p:1")])
+        minutes.stores = one, other
+        yield one, other, minutes
+
+
+async def why_not(store: Store) -> dict[str, str]:
+    return {state.id: state.why_not for state in await store.states()}
+
+
+async def test_a_gateway_cut_off_from_the_registry_does_not_undo_what_the_others_hear(
+    cut_off: tuple[Store, Store, Minutes],
+) -> None:
+    one, other, minutes = cut_off
+    await one.sync(2, [Known(WSH1, "http://h:1", draining=True)])
+    for _ in range(12):
+        await minutes.pass_by(1)
+        assert await why_not(other) == {WSH1: "maintenance"}
+
+
+async def test_what_only_a_gateway_cut_off_has_seen_stays_while_it_lives(
+    cut_off: tuple[Store, Store, Minutes],
+) -> None:
+    one, other, minutes = cut_off
+    await other.sync(
+        2, [Known(WSH1, "http://h:1"), Known(P, "http://p:1"), Known(HandlerId("Q"), "http://q:1")]
+    )
+    await minutes.pass_by()
+    assert await why_not(one) == {WSH1: "", P: "", "Q": ""}
+
+
+async def test_after_a_lost_redis_the_later_of_two_views_counts_whoever_tells_it_first(
+    cut_off: tuple[Store, Store, Minutes], server: Redis
+) -> None:
+    one, other, minutes = cut_off
+    minutes.now += 1.0
+    await one.sync(2, [Known(WSH1, "http://h:1", draining=True), Known(P, "http://p:1")])
+    for first, second in ((one, other), (other, one)):
+        minutes.now += 1.0
+        await server.flushall()
+        for store in (first, first, second, second):
+            await store.states()
+        assert await why_not(one) == {WSH1: "maintenance", P: ""}
+
+
+async def test_what_no_gateway_could_vouch_for_comes_back_with_the_first_that_can(
+    cut_off: tuple[Store, Store, Minutes],
+) -> None:
+    one, other, minutes = cut_off
+    await other.sync(2, [Known(HandlerId("Q"), "http://q:1")])
+    await one.sync(2, [Known(WSH1, "http://h:1")])
+    minutes.stores = (other,)
+    await minutes.pass_by()
+    assert await why_not(other) == {"Q": ""}
+    minutes.stores = one, other
+    await minutes.pass_by(1)
+    assert await why_not(other) == {WSH1: "", "Q": ""}
+
+
+async def test_a_gateway_says_once_that_a_handler_has_gone(url: str) -> None:
+    """Another may have seen it come back since."""
+    h, p = Known(WSH1, "http://h:1"), Known(P, "http://p:1")
+    async with open_store(PoolSettings(), url) as one, open_store(PoolSettings(), url) as other:
+        await one.sync(1, [h, p])
+        await one.sync(2, [p])
+        await other.sync(1, [h, p])
+        await one.sync(3, [Known(P, "http://p:1", weight=2)])
+        assert await why_not(one) == {WSH1: "", P: ""}
 
 
 # --- what is kept in Redis -----------------------------------------------------------------------
