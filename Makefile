@@ -42,8 +42,9 @@ lint: $(VENV)/.dev  ## ruff and mypy --strict
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Files side by side: most of a test's time is waiting for real processes.
 test: lint servers  ## the one command: lint, then every test, warnings as errors
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 format: $(VENV)/.dev  ## put the code in its one form
 	$(BIN)/ruff check --fix .

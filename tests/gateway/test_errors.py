@@ -154,7 +154,7 @@ def test_a_failed_call(side: Side, kind: Kind, status: int, reason: Reason) -> N
 
 
 @pytest.mark.parametrize("side", Side)
-@pytest.mark.parametrize("kind", set(Kind) - {Kind.OK})
+@pytest.mark.parametrize("kind", [kind for kind in Kind if kind is not Kind.OK])
 def test_every_failure_has_an_error(side: Side, kind: Kind) -> None:
     assert from_failed(Failed(Outcome(Phase.SEND, side, kind, sent=True), 1)).status >= 400
 
