@@ -6,7 +6,7 @@ key, which all handlers share, can say hello in the name of each and is told its
 every older ticket, so a memory of used `jti`s in that process alone makes a ticket single-use, with
 no store on the way of a connection.
 
-Signing takes the HMAC directly over a prepared beginning, which costs a tenth of `jwt.encode`; verification
+Signing takes the HMAC directly over a prepared beginning, which costs a quarter of `jwt.encode`; verification
 is PyJWT's, apart from the times: those are compared here, with the `now` that the caller passes.
 """
 
