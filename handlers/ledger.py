@@ -40,7 +40,7 @@ from handlers.seats import NOBODY, SeatBook, SeatRecord
 from handlers.turns import Turns
 
 REPEATS_LOOKED_AT = 32
-"""Seats of one user, the last ones, among which a repeated request is looked for."""
+"""Seats of one user and kind, the last ones, among which one that is asked for is looked for."""
 
 
 class SeatLedger:
@@ -130,6 +130,11 @@ class SeatLedger:
         all_seats = (*user.unconfirmed.values(), *user.moving.values(), *user.active.values())
         newest = max(all_seats, key=lambda seat: seat.sequence)
         return self._located(newest, connected=False)
+
+    def seated(self, handler: HandlerId, uids: Iterable[Uid], now: float) -> frozenset[Uid]:
+        """Who of these users has a seat at that handler, used or not."""
+        self._settle(now)
+        return frozenset(uid for uid in uids if self._sits(uid, handler))
 
     # --- handler processes -----------------------------------------------------------------------
 
@@ -281,6 +286,14 @@ class SeatLedger:
             if seat.handler not in request.exclude and self._handlers[seat.handler].closed() is None:
                 return seat
         return None
+
+    def _sits(self, uid: Uid, handler: HandlerId) -> bool:
+        user = self._seats.user(uid)
+        return user is not None and any(
+            seat.handler == handler
+            for seats in (user.active, user.unconfirmed, user.moving)
+            for seat in islice(reversed(seats.values()), REPEATS_LOOKED_AT)
+        )
 
     def _cancel(self, seat: SeatRecord) -> None:
         self._seats.apply(seat, SeatEvent.CANCEL)

@@ -3,15 +3,19 @@
 import random
 from collections.abc import Callable
 
+import structlog
+
 from handlers.answers import Migration
 from handlers.fleet import FleetSnapshot
 from handlers.grants import migration
-from handlers.model import Jti, Report, Seat, SeatRequest
+from handlers.model import HandlerId, Jti, Move, Report, Seat, SeatRequest
 from handlers.outage import Mode
 from handlers.rebalance import Rebalance
 from handlers.runtime.standby import Standby
 from handlers.stores.base import Store, StoreUnreachable
 from handlers.ticket import TicketSecrets
+
+log = structlog.get_logger()
 
 MAX_MOVES = 256
 """Clients that one report may ask seats elsewhere for; of more, the first."""
@@ -50,10 +54,17 @@ class Departures:
         return self._rebalance.wanted(report.id, report.connections, fleet, now, gateways)
 
     async def seats(self, report: Report, *, draining: bool) -> tuple[Migration, ...]:
-        """For the clients that it names, if it is to lose clients; for those for whom there is room."""
+        """For the clients that it names, if it is to lose clients; for those for whom there is room.
+
+        Each is a ticket for that user elsewhere, so it gets none for users who don't sit there.
+        """
         moves = report.move[:MAX_MOVES]
         if not draining and not report.leaving:
             moves = moves[: self._rebalance.named(report.id, len(moves)) if self._rebalance else 0]
+        try:
+            moves = await self._of_clients_there(report.id, moves)
+        except StoreUnreachable:
+            return ()  # as below
         if not moves:
             return ()
         here = frozenset([report.id])
@@ -78,3 +89,12 @@ class Departures:
             for seat, move in zip(seats, moves, strict=True)
             if isinstance(seat, Seat)
         )
+
+    async def _of_clients_there(self, handler: HandlerId, moves: tuple[Move, ...]) -> tuple[Move, ...]:
+        if not moves or not self._standby.store_knows_all:
+            return moves
+        uids = {move.uid for move in moves}
+        seated = await self._standby.asked(self._store.seated(handler, uids))
+        if len(seated) < len(uids):
+            log.warning("moves_refused", handler=handler, users=len(uids) - len(seated), reason="not_there")
+        return tuple(move for move in moves if move.uid in seated)

@@ -30,6 +30,10 @@ log = structlog.get_logger()
 
 T = TypeVar("T")
 
+UNKNOWN_FOR_S = 3600.0
+"""So long after an outage, or our start, handlers may have clients of whom the store knows nothing: it was
+lost, or their seats came from here. Who stays longer is not moved, and connects anew when told to."""
+
 
 class Standby:
     """Of one pool. `clock` is monotonic; `gateways` tells how many hand out seats now."""
@@ -46,6 +50,7 @@ class Standby:
         self._clock = clock
         self._gateways = gateways
         self._outage = Outage(report_s(pool))
+        self._surely_exact_from = clock() + UNKNOWN_FOR_S
         self._local = LocalLedger(pool, rng)
         self.seated = self._local.seated
         self.cancel = self._local.cancel
@@ -53,6 +58,11 @@ class Standby:
     @property
     def mode(self) -> Mode:
         return self._outage.mode
+
+    @property
+    def store_knows_all(self) -> bool:
+        """Whether whoever sits at a handler has a seat in the store, as nearly all have."""
+        return self.mode is Mode.EXACT and self._clock() >= self._surely_exact_from
 
     async def asked(self, call: Awaitable[T]) -> T:
         """What the store answers to `call`. Raises `StoreUnreachable`, as that does."""
@@ -85,11 +95,16 @@ class Standby:
             local.merge(states, now)
             return
         local.adopt(states, now, gateways)
+        self._surely_exact_from = now + UNKNOWN_FOR_S
         log.info("seats_exact_again", pool=self._pool.name, after_s=round(lasted_s, 3))
 
     def knows_of_any(self, exclude: frozenset[HandlerId]) -> bool:
         """Whether any handler but those may get clients, whatever the store says."""
         return bool(self._local.open(exclude, self._clock(), self._gateways()))
+
+    def states(self) -> tuple[HandlerState, ...]:
+        """Every handler as far as this gateway knows by itself."""
+        return self._local.states(self._clock(), self._gateways())
 
     def reserve(self, request: SeatRequest) -> Seat | SeatRefused:
         """A seat without the store, and so without a guarantee."""

@@ -3,7 +3,7 @@
 Raises `StoreUnreachable` and nothing else when the store can't be asked.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -61,6 +61,11 @@ class Store(Protocol):
         ...
 
     async def locate(self, uid: Uid) -> Located | None: ...
+
+    async def seated(self, handler: HandlerId, uids: Collection[Uid]) -> frozenset[Uid]:
+        """Who of these users has a seat at that handler, used or not. Of a user with very many seats the
+        last ones are looked at."""
+        ...
 
     async def drain(self, handler: HandlerId, order: DrainOrder | None) -> bool:
         """The handler gets nobody new, and is to be empty in `order.remaining_s`; `None` takes that back.

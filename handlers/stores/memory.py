@@ -5,7 +5,7 @@ handlers report; tickets given out before that are late ones then (`admit_late`)
 """
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from handlers.ledger import SeatLedger
@@ -60,6 +60,9 @@ class MemoryStore:
 
     async def locate(self, uid: Uid) -> Located | None:
         return self._ledger.locate(uid, self._clock())
+
+    async def seated(self, handler: HandlerId, uids: Collection[Uid]) -> frozenset[Uid]:
+        return self._ledger.seated(handler, uids, self._clock())
 
     async def drain(self, handler: HandlerId, order: DrainOrder | None) -> bool:
         return self._ledger.drain(handler, order, self._clock())

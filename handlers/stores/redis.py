@@ -12,7 +12,7 @@ and a drain has to be ordered again.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -137,6 +137,11 @@ class RedisStore:
             return None
         handler, epoch, url, connected = answer
         return Located(uid, HandlerId(handler), int(epoch), url, connected)
+
+    async def seated(self, handler: HandlerId, uids: Collection[Uid]) -> frozenset[Uid]:
+        asked = list(uids)
+        found = await self._ask(wire.call("seated", handler, asked))
+        return frozenset(uid for uid, sits in zip(asked, found, strict=True) if sits)
 
     async def drain(self, handler: HandlerId, order: DrainOrder | None) -> bool:
         wanted = order is not None and (order.remaining_s, order.rate or False)

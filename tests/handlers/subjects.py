@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeVar
 
@@ -21,6 +21,7 @@ from handlers.model import (
     Seat,
     SeatRefused,
     SeatRequest,
+    Uid,
 )
 from handlers.stores.base import OpenStore, Store
 from tests.servers import forget_all
@@ -43,6 +44,7 @@ class Subject(Protocol):
     def hello(self, hello: Hello) -> ReportRefused | None: ...
     def report(self, report: Report) -> DrainOrder | ReportRefused | None: ...
     def admit_late(self, handler: HandlerId, epoch: int, jti: Jti) -> bool: ...
+    def seated(self, handler: HandlerId, uids: Collection[Uid]) -> frozenset[Uid]: ...
     def drain(self, handler: HandlerId, order: DrainOrder | None) -> bool: ...
     def sweep(self) -> int: ...
     def decision(self, sequence: int) -> Decision | None: ...
@@ -80,6 +82,9 @@ class LedgerSubject:
 
     def admit_late(self, handler: HandlerId, epoch: int, jti: Jti) -> bool:
         return self.ledger.admit_late(handler, epoch, jti, self.clock())
+
+    def seated(self, handler: HandlerId, uids: Collection[Uid]) -> frozenset[Uid]:
+        return self.ledger.seated(handler, uids, self.clock())
 
     def drain(self, handler: HandlerId, order: DrainOrder | None) -> bool:
         return self.ledger.drain(handler, order, self.clock())
@@ -135,6 +140,9 @@ class StoreSubject:
 
     def admit_late(self, handler: HandlerId, epoch: int, jti: Jti) -> bool:
         return self._run(self.store.admit_late(handler, epoch, jti))
+
+    def seated(self, handler: HandlerId, uids: Collection[Uid]) -> frozenset[Uid]:
+        return self._run(self.store.seated(handler, uids))
 
     def drain(self, handler: HandlerId, order: DrainOrder | None) -> bool:
         return self._run(self.store.drain(handler, order))

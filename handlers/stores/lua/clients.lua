@@ -146,3 +146,19 @@ function ops.locate(uid)
   end
   return newest and located(newest, false) or 'null'
 end
+
+local function sits(uid, handler_id)
+  for _, kind in ipairs({'a', 'u', 'm'}) do
+    for _, seat in ipairs(seats_of(uid, kind, pool.repeats_looked_at)) do
+      if seat.handler == handler_id then return true end
+    end
+  end
+  return false
+end
+
+-- An answer for each user, in their order: a name that is no text comes back as another one.
+function ops.seated(handler_id, uids)
+  local answers = {}
+  for i, uid in ipairs(uids) do answers[i] = tostring(sits(uid, handler_id)) end
+  return '[' .. table.concat(answers, ',') .. ']'
+end

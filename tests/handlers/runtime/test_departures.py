@@ -3,9 +3,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
+from handlers.answers import Grant
 from handlers.model import DrainOrder, Hello, Move, PoolSettings, Report, Seat, SeatRefused, SeatRequest, Uid
 from handlers.runtime.allocator import Allocator
+from handlers.runtime.standby import UNKNOWN_FOR_S
 from handlers.stores.base import StoreUnreachable
 from handlers.stores.memory import MemoryStore
 from handlers.ticket import Gatekeeper, Purpose, TicketClaims, verify
@@ -63,6 +66,45 @@ async def test_one_that_leaves_may_name_clients_and_one_that_stays_may_not(alloc
         await allocator.hello(hello(name))
     assert (await answered(allocator, moving(1, "ann"))).migrate == ()
     assert len((await answered(allocator, moving(2, "ann", leaving=True))).migrate) == 1
+
+
+async def test_a_handler_gets_no_ticket_for_users_who_do_not_sit_there(
+    allocator: Allocator, clocks: Clocks
+) -> None:
+    """Else one that is broken into could be anybody at all others."""
+    clocks.passed += UNKNOWN_FOR_S
+    for name in (WSH1, WSH2):
+        await allocator.hello(hello(name))
+    grant = await allocator.allocate("bob", exclude=["WSH2"])
+    assert isinstance(grant, Grant)
+    with capture_logs() as logs:
+        answer = await answered(allocator, moving(1, "bob", "never here", leaving=True))
+    assert [move.handler_id for move in answer.migrate] == ["WSH2"]
+    assert [entry.get("users") for entry in logs] == [1]
+    assert (await answered(allocator, moving(2, "never here", "nor here", leaving=True))).migrate == ()
+
+
+async def test_after_an_outage_a_handler_may_have_clients_whom_the_store_does_not_know(
+    clocks: Clocks, rng: random.Random
+) -> None:
+    store = ComesAndGoes(POOL, clocks)
+    allocator = made(store, clocks, rng)
+    for outage, moved in ((False, 0), (True, 1)):
+        clocks.passed += UNKNOWN_FOR_S
+        for name in (WSH1, WSH2):
+            await allocator.hello(hello(name))
+        await allocator.sweep()
+        store.away = outage
+        await allocator.allocate("eve")
+        store.away = False
+        await allocator.sweep()
+        clocks.passed += 1.0
+        for name in (WSH1, WSH2):
+            await answered(allocator, Report(name, 5, 1 + outage * 9, 0))
+        await allocator.sweep()
+        assert allocator.mode == "exact"
+        answer = await answered(allocator, moving(2 + outage * 9, "ann", leaving=True))
+        assert len(answer.migrate) == moved
 
 
 async def test_moves_wait_while_the_store_is_away_and_the_report_counts(

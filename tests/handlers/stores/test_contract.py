@@ -441,3 +441,21 @@ async def test_a_user_sits_where_they_connected_last(store: Store) -> None:
         located = await store.locate(Uid("ann"))
         assert located is not None
         assert located.handler == last.handler
+
+
+async def test_who_sits_at_a_handler_has_a_seat_there_used_or_not(store: Store) -> None:
+    await store.hello(hello())
+    await seat(store, "held", uid=Uid("held"))
+    await seat(store, "active", uid=Uid("active"))
+    await store.report(Report(WSH1, 1, 1, 1, confirmed=(Jti("active"),)))
+    await store.hello(hello(name=WSH2))
+    await seat(store, "moving", uid=Uid("moving"), moving=True, exclude=frozenset([WSH1]))
+    uids = [Uid(uid) for uid in ("held", "active", "moving", "nobody", "\udcff")]
+    assert await store.seated(WSH1, uids) == {"held", "active"}
+    assert await store.seated(WSH2, uids) == {"moving"}
+    assert await store.seated(HandlerId("unknown"), uids) == set()
+    await store.report(Report(WSH1, 1, 2, 0, closed=(Jti("active"),)))
+    assert await store.seated(WSH1, uids) == {"held"}
+    await store.hello(hello(epoch=2))
+    assert await store.seated(WSH1, uids) == set()
+    assert await store.seated(WSH1, []) == set()
