@@ -34,6 +34,9 @@ class AdmissionLedger:
     def __init__(self, capacity: int, memory: int | None = None) -> None:
         self.capacity = capacity
         self.draining = False
+        """Clients come in only with a seat that is still guaranteed to them."""
+        self.shut = False
+        """Nobody comes in."""
         self._memory = memory or max(10_000, 16 * capacity)
         self._used: Deadlines[Jti] = Deadlines()
         self._admitted: set[Jti] = set()
@@ -45,7 +48,7 @@ class AdmissionLedger:
         return len(self._admitted)
 
     def present(self, claims: TicketClaims, now: float) -> Entry | TurnedAway:
-        """Judges a verified ticket, and uses it up unless it is turned away for want of room.
+        """Judges a verified ticket, and uses it up unless it is turned away.
 
         Keyed on the `jti`: two spellings of one token are one ticket.
         """
@@ -53,14 +56,15 @@ class AdmissionLedger:
             pass
         if claims.jti in self._used:
             return TurnedAway(Refusal.REPLAYED)
-        if self.draining:
+        late = claims.degraded or now >= claims.guaranteed_until - GUARD_S
+        if self.shut or (self.draining and late):
             return TurnedAway(Refusal.DRAINING)
         if len(self._used) >= self._memory:
             return TurnedAway(Refusal.BUSY)
         if len(self._admitted) + len(self._asking) >= self.capacity:
             return TurnedAway(Refusal.FULL)
         self._used.set(claims.jti, claims.expires_at + KEEP_S)
-        if claims.degraded or now >= claims.guaranteed_until - GUARD_S:
+        if late:
             self._asking.add(claims.jti)
             return Entry.ASK
         self._admitted.add(claims.jti)
@@ -74,6 +78,17 @@ class AdmissionLedger:
         self._admitted.add(jti)
         return None
 
+    def give_back(self, claims: TicketClaims) -> bool:
+        """Uses a ticket up that was turned away, so that the store may be told that its seat is free.
+
+        `False` when that can't be remembered: then the seat must stay held, or two could come for it. And
+        when it is used up by now: somebody came in with a copy of it.
+        """
+        if claims.jti in self._used or len(self._used) >= self._memory:
+            return False
+        self._used.set(claims.jti, claims.expires_at + KEEP_S)
+        return True
+
     def leave(self, jti: Jti) -> bool:
         """Gives the place back, asked or admitted. True if it was an admitted connection."""
         self._asking.discard(jti)
@@ -82,7 +97,8 @@ class AdmissionLedger:
         return admitted
 
     def __repr__(self) -> str:
+        state = ", shut" if self.shut else ", draining" if self.draining else ""
         return (
             f"<AdmissionLedger: {len(self._admitted)} of {self.capacity}, {len(self._asking)} asking,"
-            f" {len(self._used)} used tickets{', draining' if self.draining else ''}>"
+            f" {len(self._used)} used tickets{state}>"
         )

@@ -105,20 +105,24 @@ class Door:
         """Takes a place for a good ticket."""
         if self._link.gatekeeper is None:
             return TurnedAway(Refusal.NOT_READY)
-        now = self._clock()
-        claims = verify(ticket, self._link.gatekeeper, now)
+        claims = verify(ticket, self._link.gatekeeper, self._clock())
         if isinstance(claims, TurnedAway):
             if claims.reason is Refusal.UNKNOWN_KEY:
                 self._link.ask_for_keys()
             return claims
-        self._gate.draining = self._link.closed
-        entry = self._gate.present(claims, now)
-        if entry == TurnedAway(Refusal.DRAINING) and await self._link.wanted():
-            self._gate.draining = False
-            entry = self._gate.present(claims, self._clock())
+        entry = self._present(claims)
+        if entry == TurnedAway(Refusal.DRAINING):
+            if await self._link.wanted():
+                entry = self._present(claims)
+            elif self._gate.give_back(claims):
+                self._link.left(claims.jti)
         if entry is Entry.ASK:
             return await self._ask(claims)
         return entry if isinstance(entry, TurnedAway) else claims
+
+    def _present(self, claims: TicketClaims) -> Entry | TurnedAway:
+        self._gate.draining, self._gate.shut = self._link.draining, self._link.shut
+        return self._gate.present(claims, self._clock())
 
     async def _ask(self, claims: TicketClaims) -> TicketClaims | TurnedAway:
         """A late ticket: there must be room in the store too, when it can be asked."""

@@ -62,6 +62,7 @@ class GatewayLink:
         """A later process has taken this id."""
         self.draining = False
         """The gateway wants no new clients here."""
+        self._drain_ends = float("inf")
         self.leaving = False
         """We want none."""
         self.reconnect: Mapping[str, Any] = {}
@@ -72,13 +73,18 @@ class GatewayLink:
         """No new clients, for whatever reason."""
         return self.superseded or self.draining or self.leaving
 
+    @property
+    def shut(self) -> bool:
+        """Not even a client that was promised a seat here: it could only be closed again."""
+        return self.superseded or self.leaving or (self.draining and self._clock() >= self._drain_ends)
+
     def admitted(self, jti: Jti) -> None:
         """To be confirmed with the next report."""
         self._outbox.admitted(jti)
         self._news.set()
 
     def left(self, jti: Jti) -> None:
-        """To be reported as closed."""
+        """To be reported as closed: a client that left, or a seat that nobody can use any more."""
         self._outbox.left(jti)
         self._news.set()
 
@@ -152,6 +158,8 @@ class GatewayLink:
             if answer.draining != self.draining:
                 log.info("draining" if answer.draining else "not_draining", handler=report.id)
             self.draining, self.reconnect = answer.draining, answer.reconnect
+            remaining_s = float("inf") if answer.drain is None else answer.drain.remaining_s
+            self._drain_ends = self._clock() + remaining_s
             self._heard(answer)
             return answer
 

@@ -67,15 +67,40 @@ def test_it_is_remembered_for_longer_than_any_copy_of_it_is_good() -> None:
     assert gate.present(claims(), NOW + 60 + KEEP_S) is Entry.ASK  # forgotten: memory is bounded
 
 
-def test_a_full_or_draining_handler_does_not_use_the_ticket_up() -> None:
+def test_a_full_handler_does_not_use_the_ticket_up() -> None:
     gate = AdmissionLedger(1)
     gate.present(claims("a"), NOW)
     assert gate.present(claims("b"), NOW) == TurnedAway(Refusal.FULL)
     gate.leave(Jti("a"))
-    gate.draining = True
-    assert gate.present(claims("b"), NOW) == TurnedAway(Refusal.DRAINING)
-    gate.draining = False
     assert gate.present(claims("b"), NOW) is Entry.ADMITTED
+
+
+def test_a_drained_handler_keeps_what_was_promised_and_no_more() -> None:
+    gate = AdmissionLedger(10)
+    gate.draining = True
+    assert gate.present(claims("a"), NOW) is Entry.ADMITTED
+    assert gate.present(claims("b"), NOW + 12 - GUARD_S) == TurnedAway(Refusal.DRAINING)
+    assert gate.present(claims("c")._replace(degraded=True), NOW) == TurnedAway(Refusal.DRAINING)
+    gate.shut = True
+    assert gate.present(claims("d"), NOW) == TurnedAway(Refusal.DRAINING)
+    gate.draining = gate.shut = False
+    assert gate.present(claims("d"), NOW) is Entry.ADMITTED
+
+
+def test_a_ticket_whose_seat_is_given_back_lets_nobody_in_any_more() -> None:
+    """Or a drain that is called off would let two clients into one place."""
+    gate = AdmissionLedger(10, memory=1)
+    assert gate.give_back(claims("a"))
+    assert gate.present(claims("a"), NOW) == TurnedAway(Refusal.REPLAYED)
+    assert not gate.give_back(claims("b"))  # what can't be remembered keeps its seat
+    assert gate.connections == 0
+
+
+def test_the_seat_of_a_client_that_is_in_is_not_given_back() -> None:
+    """A copy of its ticket was turned away, a moment before this one got in."""
+    gate = AdmissionLedger(10)
+    assert gate.present(claims("a"), NOW) is Entry.ADMITTED
+    assert not gate.give_back(claims("a"))
 
 
 def test_with_its_memory_full_it_lets_nobody_in_rather_than_somebody_twice() -> None:

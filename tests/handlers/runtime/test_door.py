@@ -11,7 +11,7 @@ from aiohttp import WSServerHandshakeError
 from handlers.closing import CloseCode
 from handlers.model import DrainOrder, HandlerId, Jti, PoolSettings, Uid
 from handlers.strangers import StrangerLedger
-from handlers.ticket import TicketClaims, TicketSecrets, sign
+from handlers.ticket import TicketClaims, TicketSecrets, sign, verify
 from tests.handlers.runtime.clients import Harbour, first, harbour
 from tests.handlers.runtime.gateways import SECRET, Gateway, gateway, until
 
@@ -176,14 +176,34 @@ async def test_without_a_key_nobody_gets_in(good: Gateway) -> None:
         assert await quay.verdict("x.y.z") == CloseCode.TRY_LATER
 
 
-async def test_a_draining_handler_sends_to_another(good: Gateway, quay: Harbour) -> None:
-    shown = await good.ticket()
+async def test_a_drained_handler_lets_in_who_was_promised_a_seat_and_sends_others_away(
+    good: Gateway, quay: Harbour
+) -> None:
+    """And whom it sends away leaves no seat behind that others would wait for."""
+    shown, unused = await good.ticket(), await good.ticket("bob")
     await good.allocator.drain(HandlerId("WSH1"), DrainOrder(30.0))
     await until(lambda: not quay.node.ready)
-    assert await quay.verdict(shown) == CloseCode.DRAINING
+    async with await quay.connect(shown) as socket:
+        assert await first(socket) == "welcome"
+        gatekeeper = quay.node._link.gatekeeper
+        assert gatekeeper is not None
+        claims = verify(unused, gatekeeper, quay.node._door._clock())
+        assert isinstance(claims, TicketClaims)
+        late = ticket(quay, uid=claims.uid, jti=claims.jti, guaranteed_until=0.0)
+        assert await quay.verdict(late) == CloseCode.DRAINING
+        await until(lambda: any(claims.jti in body["closed"] for body in good.of("/handlers/report")))
+        (state,) = await good.allocator.states()
+        assert (state.connections, state.held) == (1, 0)
     await good.allocator.drain(HandlerId("WSH1"), None)
     await until(lambda: quay.node.ready)
-    assert await quay.verdict(shown) == "welcome"
+    assert await quay.verdict(unused) == CloseCode.REPLAYED
+
+
+async def test_when_a_drain_is_over_nobody_gets_in(good: Gateway, quay: Harbour) -> None:
+    shown = await good.ticket()
+    await good.allocator.drain(HandlerId("WSH1"), DrainOrder(0.0))
+    await until(lambda: not quay.node.ready)
+    assert await quay.verdict(shown) == CloseCode.DRAINING
 
 
 async def hears_no_more(quay: Harbour, good: Gateway) -> None:
@@ -200,9 +220,9 @@ async def test_a_handler_that_is_wanted_again_asks_before_it_sends_anybody_away(
     await good.allocator.drain(HandlerId("WSH1"), DrainOrder(30.0))
     await hears_no_more(quay, good)
     await until(lambda: not quay.node.ready)
-    assert await quay.verdict(ticket(quay)) == CloseCode.DRAINING
+    assert await quay.verdict(ticket(quay, guaranteed_until=0.0)) == CloseCode.DRAINING
     await good.allocator.drain(HandlerId("WSH1"), None)
-    shown = await good.ticket()
+    shown = ticket(quay, jti="k" * 32, guaranteed_until=0.0)
     verdicts = await asyncio.gather(*(quay.verdict(shown) for _ in range(5)))
     assert sorted(map(str, verdicts)) == ["4409"] * 4 + ["welcome"]
     assert quay.node.ready
