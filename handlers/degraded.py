@@ -164,6 +164,11 @@ class LocalLedger:
         """Who but those may get clients, with or without room."""
         return [one for one in self._places if one.id not in exclude and self._opens(one, now, gateways)]
 
+    def states(self, now: float, gateways: int) -> tuple[HandlerState, ...]:
+        """Every handler as it is seen from here."""
+        patience_s = self._patience_s(gateways)
+        return tuple(one.seen(now, patience_s, gateways) for one in self._places)
+
     def unheard(self, states: Sequence[HandlerState], within_s: float, now: float, gateways: int) -> float:
         """The share of the open handlers that have not reported to the store for so long, or that it
         does not know as they are: 0 to 1. Who never reports is not waited for."""
@@ -233,8 +238,11 @@ class LocalLedger:
         return SeatRefused(SeatRefusal.COME_BACK, wait_s, now=now)
 
     def _opens(self, standing: Standing, now: float, gateways: int) -> bool:
+        return standing.is_open(now, self._patience_s(gateways))
+
+    def _patience_s(self, gateways: int) -> float:
         # A handler that is refused by one gateway goes to the next, so each hears every so-many-eth report.
-        return standing.is_open(now, self._pool.dead_after_s * gateways)
+        return self._pool.dead_after_s * gateways
 
     def _standing(self, name: HandlerId, url: str, path: str, now: float) -> Standing | None:
         """The one that is known, or a new one; `None` when there are too many."""

@@ -13,6 +13,11 @@ SLACK_S = 0.25
 """News of one report, heard here and read in the store, may differ by so much in age."""
 
 _OUT = frozenset({Closed.MAINTENANCE.value, Closed.NOT_PASSING.value, Closed.DELISTED.value})
+_BY_LISTING = {
+    Listing.FAILING: Closed.NOT_PASSING,
+    Listing.MAINTENANCE: Closed.MAINTENANCE,
+    Listing.DELISTED: Closed.DELISTED,
+}
 _UNWANTED = frozenset({Closed.DRAINING.value, Closed.LEAVING.value})
 
 
@@ -62,6 +67,37 @@ class Standing:
         if self.out if self.listing is Listing.NEVER else self.listing is not Listing.PASSING:
             return False
         return self.heard_at is None or now - self.heard_at < patience_s
+
+    def seen(self, now: float, patience_s: float, gateways: int) -> HandlerState:
+        """It as operators see it while the store can't be asked; only that knows a drain's order."""
+        load, is_open = self.load(now, gateways), self.is_open(now, patience_s)
+        full = "full" if load >= self.capacity else ""
+        return HandlerState(
+            id=self.id,
+            url=self.url,
+            epoch=self.epoch,
+            capacity=self.capacity,
+            connections=self.connections,
+            held=load - self.connections,
+            admin=Admin.DRAINING if self.closed else Admin.UP,
+            eligible=is_open and not full,
+            why_not=full if is_open else self._why_closed(),
+            last_report_age_s=None if self.heard_at is None else now - self.heard_at,
+            path=self.path,
+            weight=self.weight,
+            tokens=self.tokens,
+            joins_per_s=self.joins_per_s,
+        )
+
+    def _why_closed(self) -> str:
+        """Of one that is not open."""
+        if self.closed:
+            return Closed.DRAINING.value
+        if self.listing in _BY_LISTING:
+            return _BY_LISTING[self.listing].value
+        if self.out and self.listing is Listing.NEVER:
+            return Closed.NOT_PASSING.value
+        return (Closed.NO_HELLO if self.epoch == 0 and self.speaks else Closed.SILENT).value
 
     def load(self, now: float, gateways: int) -> int:
         """The others give out seats like this gateway, and tell nobody either."""

@@ -15,7 +15,7 @@ class PoolState:
     name: str
     mode: Mode
     handlers: Sequence[HandlerState] = ()
-    """Empty while the store can't be asked."""
+    """While the store can't be asked, as this gateway believes they are."""
     counts: Mapping[str, int] = field(default_factory=dict)
     """What became of seats by what this process has heard."""
 

@@ -298,6 +298,15 @@ class Allocator:
     async def states(self) -> tuple[HandlerState, ...]:
         return await self._standby.asked(self._store.states())
 
+    async def view(self) -> tuple[HandlerState, ...]:
+        """The states, or what this gateway believes by itself while the store is not relied on."""
+        if self.mode is not DEGRADED:
+            try:
+                return await self.states()
+            except StoreUnreachable:
+                pass
+        return self._standby.states()
+
     async def decision(self, sequence: int) -> Decision | None:
         """Why the seat of that number went where it did; `None` when that is too long ago."""
         return await self._standby.asked(self._store.decision(sequence))

@@ -250,6 +250,14 @@ def test_a_gateway_that_starts_while_the_store_is_away_learns_of_handlers_by_the
     assert refused(made, 1).reason is SeatRefusal.NO_CAPACITY
 
 
+def test_operators_see_every_handler_and_what_was_heard_of_it() -> None:
+    made = ledger(state("WSH1", 3), state("WSH2"))
+    made.report(Report(WSH1, 5, 1, 4), 1.0)
+    one, other = made.states(3.0, 1)
+    assert (one.id, one.connections, one.last_report_age_s) == (WSH1, 4, 2.0)
+    assert (other.id, other.connections, other.eligible) == (WSH2, 0, True)
+
+
 def test_earlier_incarnations_are_refused() -> None:
     made = ledger(state())
     stale = ReportRefused(ReportRefusal.STALE_EPOCH)

@@ -192,3 +192,37 @@ def test_tokens_come_at_the_gateways_share_of_the_rate() -> None:
     one.tokens = 0.0
     assert one.refill(2.0, 10, 4) == 0.0, "a clock set back takes nothing"
     assert one.refill(4.0, 1, 8) == 1.0, "never less than one"
+
+
+def shown(one: Standing, now: float = 0.0, gateways: int = 1) -> HandlerState:
+    return one.seen(now, 3.0, gateways)
+
+
+def test_operators_see_it_as_seats_are_given_out() -> None:
+    one = standing()
+    one.take_state(state(), 0.0, HOLD_S)
+    give(one, "a")
+    seen = shown(one, gateways=2)
+    assert (seen.id, seen.epoch, seen.connections, seen.held, seen.capacity) == (WSH1, 5, 3, 4, 10)
+    assert (seen.eligible, seen.why_not, seen.last_report_age_s) == (True, "", None)
+    one.take_report(report(1, 10), 1.0)
+    full = shown(one, 3.5)
+    assert (full.eligible, full.why_not, full.last_report_age_s) == (False, "full", 2.5)
+
+
+def test_operators_see_why_it_gets_nobody() -> None:
+    for why in ("draining", "silent", "not_passing"):
+        one = standing()
+        one.take_state(state(why, None), 0.0, HOLD_S)
+        assert (shown(one).eligible, shown(one).why_not) == (False, why)
+    for known, closed in (
+        (Known(WSH1, "http://h:1", draining=True), Closed.MAINTENANCE),
+        (Known(WSH1, "http://h:1", healthy=False), Closed.NOT_PASSING),
+    ):
+        one = standing()
+        one.list_as(known, 10)
+        assert shown(one).why_not == closed
+    unheard = standing()
+    unheard.epoch = 0
+    unheard.list_as(Known(WSH1, "http://h:1", speaks=True), 10)
+    assert shown(unheard).why_not == Closed.NO_HELLO

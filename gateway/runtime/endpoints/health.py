@@ -19,7 +19,6 @@ from gateway.runtime.pool_state import PoolState
 from gateway.runtime.reply import Reply, json_reply
 from gateway.runtime.tunnelling import Tunnels
 from gateway.runtime.waiting_room import WaitingRoom
-from handlers.stores.base import StoreUnreachable
 from registry.model import ServiceSnapshot
 from registry.runtime.watcher import Watcher
 
@@ -140,8 +139,5 @@ class HealthEndpoints:
 
 async def _state_of(pool: Pool) -> PoolState:
     allocator = pool.allocator
-    try:
-        handlers = await allocator.states()
-    except StoreUnreachable:
-        handlers = ()
+    handlers = await allocator.view()
     return PoolState(pool.name, allocator.mode, handlers, allocator.counts())

@@ -98,6 +98,8 @@ async def test_while_redis_hangs_each_gateway_hands_out_seats_by_itself(own: Red
         given = [await seat(port, f"user-{n}") for n in range(4)]
         assert {answer.status for answer in given} == {200}
         assert await mode(port) == "degraded"
+        assert sum((await held(port)).values()) == 4, "this gateway's own view is shown"
+        assert "quaymaster_handler_connections{" in (await ask(port, "GET", "/metrics")).body.decode()
         for path in ("/health/live", "/health/ready", "/ping"):
             assert (await ask(port, "GET", path)).status == 200
         own.resume()

@@ -376,6 +376,14 @@ async def fleet_of_two(clocks: Clocks, rng: random.Random) -> tuple[Allocator, C
     return allocator, store
 
 
+async def test_in_an_outage_the_handlers_can_still_be_seen(clocks: Clocks, rng: random.Random) -> None:
+    allocator, store = await fleet_of_two(clocks, rng)
+    assert await allocator.view() == await store.states()
+    store.away = True
+    for _ in range(2):
+        assert [(seen.id, seen.eligible) for seen in await allocator.view()] == [(WSH1, True), (WSH2, True)]
+
+
 async def test_the_first_client_that_finds_the_store_away_gets_a_seat_and_the_next_does_not_even_ask(
     clocks: Clocks, rng: random.Random
 ) -> None:
