@@ -17,9 +17,9 @@ GUARD_S = 2.0
 that is still held says yes. It covers a report on its way for a second and clocks a second apart,
 without which the store could give a seat away that this process has just filled."""
 
-KEEP_S = LEEWAY_S + 3.0
-"""A used ticket is remembered for so long after its end; two answers for one seat may differ by a
-second of rounding."""
+KEEP_S = LEEWAY_S + 28.0
+"""A used ticket is remembered for so long after its end: the gateways' time, which is judged by here, may
+step back when another gateway answers, and a ticket must not come to life again."""
 
 
 class Entry(Enum):

@@ -37,6 +37,8 @@ class Grant(NamedTuple):
     session_id: str
     advice: Advice
     jti: Jti
+    sequence: int = 0
+    """Number of the allocation in the pool, for whoever asks why; 0 for one without the store."""
 
     def json(self) -> bytes:
         """The 200 answer. Its first two fields are the chat gateway's own.
@@ -87,8 +89,10 @@ class HelloAnswer:
     pool: PoolSettings
     advice: Advice
 
-    def body(self) -> dict[str, object]:
+    def body(self, now: float) -> dict[str, object]:
+        """The 200 answer; `now` is unix seconds, by which the handler judges the times in tickets."""
         return {
+            "now": now,
             "ticket": self._key(self.key),
             "previous": [self._key(key) for key in self.previous],
             "report_s": report_s(self.pool),
@@ -122,8 +126,13 @@ class ReportAnswer:
     """Clients that should move away although it is not draining."""
     migrate: tuple[Migration, ...] = ()
 
-    def body(self) -> dict[str, object]:
-        body: dict[str, object] = {"draining": self.draining, "reconnect": self.advice.body()}
+    def body(self, now: float) -> dict[str, object]:
+        """The 200 answer, at `now` in unix seconds."""
+        body: dict[str, object] = {
+            "now": now,
+            "draining": self.draining,
+            "reconnect": self.advice.body(),
+        }
         if self.drain is not None:
             body["drain"] = {"deadline_s": self.drain.remaining_s, "rate": self.drain.rate}
         if self.rebalance:

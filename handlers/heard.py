@@ -12,6 +12,8 @@ from handlers.ticket import ALGORITHM, LONGEST
 
 MAX_S = 7 * 86_400.0
 """No drain lasts longer than a week."""
+MAX_UNIX_S = 1e11
+"""Some three thousand years from now."""
 MAX_URL = 4096
 """Characters."""
 
@@ -24,6 +26,8 @@ class Introduced:
     issuer: str
     report_s: float
     reconnect: Mapping[str, Any]
+    now: float | None = None
+    """Unix seconds at the gateway; `None` from one that does not tell."""
 
 
 class Migration(NamedTuple):
@@ -48,6 +52,8 @@ class Noted:
     rebalance: int = 0
     """So many clients more should move although nothing ends here."""
     migrate: tuple[Migration, ...] = ()
+    now: float | None = None
+    """As in `Introduced`."""
 
 
 def introduced(told: Mapping[str, Any]) -> Introduced | None:
@@ -58,12 +64,12 @@ def introduced(told: Mapping[str, Any]) -> Introduced | None:
             return None
         keys = {str(key["kid"]): urlsafe_b64decode(key["key"] + "==") for key in told_keys}
         report_s, reconnect = float(told["report_s"]), dict(told.get("reconnect", {}))
-        issuer = str(told["ticket"].get("issuer", "quaymaster"))
+        issuer, now = str(told["ticket"].get("issuer", "quaymaster")), _now(told)
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
     if min(map(len, keys.values())) < 32 or not 0 < report_s <= 60:
         return None
-    return Introduced(keys, issuer, report_s, reconnect)
+    return Introduced(keys, issuer, report_s, reconnect, now)
 
 
 def noted(told: Mapping[str, Any]) -> Noted | None:
@@ -76,10 +82,15 @@ def noted(told: Mapping[str, Any]) -> Noted | None:
         return None
     try:
         drain = None if told.get("drain") is None else _order(told["drain"])
-        migrate = tuple(map(_migration, told.get("migrate", ())))
+        migrate, now = tuple(map(_migration, told.get("migrate", ()))), _now(told)
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
-    return Noted(draining, reconnect, drain, rebalance, migrate) if len(migrate) <= MAX_MOVES else None
+    return Noted(draining, reconnect, drain, rebalance, migrate, now) if len(migrate) <= MAX_MOVES else None
+
+
+def _now(told: Mapping[str, Any]) -> float | None:
+    now = told.get("now")
+    return None if now is None else _amount(now, MAX_UNIX_S)
 
 
 def _order(told: Mapping[str, Any]) -> DrainOrder:

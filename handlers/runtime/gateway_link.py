@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from handlers.gateway_time import GatewayTime
 from handlers.heard import Introduced, Noted
 from handlers.model import Hello, Jti, Move, ReportRefusal
 from handlers.outbox import Outbox
@@ -53,6 +54,7 @@ class GatewayLink:
         self._reporting = asyncio.Lock()
         self._asking = asyncio.Lock()
         self._introduce = True
+        self._time = GatewayTime()
         self._troubles: set[NoAnswer] = set()
         self._report_s = 1.0
         self._sent_at = self._settled_at = self._introduced_at = float("-inf")
@@ -77,6 +79,11 @@ class GatewayLink:
     def shut(self) -> bool:
         """Not even a client that was promised a seat here: it could only be closed again."""
         return self.superseded or self.leaving or (self.draining and self._clock() >= self._drain_ends)
+
+    @property
+    def unix(self) -> float | None:
+        """What time it is at the gateways, in unix seconds; `None` while none has told."""
+        return self._time.unix(self._clock())
 
     def admitted(self, jti: Jti) -> None:
         """To be confirmed with the next report."""
@@ -152,6 +159,7 @@ class GatewayLink:
                 self._take_no(answer)
                 return None
             self._troubles.clear()
+            self._set_time(answer.now, self._sent_at)
             self._outbox.acknowledged(report)
             if self._outbox.changed:
                 self._news.set()
@@ -174,18 +182,23 @@ class GatewayLink:
             await asyncio.sleep(max(0.0, self._sent_at + COALESCE_S - self._clock()))
 
     async def _hello(self) -> bool:
-        hello = self._describe(self._outbox.unconfirmed)
+        hello, asked_at = self._describe(self._outbox.unconfirmed), self._clock()
         answer = await self._client.hello(hello)
         if isinstance(answer, Introduced):
             self.gatekeeper = Gatekeeper(hello.id, hello.epoch, answer.issuer, answer.keys)
             self._report_s, self.reconnect = answer.report_s, answer.reconnect
             self._introduce = False
+            self._set_time(answer.now, asked_at)
             self._troubles.clear()
             self._introduced_at = self._clock()
             log.info("introduced", handler=hello.id, epoch=hello.epoch)
             return True
         self._take_no(answer)
         return False
+
+    def _set_time(self, told: float | None, asked_at: float) -> None:
+        if told is not None:
+            self._time.told(told, asked_at, self._clock())
 
     def _take_no(self, answer: ReportRefusal | NoAnswer) -> None:
         """What follows from an answer that was not a yes."""

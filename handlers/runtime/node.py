@@ -116,6 +116,7 @@ class HandlerNode:
             raise ValueError("drain_s must be above 0 and leave_s at least 0: both are seconds")
         self._drain_s, self._leave_s = drain_s, leave_s
         self._rng = rng or random.SystemRandom()
+        self._clock = clock
         self._gate = AdmissionLedger(capacity)
         self._sessions: dict[Jti, Session] = {}
         self._leaving: asyncio.Task[None] | None = None
@@ -143,7 +144,7 @@ class HandlerNode:
             heartbeat_s=heartbeat_s,
             max_msg_size=max_msg_size,
             ticket_within_s=ticket_within_s,
-            clock=clock,
+            clock=self._unix,
         )
 
     @property
@@ -256,6 +257,11 @@ class HandlerNode:
 
     def _describe(self, known: tuple[Jti, ...]) -> Hello:
         return replace(self._hello, known=known, connections=self._gate.connections)
+
+    def _unix(self) -> float:
+        """The time that tickets are judged by: the gateways', since they have written them."""
+        told = self._link.unix
+        return self._clock() if told is None else told
 
     def _heard(self, noted: Noted) -> None:
         """Every answer to a report comes by here."""

@@ -45,7 +45,8 @@ def hello_answer(pool: PoolSettings) -> HelloAnswer:
 
 
 def test_the_answer_to_a_hello() -> None:
-    body = hello_answer(PoolSettings(name="chat")).body()
+    body = hello_answer(PoolSettings(name="chat")).body(1e9)
+    assert body["now"] == 1e9
     ticket = body["ticket"]
     assert isinstance(ticket, dict)
     assert urlsafe_b64decode(ticket.pop("key") + "=") == b"\xff" * 32
@@ -59,20 +60,25 @@ def test_the_answer_to_a_hello() -> None:
 
 @pytest.mark.parametrize(("dead_after_s", "report_s"), [(0.6, 0.2), (3.0, 1.0), (30.0, 1.0)])
 def test_three_reports_may_get_lost(dead_after_s: float, report_s: float) -> None:
-    body = hello_answer(PoolSettings(dead_after_s=dead_after_s)).body()
+    body = hello_answer(PoolSettings(dead_after_s=dead_after_s)).body(1e9)
     assert body["report_s"] == pytest.approx(report_s)
 
 
 def test_the_answer_to_a_report() -> None:
     advice = advise(0, 200.0)
-    assert ReportAnswer(False, advice).body() == {"draining": False, "reconnect": advice.body()}
+    assert ReportAnswer(False, advice).body(1e9) == {
+        "now": 1e9,
+        "draining": False,
+        "reconnect": advice.body(),
+    }
     draining = ReportAnswer(
         True, advice, DrainOrder(27.4, 40.0), migrate=(Migration("s", "WSH2", "ws://h", "t"),)
     )
-    assert draining.body() == {
+    assert draining.body(1e9) == {
+        "now": 1e9,
         "draining": True,
         "reconnect": advice.body(),
         "drain": {"deadline_s": 27.4, "rate": 40.0},
         "migrate": [{"session_id": "s", "handler_id": "WSH2", "url": "ws://h", "ticket": "t"}],
     }
-    assert ReportAnswer(False, advice, rebalance=5).body()["rebalance"] == 5
+    assert ReportAnswer(False, advice, rebalance=5).body(1e9)["rebalance"] == 5

@@ -37,10 +37,21 @@ def test_an_introduction_brings_keys() -> None:
         {"report_s": 0},
         {"report_s": 1e9},
         {"reconnect": 7},
+        {"now": "1795229092"},
+        {"now": float("nan")},
+        {"now": -1},
+        {"now": True},
     ],
 )
 def test_an_introduction_is_checked(change: dict[str, Any]) -> None:
     assert introduced(RIGHT | change) is None
+
+
+def test_both_answers_tell_what_time_it_is() -> None:
+    hello, report = introduced(RIGHT | {"now": 7.5}), noted({"draining": False, "now": 8})
+    assert hello is not None
+    assert report is not None
+    assert (hello.now, report.now) == (7.5, 8.0)
 
 
 def test_an_answer_to_a_report_may_be_short() -> None:
@@ -78,6 +89,8 @@ def test_a_drain_needs_no_rate() -> None:
     [
         {"draining": None},
         {"reconnect": []},
+        {"now": 1e300},
+        {"now": []},
         {"rebalance": -1},
         {"rebalance": True},
         {"rebalance": 0.5},
@@ -108,11 +121,15 @@ nested = (
 )
 
 
-@given(st.dictionaries(st.sampled_from(["draining", "reconnect", "drain", "rebalance", "migrate"]), nested))
+@given(
+    st.dictionaries(
+        st.sampled_from(["draining", "reconnect", "drain", "rebalance", "migrate", "now"]), nested
+    )
+)
 def test_no_answer_to_a_report_makes_it_raise(told: dict[str, Any]) -> None:
     noted({"draining": True} | told)
 
 
-@given(st.dictionaries(st.sampled_from([*RIGHT]), nested))
+@given(st.dictionaries(st.sampled_from([*RIGHT, "now"]), nested))
 def test_no_answer_to_a_hello_makes_it_raise(told: dict[str, Any]) -> None:
     introduced(RIGHT | told)

@@ -15,6 +15,7 @@ from handlers.address import BadAddress, websocket_url
 from handlers.answers import Migration, ReportAnswer
 from handlers.model import HandlerId, Jti, Located, Report, ReportRefused
 from handlers.stores.base import StoreUnreachable
+from registry.runtime.clock import unix_now
 
 log = structlog.get_logger()
 
@@ -52,7 +53,11 @@ class HandlerProcessEndpoints:
             return gateway_error(Reason.BAD_PARAMETER, message=BAD_ADDRESS)
         except StoreUnreachable:
             return gateway_error(Reason.ALLOCATION_UNAVAILABLE)
-        return from_report_refused(told) if isinstance(told, ReportRefused) else json_reply(told.body())
+        return (
+            from_report_refused(told)
+            if isinstance(told, ReportRefused)
+            else json_reply(told.body(unix_now()))
+        )
 
     async def report(self, exchange: Exchange) -> Reply | GatewayError:
         """Confirmations, releases and heartbeat of a handler process, and what is wanted of it."""
@@ -70,7 +75,7 @@ class HandlerProcessEndpoints:
             return gateway_error(Reason.ALLOCATION_UNAVAILABLE)
         if isinstance(told, ReportRefused):
             return from_report_refused(told)
-        return json_reply(_reachable(pool, told).body())
+        return json_reply(_reachable(pool, told).body(unix_now()))
 
     def _warn(self, message: ReportMessage) -> None:
         if message.handler_id not in self._warned and len(self._warned) < MAX_WARNED:

@@ -24,6 +24,7 @@ from handlers.model import (
 from handlers.runtime.allocator import Allocator
 from handlers.stores.memory import open_store
 from handlers.ticket import TicketSecrets
+from registry.runtime.clock import unix_now
 
 STATUS = {ReportRefusal.UNKNOWN_HANDLER: 404, ReportRefusal.STALE_EPOCH: 409}
 
@@ -136,7 +137,7 @@ class Gateway:
             )
         if isinstance(told, ReportRefused):
             return web.json_response({"reason": told.reason.value}, status=STATUS[told.reason])
-        answer = told.body()
+        answer = told.body(unix_now())
         if path == "/handlers/report":
             answer |= self.orders()
             if self.elsewhere and "move" in body:

@@ -12,6 +12,7 @@ from handlers.closing import CloseCode
 from handlers.model import DrainOrder, HandlerId, Jti, PoolSettings, Uid
 from handlers.strangers import StrangerLedger
 from handlers.ticket import TicketClaims, TicketSecrets, sign, verify
+from registry.runtime.clock import unix_now
 from tests.handlers.runtime.clients import Harbour, first, harbour
 from tests.handlers.runtime.gateways import SECRET, Gateway, gateway, until
 
@@ -244,6 +245,13 @@ async def test_only_the_own_pages_may_open_sockets(good: Gateway, origin: str | 
             await quay.connect(await good.ticket(), origin=origin)
         assert refused.value.status == 403
         assert await quay.verdict(await good.ticket(), origin="https://chat.example") == "welcome"
+
+
+@pytest.mark.parametrize("wrong_by_s", [-7200.0, -3.0, 3.0, 7200.0])
+async def test_a_handlers_wrong_clock_keeps_nobody_out(good: Gateway, wrong_by_s: float) -> None:
+    async with harbour(good, clock=lambda: unix_now() + wrong_by_s) as quay:
+        assert await quay.verdict(await good.ticket()) == "welcome"
+        assert not good.of("/handlers/admit")  # it knows that the seat is guaranteed
 
 
 async def test_strangers_are_few_and_keep_nobody_out_who_shows_a_ticket(good: Gateway, quay: Harbour) -> None:
