@@ -47,6 +47,7 @@ def grant(
         session_id,
         advice,
         seat.jti,
+        seat.sequence,
     )
 
 

@@ -84,11 +84,13 @@ class AccessLog:
 
 def _json_line(exchange: Exchange, status: int, seconds: float) -> bytes:
     user = exchange.user
-    own = {
+    own: dict[str, object] = {
         "timestamp": datetime.now(UTC),
         "request_id": exchange.request_id,
         "duration_ms": int(seconds * 1e6) / 1000,
     }
+    if exchange.decision:
+        own["decision"] = exchange.decision
     shared = _shared_part(
         exchange.request.method,
         exchange.target.path,
@@ -137,6 +139,7 @@ def _shared_part(
 
 def _text_line(exchange: Exchange, status: int, seconds: float) -> bytes:
     where = f" -> {exchange.instance}" if exchange.instance else ""
+    where += f" (decision {exchange.decision})" if exchange.decision else ""
     why = f" ({exchange.reason})" if exchange.reason else ""
     again = f" in {exchange.attempts} tries" if exchange.attempts > 1 else ""
     method, path = exchange.request.method, exchange.target.path

@@ -30,6 +30,8 @@ class Exchange:
     user: User | None = None
     service: str | None = None
     instance: str | None = None
+    decision: int = 0
+    """Number of the decision which handler the client got, to be asked for at `/admin/handlers/decisions`."""
     attempts: int = 0
     quiet: bool = False
     """Not worth a line in the access log when all is well."""

@@ -27,7 +27,7 @@ def claims_of(ticket: str) -> TicketClaims:
 def test_the_answer_and_the_ticket_say_the_same() -> None:
     got = grant(seat(), UNIX, SECRETS, advise(3, 200.0), "s")
     assert got[:3] == ("WSH1", "https://h:1", "/ws")
-    assert got[4:] == (60, 12, "s", advise(3, 200.0), "j")
+    assert got[4:] == (60, 12, "s", advise(3, 200.0), "j", 7)
     assert claims_of(got.ticket) == TicketClaims(
         "quaymaster", HandlerId("WSH1"), 5, Uid("ann"), Jti("j"),
         issued_at=1_700_000_000, expires_at=1_700_000_060, guaranteed_until=1_700_000_012.5, session_id="s",

@@ -58,7 +58,7 @@ class SeatEndpoint:
                     applied = (("Preference-Applied", f"wait={wish.wait_s}"),)
         if not isinstance(found, Grant):
             return self._refuse(pool, found, applied)
-        exchange.instance = found.handler_id
+        exchange.instance, exchange.decision = found.handler_id, found.sequence
         exchange.on_undelivered = lambda: pool.allocator.cancel(found.jti)
         self.metrics.seat(pool.name, "reserved")
         if pool.tunnel:

@@ -55,6 +55,18 @@ async def test_a_line_of_json_says_what_was_asked_who_served_it_and_how_it_went(
     }
 
 
+async def test_the_line_of_a_seat_names_its_decision() -> None:
+    """Else nobody could ask why that handler: `/admin/handlers/decisions/<number>`."""
+    stream = io.BytesIO()
+    for as_json in (True, False):
+        log = AccessLog(stream, as_json=as_json)
+        log.write(replace(exchange(), instance="WSH1", decision=17), 200, 0.001)
+        log.flush()
+    for_machines, for_people = stream.getvalue().splitlines()
+    assert orjson.loads(for_machines)["decision"] == 17
+    assert b" -> WSH1 (decision 17)" in for_people
+
+
 @pytest.mark.parametrize("as_json", [True, False])
 async def test_no_line_holds_a_token(as_json: bool) -> None:
     stream = io.BytesIO()

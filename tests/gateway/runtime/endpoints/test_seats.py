@@ -392,3 +392,17 @@ async def test_what_was_answered_and_what_became_of_it_is_counted() -> None:
         assert found['quaymaster_seat_decision_seconds_count{pool="default"}'] == 2
         assert found['quaymaster_allocator_mode{mode="exact",pool="default"}'] == 1
         assert found['quaymaster_allocator_mode{mode="degraded",pool="default"}'] == 0
+
+
+async def test_the_log_tells_which_decision_a_seat_was() -> None:
+    store = MemoryStore(PoolSettings(), lambda: 0.0)
+    pools = Pools(Pool("default", Allocator(store, PoolSettings(), TicketSecrets(SECRET))))
+    endpoints = SeatEndpoint(pools, Metrics("1"), WaitingRoom(1)).endpoints()
+    await store.hello(Hello(HandlerId("WSH1"), 7, "http://h:1", "/ws", 10))
+    async with dispatcher(settings_of(), endpoints) as (made, logged), serving(made) as port:
+        assert (await seat(port)).status == 200
+
+        async def is_logged() -> bool:
+            return b'"decision":1' in logged.getvalue()
+
+        await eventually(is_logged)
