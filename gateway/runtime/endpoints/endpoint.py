@@ -58,7 +58,8 @@ async def read_message(exchange: Exchange, model: type[M]) -> M | GatewayError:
     if isinstance(content, GatewayError):
         return content
     try:
-        return model.model_validate_json(content)
+        # Who sends nothing at all is told which fields there are, not how JSON is written.
+        return model.model_validate_json(content or b"{}")
     except ValidationError as error:
         problems = error.errors(include_url=False, include_context=False, include_input=False)
         if any(problem["type"] == "json_invalid" for problem in problems):

@@ -51,11 +51,13 @@ class HandlersAdminEndpoints:
         try:
             states = [(pool.name, state) for pool in pools for state in await pool.allocator.states()]
         except StoreUnreachable:
-            return gateway_error(Reason.ALLOCATION_UNAVAILABLE)
+            return _unavailable()
         return json_reply({"handlers": [handler_body(pool, state) for pool, state in states]})
 
     async def answer(self, exchange: Exchange) -> Reply | GatewayError:
         """One handler, its drain, or one decision, by the path."""
+        if exchange.target.path == PREFIX and exchange.request.method in ("GET", "HEAD"):
+            return await self.list_all(exchange)
         asked = read_admin_path(exchange.target.path)
         if asked is None:
             return gateway_error(Reason.NO_ROUTE)
@@ -77,7 +79,7 @@ class HandlersAdminEndpoints:
                 return await self._order(pool, state.id, None)
             return await self._drained(exchange, pool, state)
         except StoreUnreachable:
-            return gateway_error(Reason.ALLOCATION_UNAVAILABLE)
+            return _unavailable()
 
     async def _find(self, exchange: Exchange, name: HandlerId) -> tuple[Pool, HandlerState] | GatewayError:
         pools = self.pools.all_asked_for(exchange)
@@ -137,6 +139,11 @@ class HandlersAdminEndpoints:
                     return json_reply(gone_body(state.id))
                 state, over = seen, watch.saw(seen, self.clock())
         return json_reply(drain_body(state))
+
+
+def _unavailable() -> GatewayError:
+    message = "The shared store is away: handlers can't be shown, and nothing can be ordered of them now."
+    return gateway_error(Reason.ALLOCATION_UNAVAILABLE, message=message)
 
 
 async def _state(pool: Pool, name: HandlerId) -> HandlerState | None:

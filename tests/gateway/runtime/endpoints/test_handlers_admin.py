@@ -229,6 +229,19 @@ async def test_an_order_that_is_refused(order: dict[str, Any], named: str) -> No
         assert (await ask(port, "GET", DRAIN)).json()["state"] == "up"
 
 
+async def test_an_order_without_a_body_is_told_what_belongs_into_it() -> None:
+    async with pool(BUSY) as port:
+        answer = await ask(port, "POST", DRAIN)
+        assert (answer.status, answer.json()["reason"]) == (400, "bad_parameter")
+        assert "deadline_s" in answer.json()["message"]
+
+
+async def test_a_slash_at_the_end_lists_them_too() -> None:
+    async with pool(HELLO) as port:
+        listed = await ask(port, "GET", "/admin/handlers/")
+        assert [handler["id"] for handler in listed.json()["handlers"]] == ["WSH1"]
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status", "reason"),
     [
@@ -237,7 +250,7 @@ async def test_an_order_that_is_refused(order: dict[str, Any], named: str) -> No
         ("DELETE", "/admin/handlers/WSH9/drain", 404, "unknown_handler"),
         ("GET", "/admin/handlers/decisions/12345", 404, "unknown_decision"),
         ("GET", "/admin/handlers/WSH1/undrain", 404, "no_route"),
-        ("GET", "/admin/handlers/", 404, "no_route"),
+        ("POST", "/admin/handlers/", 404, "no_route"),
         ("POST", "/admin/handlers", 405, "method_not_allowed"),
         ("DELETE", "/admin/handlers/WSH1", 405, "method_not_allowed"),
         ("POST", "/admin/handlers/decisions/1", 405, "method_not_allowed"),
@@ -307,6 +320,7 @@ async def test_without_the_store_nothing_is_known() -> None:
         for path in ("/admin/handlers", "/admin/handlers/WSH1", DRAIN, "/admin/handlers/decisions/1"):
             answer = await ask(port, "GET", path)
             assert (answer.status, answer.json()["reason"]) == (503, "allocation_unavailable")
+            assert "can't be shown" in answer.json()["message"]
 
 
 class Forgetful(MemoryStore):
