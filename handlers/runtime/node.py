@@ -19,7 +19,7 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -51,6 +51,8 @@ from registry.runtime.trace import trace_of
 log = structlog.get_logger()
 
 STATS = "/stats"
+AGAIN_S = 0.5
+"""Before a loop that an error has ended starts anew: soon enough for reports to keep us alive."""
 LAST_WAIT_S = 0.2
 """For the system to send a close frame to a client whose answer can't come in any more."""
 
@@ -272,11 +274,11 @@ class HandlerNode:
         return web.json_response(self.stats(), headers={"Cache-Control": "no-store"})
 
     async def _run(self, _app: web.Application) -> AsyncIterator[None]:
-        tasks = Tasks(self._died)
+        tasks = Tasks(_died)
         async with self._client:
-            tasks.start(f"reports of {self.id}", self._link.run())
-            tasks.start(f"moves of {self.id}", self._mover.run())
-            tasks.start(f"advice of {self.id}", self._adviser.run())
+            tasks.start(f"reports of {self.id}", self._kept_up("reports", self._link.run))
+            tasks.start(f"moves of {self.id}", self._kept_up("moves", self._mover.run))
+            tasks.start(f"advice of {self.id}", self._kept_up("advice", self._adviser.run))
             try:
                 with tickets_unlogged(), stop_signals(lambda: self._leave_and_stop(tasks)):
                     yield
@@ -288,10 +290,17 @@ class HandlerNode:
         self._leaving = tasks.start("leave", self.leave())
         self._leaving.add_done_callback(lambda task: None if task.cancelled() else stop())
 
-    def _died(self, name: str, error: BaseException) -> None:
-        """Without reports the gateway takes us for dead, so we must not look ready either."""
-        log.error("task_died", task=name, trace=trace_of(error))
-        self._link.leaving = True
+    async def _kept_up(self, name: str, loop: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Runs that loop anew when it ends by an error: a bug that one answer has met need not meet the next.
+
+        Without reports meanwhile the gateways send nobody here, and whoever is here is served.
+        """
+        while True:
+            try:
+                return await loop()
+            except Exception as error:  # noqa: BLE001 what it may be is not known, or it would not be here
+                log.error("task_died", task=name, handler=self.id, trace=trace_of(error))
+            await asyncio.sleep(AGAIN_S)
 
     async def _close_all(self, _app: web.Application) -> None:
         """The application shuts down: nothing that clients say comes in any more, so it can't take long.
@@ -311,3 +320,8 @@ class HandlerNode:
 
     def __repr__(self) -> str:
         return f"<HandlerNode {self.id} epoch {self.epoch}: {self._gate!r}, {self._link!r}>"
+
+
+def _died(name: str, error: BaseException) -> None:
+    """Only what ends the process by itself comes by here."""
+    log.error("task_died", task=name, trace=trace_of(error))

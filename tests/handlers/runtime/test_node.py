@@ -17,6 +17,7 @@ from aiohttp.test_utils import TestServer
 
 from handlers.address import BadAddress
 from handlers.closing import Refusal
+from handlers.heard import Noted
 from handlers.model import HandlerId, Hello, Jti, PoolSettings, Uid
 from handlers.runtime.node import HandlerNode, Session
 from handlers.ticket import Purpose, TicketClaims, TicketSecrets, sign
@@ -108,6 +109,24 @@ async def test_a_gateway_that_has_forgotten_everything_learns_it_again(good: Gat
             await until(lambda: len(good.of("/handlers/register")) == 2)
             assert (await good.allocator.states())[0].connections == 1
             assert await quay.verdict(await good.ticket("bob")) == "welcome"
+
+
+async def test_an_error_in_its_reports_does_not_end_them(good: Gateway, quay: Harbour) -> None:
+    link = quay.node._link
+    heard, failures = link._heard, ["a bug of our own", "and again"]
+
+    def fails_at_first(noted: Noted) -> None:
+        if failures:
+            raise RuntimeError(failures.pop())
+        heard(noted)
+
+    link._heard = fails_at_first
+    link._news.set()
+    await until(lambda: not failures)
+    told = len(good.of(REPORT))
+    await until(lambda: len(good.of(REPORT)) > told)
+    assert quay.node.ready
+    assert await quay.verdict(await good.ticket()) == "welcome"
 
 
 async def test_replaced_by_a_later_process_it_lets_nobody_in(good: Gateway, quay: Harbour) -> None:
