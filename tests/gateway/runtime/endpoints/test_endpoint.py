@@ -70,11 +70,18 @@ async def test_problems_are_named_by_their_path_without_the_value() -> None:
         )
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"name=ada", b'{"name": "\xff"}'])
+@pytest.mark.parametrize("body", [b"{", b"name=ada", b'{"name": "\xff"}'])
 async def test_what_is_no_json_is_one_problem(body: bytes) -> None:
     async with reading() as port:
         answer = await post_json(port, "/", body)
         assert (answer.status, answer.json()["reason"]) == (400, "bad_json"), answer
+
+
+async def test_who_sends_nothing_is_told_what_is_missing() -> None:
+    async with reading() as port:
+        answer = await ask(port, "POST", "/")
+        assert (answer.status, answer.json()["reason"]) == (400, "bad_parameter"), answer
+        assert "name: Field required" in answer.json()["message"]
 
 
 async def test_a_message_of_announced_length_is_refused_before_it_is_asked_for() -> None:
