@@ -51,7 +51,9 @@ def check(file: Annotated[Path, typer.Argument(help="The YAML file to check.")])
     except StartFailed as failed:
         _fail(f"{file}: 1 problem\n{failed}")
     routes, services = len(settings.routes), len(settings.services)
-    typer.echo(f"{file}: good ({services} services, {routes} routes)")
+    pools = len(settings.handlers.by_pool()) if settings.handlers else 0
+    parts = f"{services} services, {routes} routes, {pools} pools of handlers, store {settings.store.backend}"
+    typer.echo(f"{file}: good ({parts})")
 
 
 @app.command()

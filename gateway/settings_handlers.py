@@ -7,7 +7,7 @@ needs to know where a value came from.
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     ConfigDict,
@@ -45,7 +45,7 @@ class HandlerPoolSettings(Section):
     """How long a seat is kept for its client."""
     ticket_s: Seconds = 60
     """How long a ticket is good for."""
-    dead_after_s: Seconds = 3
+    dead_after_s: Annotated[Seconds, Field(ge=0.1)] = 3
     """A handler that is silent for longer gets no clients."""
     expose: Literal["direct", "tunnel"] = "direct"
     """Whether clients connect to a handler's own URL, or to this gateway, which tunnels to that handler."""
@@ -53,7 +53,7 @@ class HandlerPoolSettings(Section):
     """With `tunnel`: where clients reach the gateways; null: by the name they asked for it."""
     seats_per_user: Count = 5
     """Seats a user may hold unused. At the limit the oldest past `guaranteed_s` gives way; else it is 429."""
-    joins_per_s: Rate = 200
+    joins_per_s: Annotated[Rate, Field(ge=0.01)] = 200
     """Clients that one handler takes in per second; more are told when to come back."""
     joins_burst: Count = 50
     """Clients that it takes in at once."""
@@ -106,6 +106,14 @@ class OnePoolSettings(HandlerPoolSettings):
     """One of many pools. What it does not say stands in `handlers`."""
 
     model_config = ConfigDict(json_schema_extra=_without_defaults)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_no_secret_of_its_own(cls, data: Any) -> Any:
+        for key in ("secret", "previous_secret"):
+            if isinstance(data, dict) and key in data:
+                raise ValueError(f"{key} is shared by all pools: set handlers.{key}")
+        return data
 
 
 class HandlersSettings(HandlerPoolSettings):

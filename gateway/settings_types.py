@@ -214,7 +214,7 @@ Seconds = Annotated[float, BeforeValidator(_no_bool), Field(gt=0, le=86_400)]
 SecondsOrZero = Annotated[float, BeforeValidator(_no_bool), Field(ge=0, le=86_400)]
 Rate = Annotated[float, BeforeValidator(_no_bool), Field(gt=0, le=10**6)]
 """Per second."""
-Share = Annotated[float, BeforeValidator(_no_bool), Field(ge=0, le=10)]
+Share = Annotated[float, BeforeValidator(_no_bool), Field(ge=0, le=1)]
 Count = Annotated[int, BeforeValidator(_no_bool), Field(ge=1, le=10**9)]
 CountOrZero = Annotated[int, BeforeValidator(_no_bool), Field(ge=0, le=10**9)]
 Bytes = Annotated[int, BeforeValidator(_no_bool), Field(ge=0, le=2**40)]

@@ -67,7 +67,8 @@ async def test_three_mistakes_are_said_at_once_with_their_keys(bad: Path) -> Non
 
 def test_a_good_file_is_good(good: Path) -> None:
     ran = speaks("check", good)
-    assert (ran.code, ran.out, ran.err) == (0, f"{good}: good (1 services, 3 routes)\n", "")
+    what = "1 services, 3 routes, 0 pools of handlers, store memory"
+    assert (ran.code, ran.out, ran.err) == (0, f"{good}: good ({what})\n", "")
 
 
 def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:

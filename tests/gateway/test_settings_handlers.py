@@ -40,6 +40,9 @@ def problems(text: str) -> dict[str, str]:
         ({"slow_start_s": -1}, "slow_start_s"),
         ({"drain_s": 0}, "drain_s"),
         ({"affinity": -0.1}, "affinity"),
+        ({"affinity": 1.1}, "affinity"),
+        ({"dead_after_s": 0.09}, "dead_after_s"),
+        ({"joins_per_s": 0.009}, "joins_per_s"),
         ({"rebalance": "perhaps"}, "rebalance"),
         ({"pools": ["chat"]}, "pools"),
         ({"pools": {"a/b": {}}}, "pools"),
@@ -100,6 +103,12 @@ def test_a_pool_is_judged_with_what_stands_above_it() -> None:
     assert settings.by_pool()["chat"].ticket_s == 8
     found = problems("handlers: {guaranteed_s: 30, pools: {chat: {ticket_s: 20}}}")
     assert set(found) == {"handlers.pools.chat.ticket_s"}
+
+
+def test_a_pool_has_no_secret_of_its_own() -> None:
+    for key in ("secret", "previous_secret"):
+        (found,) = problems(f"handlers: {{pools: {{chat: {{{key}: {'s' * 32}}}}}}}").values()
+        assert f"set handlers.{key}" in found
 
 
 def test_two_pools_can_not_share_a_service() -> None:
