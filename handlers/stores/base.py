@@ -87,7 +87,9 @@ class Store(Protocol):
         cancelled, closed, and tickets let in late. The sum over all gateways is the pool's."""
         ...
 
-    async def states(self) -> tuple[HandlerState, ...]: ...
+    async def states(self) -> tuple[HandlerState, ...]:
+        """Every handler as it stands, by id. Of a large pool, not all as of the same moment."""
+        ...
 
 
 class OpenStore(Protocol):

@@ -58,6 +58,9 @@ SYNC = wire.call("sync")[:-1]
 MOST = 64
 """Calls in one run: the others wait for it, so it must be short (two milliseconds)."""
 
+PORTION = 50
+"""Handlers told of in one run, or vouched for: as short."""
+
 
 def script_text() -> str:
     return read_script(Path(__file__).parent / "lua", *PARTS)
@@ -151,7 +154,8 @@ class RedisStore:
         now = self._monotonic()
         if self._listed and now - self._vouched_at >= wire.VOUCHED_S / 3:
             # Not the view: it may be old, since nobody says that the registry has fallen silent.
-            self._batches.post(wire.call("vouch", sorted(self._listed)))
+            for portion in _portions(sorted(self._listed)):
+                await self._ask(wire.call("vouch", portion))
             self._vouched_at = now
         return int(await self._ask(wire.call("sweep")))
 
@@ -164,9 +168,12 @@ class RedisStore:
         return self._counts
 
     async def states(self) -> tuple[HandlerState, ...]:
-        return tuple(
-            sorted(map(wire.state, await self._ask(wire.call("states"))), key=lambda state: state.id)
-        )
+        # In runs of their own, so that no caller waits for all of a large pool.
+        ids = sorted(await self._ask(wire.call("ids")))
+        states: list[HandlerState] = []
+        for portion in _portions(ids):
+            states.extend(map(wire.state, await self._ask(wire.call("states", portion))))
+        return tuple(states)
 
     async def close(self) -> None:
         await self._batches.close()
@@ -201,6 +208,10 @@ class RedisStore:
 
     def __repr__(self) -> str:
         return f"<RedisStore {self._pool.name}: {self._batches!r}>"
+
+
+def _portions(ids: Sequence[str]) -> Iterable[Sequence[str]]:
+    return (ids[start : start + PORTION] for start in range(0, len(ids), PORTION))
 
 
 @asynccontextmanager

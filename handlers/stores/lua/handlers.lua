@@ -27,11 +27,16 @@ local function save_handlers()
   changed = {}
 end
 
-local function all_handlers()
+-- The next portion of them: in a large pool, each is looked at now and then.
+local function some_handlers()
   save_handlers()
+  local found = call('HSCAN', HANDLERS, call('HGET', META, 'scanned') or '0', 'COUNT', PORTION)
+  call('HSET', META, 'scanned', found[1])
   local handlers = {}
-  for _, id in ipairs(call('HKEYS', HANDLERS)) do
-    handlers[#handlers + 1] = handler_of(id)
+  for i = 1, #found[2], 2 do
+    local id, packed = found[2][i], found[2][i + 1]
+    if loaded[id] == nil then loaded[id] = cmsgpack.unpack(packed) end
+    handlers[#handlers + 1] = loaded[id] or nil
   end
   return handlers
 end
@@ -191,9 +196,9 @@ local function delist(handler)
 end
 
 -- Forgets those for whom neither the registry nor their process speaks any more.
-local function forget_handlers()
+local function forget(handlers)
   local freed = 0
-  for _, handler in ipairs(all_handlers()) do
+  for _, handler in ipairs(handlers) do
     if not is_listed(handler) and (not handler.heard_at or now - handler.heard_at >= pool.forget_after_s) then
       freed = freed + handler_gone(handler)
     end

@@ -30,7 +30,7 @@ function ops.sync(known_handlers, gone, age_s)
       delist(handler)
     end
   end
-  forget_handlers()
+  forget(some_handlers())
   call('HSETNX', META, 'view', NOW)
   return 'null'
 end
@@ -62,18 +62,29 @@ function ops.decision(field)
   return cjson.encode({exact(sequence), at, uid, chosen, last, exclude, ranks})
 end
 
-function ops.states()
+local function state_of(handler)
+  local held_now = held(handler)
+  local full = handler.connections + held_now >= handler.capacity
+  return cjson.encode({
+    handler.id, handler.url, handler.path, handler.weight, exact(handler.epoch), handler.capacity,
+    handler.connections, held_now, handler.drain_by ~= nil, order_for(handler) or false,
+    closed(handler) or full and 'full' or '',
+    handler.heard_at and exact(math.max(now - handler.heard_at, 0)) or false,
+    exact(tokens_of(handler)), exact(rate_of(handler)),
+  })
+end
+
+function ops.ids()
+  save_handlers()
+  local ids = call('HKEYS', HANDLERS)
+  return #ids > 0 and cjson.encode(ids) or '[]'
+end
+
+function ops.states(ids)
   local states = {}
-  for _, handler in ipairs(all_handlers()) do
-    local held_now = held(handler)
-    local full = handler.connections + held_now >= handler.capacity
-    states[#states + 1] = cjson.encode({
-      handler.id, handler.url, handler.path, handler.weight, exact(handler.epoch), handler.capacity,
-      handler.connections, held_now, handler.drain_by ~= nil, order_for(handler) or false,
-      closed(handler) or full and 'full' or '',
-      handler.heard_at and exact(math.max(now - handler.heard_at, 0)) or false,
-      exact(tokens_of(handler)), exact(rate_of(handler)),
-    })
+  for _, id in ipairs(ids) do
+    local handler = handler_of(id)
+    if handler then states[#states + 1] = state_of(handler) end
   end
   return '[' .. table.concat(states, ',') .. ']'
 end

@@ -39,13 +39,14 @@ local freed_by_run = settle()
 function ops.sweep()
   -- Listed once, and by no gateway since: it left the registry while nobody looked. Or those that looked could
   -- not say so: each tells its view again.
-  for _, handler in ipairs(all_handlers()) do
+  local some = some_handlers()
+  for _, handler in ipairs(some) do
     if is_listed(handler) and now - handler.vouched_at >= pool.vouched_s then
       delist(handler)
       call('HDEL', META, 'view')
     end
   end
-  local freed = freed_by_run + forget_handlers()
+  local freed = freed_by_run + forget(some)
   freed_by_run = 0
   forget_slots(PORTION)
   -- Somebody set the clock back: nobody's death is noticed later for it, and nobody waits longer for a token.

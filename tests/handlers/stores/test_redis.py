@@ -27,7 +27,7 @@ from handlers.model import (
 )
 from handlers.stores import redis as redis_store
 from handlers.stores.base import Store, StoreUnreachable
-from handlers.stores.redis import KEYS, PARTS, open_store, script_text
+from handlers.stores.redis import KEYS, PARTS, PORTION, open_store, script_text
 from registry.runtime.tasks import Tasks
 from tests.handlers.machine import THROTTLED, SeatMachine
 from tests.handlers.subjects import AlternatingSubject
@@ -238,6 +238,25 @@ async def test_a_gateway_says_once_that_a_handler_has_gone(url: str) -> None:
         await other.sync(1, [h, p])
         await one.sync(3, [Known(P, "http://p:1", weight=2)])
         assert await why_not(one) == {WSH1: "", P: ""}
+
+
+async def test_a_large_pool_is_told_of_in_runs_for_which_nobody_waits_long_and_swept_bit_by_bit(
+    url: str, server: Redis
+) -> None:
+    minutes = Minutes()
+    handlers = [Known(HandlerId(f"WSH{number:04}"), "http://h:1") for number in range(450)]
+    async with open_store(PoolSettings(), url, clock=minutes) as store:
+        await store.sync(1, handlers)
+        await server.config_resetstat()
+        assert [state.id for state in await store.states()] == [handler.id for handler in handlers]
+        assert (await server.info("commandstats"))["cmdstat_evalsha"]["calls"] == 1 + 450 / PORTION
+        minutes.stores = (store,)
+        await minutes.pass_by()
+        assert len(await store.states()) == 450
+    async with open_store(PoolSettings(), url, clock=minutes) as store:
+        minutes.stores = (store,)
+        await minutes.pass_by()
+        assert await store.states() == ()
 
 
 # --- what is kept in Redis -----------------------------------------------------------------------
