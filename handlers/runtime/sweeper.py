@@ -53,4 +53,6 @@ class Sweeper:
                 skipped = 0
 
     def _died(self, name: str, error: BaseException) -> None:
+        """A bug at one sweep must not end them: the next may be good, and none comes before its time."""
         log.error("task_died", task=name, trace=trace_of(error))
+        self._tasks.start(name, self._run())

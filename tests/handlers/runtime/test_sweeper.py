@@ -51,6 +51,29 @@ async def test_its_death_is_logged_without_what_it_had_in_hands(
     assert TICKET not in logged
 
 
+class HasABugAtFirst(MemoryStore):
+    """A store that fails at the first two sweeps as no store may."""
+
+    swept: int = 0
+
+    async def sweep(self) -> int:
+        self.swept += 1
+        if self.swept <= 2:
+            raise KeyError(self.swept)
+        return await super().sweep()
+
+
+async def test_it_sweeps_on_after_a_bug(rng: random.Random) -> None:
+    pool = PoolSettings()
+    store = HasABugAtFirst(pool, lambda: 0.0)
+    allocator = Allocator(store, pool, SECRETS, rng=rng)
+    with capture_logs() as logs:
+        async with asyncio.timeout(5), Sweeper(allocator, period_s=0.005):
+            while store.swept < 5:  # noqa: ASYNC110 the sweeper has no event to wait for
+                await asyncio.sleep(0.005)
+    assert [entry["event"] for entry in logs] == ["task_died"] * 2
+
+
 async def test_it_sweeps_on_while_the_store_comes_and_goes(rng: random.Random) -> None:
     now = 0.0
     pool = PoolSettings()
