@@ -14,7 +14,7 @@ const { values: options } = parseArgs({ options: {
 } });
 const who = { handler_id: options.id, epoch: Date.now() };
 const capacity = Number(options.capacity);
-const TICK_S = 0.25, LEEWAY_S = 2, GUARD_S = 2, FOLLOW_S = 30, MAX_NEWS = 2000, MAX_MOVES = 256;
+const TICK_S = 0.25, LEEWAY_S = 2, KEEP_S = 30, GUARD_S = 2, FOLLOW_S = 30, MAX_NEWS = 2000, MAX_MOVES = 256;
 
 const clients = new Map(); // jti -> {uid, sessionId, socket, until}, in the order in which they came
 const used = new Map(); // jti -> when its ticket may be forgotten
@@ -23,18 +23,33 @@ let keys = null; // kid -> key; null until a gateway has answered the hello
 let audience, issuer, reportS = 1, seq = 0, asking = 0;
 let draining = false, leaving = false, superseded = false;
 let startedAt = null, endsAt = Infinity, rate = Infinity; // of a drain
-const now = () => Date.now() / 1000;
+// Tickets are written by the gateways' clock, so they are judged by it: ours may be wrong.
+let ahead = Date.now() - performance.now(), doubt = Infinity; // ms: the gateways' time less our monotonic clock's
+const now = () => (performance.now() + ahead) / 1000;
+
+function setTime(told, askedAt) {
+  const error = (performance.now() - askedAt) / 2;
+  const offset = told * 1000 - askedAt - error;
+  doubt += 1; // an old answer gives way to a slower one; one that contradicts it, to the new one
+  if (error > doubt && Math.abs(offset - ahead) <= error + doubt) return;
+  [ahead, doubt] = [offset, error];
+}
 
 // --- The gateway ---
 
 async function post(path, body) {
   for (let tries = options.gateway.length; tries > 0; tries -= 1) {
+    const askedAt = performance.now();
     try {
       const answer = await fetch(options.gateway[0] + path, {
         method: "POST", body: JSON.stringify({ ...who, ...body }), signal: AbortSignal.timeout(1000),
         headers: { "Content-Type": "application/json", "X-Internal-Key": process.env.INTERNAL_KEY ?? "" },
       });
-      if ([200, 404, 409].includes(answer.status)) return { status: answer.status, told: await answer.json() };
+      if ([200, 404, 409].includes(answer.status)) {
+        const told = await answer.json();
+        if (told.now) setTime(told.now, askedAt);
+        return { status: answer.status, told };
+      }
     } catch { /* it is away: the next one is asked */ }
     options.gateway.push(options.gateway.shift());
   }
@@ -83,9 +98,14 @@ function judge(ticket) {
   if (claims.iss !== issuer) return [4400, "forged"];
   if (now() >= claims.exp + LEEWAY_S || now() < claims.nbf - LEEWAY_S) return [4401, "expired"];
   if (used.has(claims.jti)) return [4409, "replayed"];
-  if (draining || leaving || superseded) return [4503, "draining"];
+  const late = claims.deg || now() >= claims.gua - GUARD_S;
+  if (leaving || superseded || (draining && (late || now() >= endsAt))) {
+    used.set(claims.jti, claims.exp + KEEP_S);
+    closed.add(claims.jti); // nobody waits for its seat
+    return [4503, "draining"];
+  }
   if (clients.size + asking >= capacity) return [4429, "full"];
-  used.set(claims.jti, claims.exp + LEEWAY_S + 3);
+  used.set(claims.jti, claims.exp + KEEP_S);
   return [0, claims];
 }
 

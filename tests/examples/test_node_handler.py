@@ -157,6 +157,17 @@ async def test_each_ticket_has_the_verdict_that_the_sdk_gives(good: Gateway, tmp
             assert await first(socket) == 4400
 
 
+async def test_its_own_clock_may_be_wrong(
+    good: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "late.cjs").write_text("const right = Date.now; Date.now = () => right() - 3_600_000;")
+    monkeypatch.setenv("NODE_OPTIONS", f"--require {tmp_path / 'late.cjs'}")
+    async with node_handler(good, tmp_path) as handler:
+        assert handler.epoch < (unix_now() - 3000) * 1000  # it is an hour late
+        assert await handler.verdict(await good.ticket()) == "welcome"
+        assert not good.of("/handlers/admit")
+
+
 async def test_twenty_uses_of_one_ticket_at_once_are_one_client(good: Gateway, tmp_path: Path) -> None:
     async with node_handler(good, tmp_path) as handler:
         for ticket in (handler.ticket(), handler.ticket(jti=Jti("l"), guaranteed_until=0.0)):
@@ -196,7 +207,10 @@ async def test_drained_it_sends_its_clients_to_their_new_seats(good: Gateway, tm
             assert await new.receive_str(timeout=5) == f"{uid}: hi"
             await new.close()
         await until(lambda: handler.reported() == 0)
-        assert await handler.verdict(handler.ticket()) == 4503
+        late = handler.ticket(jti="l" * 32, guaranteed_until=0.0)
+        assert await handler.verdict(late) == 4503
+        await until(lambda: any("l" * 32 in body["closed"] for body in good.of(REPORT)))
+        assert await handler.verdict(late) == 4409
         await good.allocator.drain(NODE, None)
         said = len(good.of(REPORT))
         await until(lambda: len(good.of(REPORT)) > said + 1)  # the answer to one of them says so
