@@ -89,11 +89,11 @@ def _welcome(port: int, agent: str, children: list[Child]) -> str:
         "Try:",
         escape(f"  curl -s {here}/register {json_type} -d '{user}'"),
         escape(
-            f"  curl -s {here}/login {json_type} -d '"
+            f"  TOKEN=$(curl -s {here}/login {json_type} -d '"
             + '{"email":"ada@example.com","password":"correct horse"}'
-            + "'"
+            + '\' | sed \'s/.*"access_token": *"\\([^"]*\\)".*/\\1/\')'
         ),
-        escape(f'  curl -s {here}/get_websocket_handler -H "token: $TOKEN" -H "uid: $UID_OF_ADA"'),
+        escape(f'  curl -s {here}/get_websocket_handler -H "token: $TOKEN"'),
         f"  curl -s '{here}/get_service_instance?service_name=auth'",
         f"  kill -9 {handler.process.pid}   and see WSH1's clients move to another handler",
         "",

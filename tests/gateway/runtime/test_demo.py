@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import shutil
 import signal
 import socket
 import sys
@@ -97,6 +98,17 @@ def is_alive(pid: int) -> bool:
     return True
 
 
+async def pasted(words: str) -> str:
+    """What a shell says to the lines that the demo offers, up to the seat."""
+    lines = [line for line in words.splitlines() if line.startswith(("  curl", "  TOKEN="))]
+    shell = await asyncio.create_subprocess_exec(
+        *("sh", "-c", "\n".join(lines[:3])), stdout=asyncio.subprocess.PIPE
+    )
+    async with asyncio.timeout(20):
+        said, _ = await shell.communicate()
+    return said.decode()
+
+
 async def test_the_demo_is_the_whole_chat_system_and_leaves_nothing_behind(port: int) -> None:
     async with demo(port) as (process, words):
         assert f"http://127.0.0.1:{port}/" in words
@@ -114,6 +126,8 @@ async def test_the_demo_is_the_whole_chat_system_and_leaves_nothing_behind(port:
         assert (asked.status, asked.json()["status"]) == (200, "waiting")
         peer = await ask(port, "GET", "/get_service_instance?service_name=auth")
         assert peer.json()["instance"]["id"] in ("auth-1", "auth-2")
+        if shutil.which("curl"):
+            assert '"handler_id":"WSH' in await pasted(words)
         children = [int(pid) for pid in re.findall(r"\((\d+)\)", words)]
         assert len(children) == 8
         assert all(map(is_alive, children))
