@@ -53,6 +53,8 @@ class LocalLedger:
         self._places: list[Standing] = []
         """The same, to pick from."""
         self._seats: dict[Jti, Seat] = {}
+        self._users: dict[Uid, dict[Jti, Seat]] = {}
+        """The same seats, oldest first."""
         self._clients: dict[tuple[Uid, str], Seat] = {}
         self._next_at = float("-inf")
         """When a client is told to come back that finds no token: one after the other."""
@@ -128,6 +130,10 @@ class LocalLedger:
         chosen = self._choose(request, now, gateways)
         if chosen is None:
             return self._refusal(request.exclude, now, gateways)
+        held = [one for one in self._users.get(request.uid, {}).values() if one.held_until > now]
+        if len(held) >= self._pool.seats_per_user and not request.moving:
+            wait_s = min(one.held_until for one in held) - now
+            return SeatRefused(SeatRefusal.RATE_LIMITED, wait_s, now=now)
         seat = Seat(
             jti=request.jti,
             uid=request.uid,
@@ -144,6 +150,7 @@ class LocalLedger:
         )
         chosen.tokens -= 1.0
         chosen.own[seat.jti] = self._seats[seat.jti] = seat
+        self._users.setdefault(seat.uid, {})[seat.jti] = seat
         if len(self._seats) > MOST_SEATS:
             self.cancel(next(iter(self._seats)))
         if request.client_id is not None:
@@ -155,7 +162,7 @@ class LocalLedger:
 
     def cancel(self, jti: Jti) -> bool:
         """Gives a seat back. False if it was not given out here."""
-        seat = self._seats.pop(jti, None)
+        seat = self._take_out(jti)
         if seat is not None and (handler := self._handlers.get(seat.handler)) is not None:
             handler.own.pop(jti, None)
         return seat is not None
@@ -259,7 +266,16 @@ class LocalLedger:
     def _let_go(self, standing: Standing, jtis: Iterable[Jti]) -> None:
         for jti in jtis:
             standing.own.pop(jti, None)
-            self._seats.pop(jti, None)
+            self._take_out(jti)
+
+    def _take_out(self, jti: Jti) -> Seat | None:
+        seat = self._seats.pop(jti, None)
+        if seat is not None:
+            of_user = self._users[seat.uid]
+            del of_user[jti]
+            if not of_user:
+                del self._users[seat.uid]
+        return seat
 
     def _forget(self, name: HandlerId) -> None:
         standing = self._handlers.pop(name)

@@ -210,6 +210,25 @@ def test_a_repeat_gets_another_seat_when_its_own_is_over_or_unwanted() -> None:
     assert reserved(made, "a", now=15.0, client_id="phone").handler != late.handler
 
 
+def test_nobody_holds_more_seats_than_a_user_may() -> None:
+    made = ledger(state(capacity=100), pool=replace(FAST, seats_per_user=2))
+
+    def ask(jti: str, now: float) -> Seat | SeatRefused:
+        return made.reserve(SeatRequest(Uid("ann"), Jti(jti)), now, 1)
+
+    assert isinstance(ask("a", 0.0), Seat)
+    assert isinstance(ask("b", 5.0), Seat)
+    assert ask("c", 6.0) == SeatRefused(SeatRefusal.RATE_LIMITED, 9.0, now=6.0)
+    assert isinstance(reserved(made, "another", now=6.0), Seat)
+    assert made.cancel(Jti("a"))
+    assert isinstance(ask("d", 6.0), Seat)
+    assert made.report(Report(WSH1, 5, 1, 1, confirmed=(Jti("b"),)), 7.0) is None
+    assert isinstance(ask("e", 7.0), Seat), "one that is used counts no more"
+    assert isinstance(ask("f", 7.0), SeatRefused)
+    assert made.report(Report(WSH1, 5, 2, 1), 19.0) is None
+    assert isinstance(ask("g", 21.0), Seat), "nor does one whose hold is over"
+
+
 def test_a_cancelled_seat_is_free() -> None:
     made = ledger(state(capacity=1))
     seat = reserved(made)
