@@ -495,3 +495,16 @@ async def test_why_a_seat_went_where_it_did(allocator: Allocator) -> None:
     assert decision is not None
     assert (decision.uid, decision.chosen) == ("ann", WSH1)
     assert await allocator.decision(2) is None
+
+
+async def test_an_outage_knows_of_the_seats_given_since_the_store_was_last_looked_at(
+    clocks: Clocks, rng: random.Random
+) -> None:
+    store = ComesAndGoes(POOL, clocks)
+    allocator = made(store, clocks, rng)
+    await allocator.hello(hello())
+    await allocator.sweep()
+    for uid in ("ann", "bob"):
+        assert isinstance(await allocator.allocate(uid), Grant)
+    store.away = True
+    assert isinstance(await allocator.allocate("eve"), SeatRefused)

@@ -146,3 +146,21 @@ async def test_after_a_scale_out_the_fullest_gives_clients_away_if_that_is_wante
     await allocator.drain(WSH1, DrainOrder(30.0))
     clocks.passed += 1.0
     assert (await answered(allocator, Report(WSH1, 5, 4, 500))).rebalance == 0
+
+
+async def test_who_is_to_give_clients_away_gets_none_of_them_back_though_it_be_the_emptiest_by_now(
+    clocks: Clocks, rng: random.Random
+) -> None:
+    pool = PoolSettings()
+    store = MemoryStore(pool, clocks.store)
+    allocator = Allocator(
+        store, pool, SECRETS, clock=clocks.unix, monotonic=clocks.monotonic, rng=rng, rebalance=True
+    )
+    for name in (WSH1, WSH2):
+        await allocator.hello(Hello(name, 5, "http://h:1", "/ws", 1000))
+    await answered(allocator, Report(WSH1, 5, 1, 500))
+    await allocator.sweep()
+    assert (await answered(allocator, Report(WSH1, 5, 2, 500))).rebalance > 0
+    await answered(allocator, Report(WSH2, 5, 1, 900))
+    answer = await answered(allocator, moving(3, "ann", connections=500))
+    assert [move.handler_id for move in answer.migrate] == ["WSH2"]
