@@ -6,6 +6,7 @@ Whatever becomes of the connections, each message arrives once, and in the order
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -178,23 +179,32 @@ async def talk(pair: tuple[Writer, Writer], done: asyncio.Event) -> None:
         await asyncio.sleep(EVERY_S)
 
 
+def is_connected(writer: Writer, *, after: int = -1) -> bool:
+    """Whether it has a handler, after more than so many losses."""
+    return writer.client.losses > after and bool(writer.client.handler)
+
+
+def all_has_come(writer: Writer, reader: Writer) -> bool:
+    return not writer.unacknowledged and len(reader.got) >= len(writer.wrote)
+
+
 @pytest.mark.parametrize("fault", ["drain", "cut"])
 async def test_each_message_arrives_once_and_in_order(town: Town, fault: str) -> None:
     done = asyncio.Event()
     async with writers(town) as pair, asyncio.TaskGroup() as group:
         group.create_task(talk(pair, done))
         for writer in (*pair, *pair):
-            await until(lambda w=writer: w.client.handler, 10)  # type: ignore[misc]
+            await until(partial(is_connected, writer), 10)
             handler = str(writer.client.handler)
             if fault == "cut":
                 losses = writer.client.losses
                 town.cut(handler)
-                await until(lambda w=writer, n=losses: w.client.losses > n and w.client.handler, 10)  # type: ignore[misc]
+                await until(partial(is_connected, writer, after=losses), 10)
             else:
                 await town.drain(handler)
         done.set()
         for writer, other in (pair, pair[::-1]):
-            await until(lambda w=writer, o=other: not w.unacknowledged and len(o.got) >= len(w.wrote), 20)  # type: ignore[misc]
+            await until(partial(all_has_come, writer, other), 20)
             assert other.got == writer.wrote
             assert len(writer.wrote) > 5
             assert (writer.losses > 0) is (fault == "cut")
