@@ -100,12 +100,20 @@ PATHS = {"/handlers/register": HELLO, "/handlers/report": REPORT}
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", b"{'handler_id': 1}", b'{"handler_id": "WSH1"', b"\xff\xfe", b"{} {}", b"[" * 3000],
+    [b"{", b"{'handler_id': 1}", b'{"handler_id": "WSH1"', b"\xff\xfe", b"{} {}", b"[" * 3000],
 )
 async def test_what_is_no_json_is_called_so(path: str, body: bytes) -> None:
     async with pool() as port:
         answer = await post_json(port, path, body)
         assert (answer.status, answer.json()["reason"]) == (400, "bad_json"), answer
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_an_empty_body_is_told_what_belongs_into_it(path: str) -> None:
+    async with pool() as port:
+        answer = await post_json(port, path, b"")
+        assert (answer.status, answer.json()["reason"]) == (400, "bad_parameter"), answer
+        assert "handler_id" in answer.json()["message"]
 
 
 @pytest.mark.parametrize(
