@@ -86,6 +86,19 @@ async def test_a_hung_redis_fails_in_time_and_gives_nobody_the_answer_of_another
             assert await _answer(server, script) == b"alate"
 
 
+async def test_a_run_that_is_cancelled_leaves_its_answer_to_nobody() -> None:
+    with own_redis() as server:
+        async with open_redis(patient(server.url)) as redis:
+            script = LuaScript(redis, ECHO)
+            await script.run([b"a"], [b"0"])
+            server.pause()
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await script.run([b"a"], [b"1"])
+            server.resume()
+            assert await script.run([b"a"], [b"2"]) == b"a2"
+
+
 async def test_a_restarted_redis_is_used_again() -> None:
     with own_redis() as server:
         async with open_redis(patient(server.url)) as redis:
