@@ -61,6 +61,8 @@ class CallPolicy:
     retry: RetryClass
     timeouts: Timeouts = field(default_factory=Timeouts)
     max_attempts: int = 3
+    hedge: bool = False
+    """Whether a call that is slow for its service may go to a second instance too."""
 
 
 @dataclass(slots=True)
@@ -78,6 +80,10 @@ class OutboundRequest:
     headers: Headers | FieldLines
     body: bytes | AsyncIterable[bytes] = b""
     idempotency_key: bool = False
+    key: bytes = b""
+    """What the caller is recognised by, for strategies that send it to the same instance again."""
+    deadline_s: float | None = None
+    """What the caller has left for it, when it said so; the route's own total holds too."""
     switch: bool = False
     """The headers ask for another protocol (`Upgrade`): the answer may be 101."""
 
@@ -90,6 +96,9 @@ class RefusedReason(StrEnum):
     NO_INSTANCES = "no_instances"
     NO_HEALTHY_INSTANCE = "no_healthy_instance"
     ALL_TRIED = "all_tried"
+    CIRCUIT_OPEN = "circuit_open"
+    BUSY = "busy"
+    """As many calls of the service as it may have are under way, and enough are waiting."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,12 @@
-"""Which instance gets this call: filter, order, accept.
+"""Which instance gets this call: who is eligible, in the strategy's order.
 
-Rules of this file: eligibility lives here and nowhere else; the order is the strategy's. A call is
-never refused because of a cool-down alone, and never sent twice to the same instance.
+Rules of this file: a call is never sent twice to the same instance, and an instance that nothing speaks
+for is still asked when there is nobody else.
 """
 
 from dataclasses import dataclass
 
-from balancer.cooldown import CooldownLedger
+from balancer.eligibility import EligibilityLedger
 from balancer.load import LoadLedger
 from balancer.model import Refused, RefusedReason
 from balancer.strategies import Strategy
@@ -35,31 +35,18 @@ def refusal(snapshot: ServiceSnapshot) -> Refused | None:
 
 def choose(
     snapshot: ServiceSnapshot,
+    eligible: EligibilityLedger,
     loads: LoadLedger,
-    cooldowns: CooldownLedger,
-    tried: frozenset[InstanceId],
     strategy: Strategy,
+    tried: frozenset[InstanceId],
+    key: bytes,
     now: float,
 ) -> Chosen | Refused:
-    """One usable instance that was not tried yet, or why there is none. `now` is monotonic seconds."""
-    usable = snapshot.usable
-    if not usable and (refused := refusal(snapshot)) is not None:
+    """One instance that was not tried yet, or why there is none. `now` is monotonic seconds."""
+    if not snapshot.usable and (refused := refusal(snapshot)) is not None:
         return refused
-    accept = _has_weight
-    if tried or cooldowns.entries:
-
-        def accept(instance: Instance) -> bool:
-            return instance.weight > 0 and instance.id not in tried and not cooldowns.cooling(instance, now)
-
-    picked = strategy.pick(usable, loads.at(now), accept)
-    if picked is not None:
-        return Chosen(picked)
-    # Weight 0 means "only when there is nobody else", and so does cooling down.
-    last_resorts = [i for i in usable if i.id not in tried]
-    if not last_resorts:
-        return Refused(RefusedReason.ALL_TRIED)
-    return Chosen(min(last_resorts, key=cooldowns.until))
-
-
-def _has_weight(instance: Instance) -> bool:
-    return instance.weight > 0
+    candidates = eligible.candidates(snapshot, now)
+    picked = strategy.pick(candidates, loads, tried, key, now)
+    if picked is None:
+        picked = next((i for i in candidates.reserves if i.id not in tried), None)
+    return Refused(RefusedReason.ALL_TRIED) if picked is None else Chosen(picked)

@@ -69,6 +69,8 @@ class Reason(StrEnum):
     NO_INSTANCES = "no_instances"
     NO_HEALTHY_INSTANCE = "no_healthy_instance"
     ALL_TRIED = "all_tried"
+    CIRCUIT_OPEN = "circuit_open"
+    BUSY = "busy"
     ALLOCATION_UNAVAILABLE = "allocation_unavailable"
     NO_CAPACITY = "no_capacity"
     NO_HANDLERS = "no_handlers"
@@ -154,6 +156,8 @@ _TABLE: Mapping[Reason, tuple[int, str]] = {
     Reason.NO_INSTANCES: (503, "The service has no instances at the moment."),
     Reason.NO_HEALTHY_INSTANCE: (503, "No instance of the service is healthy at the moment."),
     Reason.ALL_TRIED: (503, "No instance of the service could take the call."),
+    Reason.CIRCUIT_OPEN: (503, "The service has failed too often; it is given a rest."),
+    Reason.BUSY: (503, "The service has as many calls as it may, and enough are waiting."),
     Reason.ALLOCATION_UNAVAILABLE: (503, "Seats can't be handed out at the moment."),
     Reason.NO_CAPACITY: (503, "All WebSocket handlers are full."),
     Reason.NO_HANDLERS: (503, "No WebSocket handler is available."),

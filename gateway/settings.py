@@ -28,9 +28,8 @@ from gateway.settings_routes import (
     CHAT_ROUTES,
     CHAT_SERVICES,
     RouteSettings,
-    ServiceSettings,
-    TimeoutSettings,
 )
+from gateway.settings_services import ServiceSettings, TimeoutSettings
 from gateway.settings_sources import read_sources
 from gateway.settings_types import Network, did_you_mean
 

@@ -18,7 +18,8 @@ from gateway.settings_model import (
     RegistrySettings,
     StoreSettings,
 )
-from gateway.settings_routes import RouteSettings, ServiceSettings
+from gateway.settings_routes import RouteSettings
+from gateway.settings_services import ServiceSettings
 from gateway.settings_types import did_you_mean
 
 

@@ -9,10 +9,12 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 
-from balancer.model import CallPolicy, Timeouts
+from balancer.model import CallPolicy, RetryClass, Timeouts
+from balancer.policy import ServicePolicy
 from gateway.limiters import LIMITERS
 from gateway.settings_handlers import HandlersSettings
-from gateway.settings_routes import RouteSettings, ServiceSettings, chat_routes, chat_services
+from gateway.settings_routes import RouteSettings, chat_routes, chat_services
+from gateway.settings_services import ServiceSettings
 from gateway.settings_types import (
     Address,
     Bytes,
@@ -34,10 +36,12 @@ from gateway.settings_types import (
     Secret,
     Section,
     Text,
+    Zone,
 )
 from handlers.stores import STORES
 from registry.backends import BACKENDS
 from registry.backends.base import BackendSettings
+from registry.health_checks import HealthCheckPolicy
 from registry.model import ServiceName
 
 LOOPBACK = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
@@ -73,6 +77,8 @@ class RegistrySettings(Section):
     backend: Annotated[str, OneOf(BACKENDS, "registry backend")] = "embedded"
     address: Address = "127.0.0.1:8500"
     """`host:port`. With `embedded`, where the agent listens; with `consul`, where it is."""
+    fallback_addresses: tuple[Address, ...] = ()
+    """Further agents of the same Consul, asked in turn while the one before does not answer."""
     token: Secret = None
     data_dir: Text = None
     """Where the embedded agent keeps its journal; null: in memory only."""
@@ -86,6 +92,10 @@ class RegistrySettings(Section):
     """How long a blocking query may wait."""
     suspect_s: SecondsOrZero = 10
     """How long a mass removal is doubted."""
+    snapshot_file: Text = None
+    """Where the last good state is kept, for a start while the registry is down; null: nowhere."""
+    snapshot_max_age_s: Seconds = 600
+    """An older one is not believed."""
     register_as: Annotated[Name | None, BeforeValidator(lambda name: name or None)] = "quaymaster"
     """The name the gateway registers itself under; null: it does not."""
     advertise_address: Host = None
@@ -262,6 +272,8 @@ class Settings(Section):
     """Null: no handlers."""
     handout_ttl_s: Seconds = 10
     """How long an instance handed to a peer counts as in use."""
+    zone: Zone = ""
+    """Where this gateway is; instances whose meta says the same come first. Empty: zones don't count."""
     limits: LimitsSettings = LimitsSettings()
     cors: CorsSettings = CorsSettings()
     logging: LoggingSettings = LoggingSettings()
@@ -274,7 +286,20 @@ class Settings(Section):
             retry=route.retry_for(method),
             timeouts=route.timeouts.over(service.timeouts.over(Timeouts())),
             max_attempts=service.max_attempts,
+            hedge=route.hedge and route.retry_for(method) is RetryClass.SAFE,
         )
+
+    def service_policies(self) -> dict[ServiceName, ServicePolicy]:
+        """How the instances of each service are chosen and judged."""
+        return {ServiceName(name): service.policy(self.zone) for name, service in self.services.items()}
+
+    def health_checks(self) -> dict[ServiceName, HealthCheckPolicy]:
+        """The services whose instances the gateway asks itself."""
+        return {
+            ServiceName(name): service.health_check.policy()
+            for name, service in self.services.items()
+            if service.health_check is not None
+        }
 
     def body_limit(self, route: RouteSettings) -> int:
         """In bytes."""

@@ -1,4 +1,4 @@
-"""The part of the settings that carries calls: services, routes and their timeouts.
+"""The part of the settings that says which calls go where: the routes, and those of the chat system.
 
 Rules of this file: as in settings_model.py. A route's checks that need its services are in
 settings_checks.py.
@@ -8,20 +8,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
-from balancer.model import PoolLimits, RetryClass, Timeouts
-from balancer.strategies import STRATEGIES
+from balancer.model import RetryClass
 from gateway.patterns import Pattern, parse_pattern
+from gateway.settings_services import ServiceSettings, TimeoutSettings
 from gateway.settings_types import (
     Bytes,
-    Count,
     CountOrZero,
     Header,
-    InstanceUrl,
     Method,
     Name,
     NotEmpty,
-    OneOf,
-    Seconds,
     Section,
     Text,
 )
@@ -38,69 +34,6 @@ OURS = frozenset(
     }
 )
 """Headers that carry the message itself, or that instances believe because only the gateway sets them."""
-
-
-class TimeoutSettings(Section):
-    """What is left out comes from the level above: route, then service, then the defaults."""
-
-    connect_s: Seconds | None = None
-    first_byte_s: Seconds | None = None
-    idle_s: Seconds | None = None
-    total_s: Seconds | None = None
-    """For the whole call, all tries together."""
-    tunnel_idle_s: Seconds | None = None
-    """For a WebSocket: how long nothing may move in either direction."""
-
-    @field_validator("total_s")
-    @classmethod
-    def _the_whole_is_longest(cls, total_s: float | None, info: ValidationInfo) -> float | None:
-        longer = [name for name, part in info.data.items() if part and total_s and part > total_s]
-        if longer:
-            raise ValueError(f"is shorter than {' and '.join(longer)}, which it includes")
-        return total_s
-
-    def over(self, below: Timeouts) -> Timeouts:
-        """`below` with what is set here. A part that is not set here never exceeds the whole."""
-        total_s = self.total_s or below.total_s
-        return Timeouts(
-            connect_s=min(self.connect_s or below.connect_s, total_s),
-            first_byte_s=min(self.first_byte_s or below.first_byte_s, total_s),
-            idle_s=min(self.idle_s or below.idle_s, total_s),
-            total_s=total_s,
-            tunnel_idle_s=self.tunnel_idle_s or below.tunnel_idle_s,
-        )
-
-
-class ConnectionSettings(Section):
-    """The connections that are kept to one instance."""
-
-    max_connections: Count = 1024
-    """Open at once; a call beyond them waits for `connect_s`, then tries another instance, then gets 503."""
-    max_waiting: CountOrZero = 1024
-    """Calls that may wait so."""
-    max_idle: CountOrZero = 64
-    idle_s: Seconds = 15
-    """Idle ones are closed then: choose less than the instances' own keep-alive."""
-
-    def limits(self) -> PoolLimits:
-        """As the balancer wants them."""
-        return PoolLimits(
-            max_connections=self.max_connections,
-            max_waiting=self.max_waiting,
-            max_idle=self.max_idle,
-            idle_s=self.idle_s,
-        )
-
-
-class ServiceSettings(Section):
-    strategy: Annotated[str, OneOf(STRATEGIES, "strategy")] = "least_connections"
-    timeouts: TimeoutSettings = TimeoutSettings()
-    max_attempts: Annotated[Count, Field(le=10)] = 3
-    instances: tuple[InstanceUrl, ...] = ()
-    """Fixed addresses instead of the registry."""
-    connections: ConnectionSettings = ConnectionSettings()
-    retry_buffer_bytes: CountOrZero = 64 * 1024
-    """A request body up to that size is kept for the call, so that the call can be tried again."""
 
 
 class RouteSettings(Section):
@@ -120,6 +53,8 @@ class RouteSettings(Section):
     limit: CountOrZero | None = None
     """Requests of one caller per limits.window_s."""
     timeouts: TimeoutSettings = TimeoutSettings()
+    hedge: bool = False
+    """Whether a call that is slow for its service goes to a second instance too, where `retry` is safe."""
     max_body_bytes: Bytes | None = None
     """Null: listen.max_body_bytes."""
     pass_host: bool = True

@@ -194,6 +194,19 @@ def _redis_url(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _one_status(value: object) -> object:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _status_range(text: str) -> str:
+    first, dash, last = text.partition("-")
+    if not re.fullmatch("[1-5][0-9]{2}", first) or (dash and not re.fullmatch("[1-5][0-9]{2}", last)):
+        raise ValueError("must be a status such as 204, or a range such as 200-299")
+    if dash and last < first:
+        raise ValueError(f"ends before it begins; did you mean {last}-{first}?")
+    return text
+
+
 def _long_enough(secret: SecretStr) -> SecretStr:
     size = len(secret.get_secret_value().encode())
     if size < MIN_SECRET_BYTES:
@@ -215,6 +228,8 @@ SecondsOrZero = Annotated[float, BeforeValidator(_no_bool), Field(ge=0, le=86_40
 Rate = Annotated[float, BeforeValidator(_no_bool), Field(gt=0, le=10**6)]
 """Per second."""
 Share = Annotated[float, BeforeValidator(_no_bool), Field(ge=0, le=1)]
+Ratio = Annotated[float, BeforeValidator(_no_bool), Field(gt=0, le=1)]
+Percent = Annotated[int, BeforeValidator(_no_bool), Field(ge=0, le=100)]
 Count = Annotated[int, BeforeValidator(_no_bool), Field(ge=1, le=10**9)]
 CountOrZero = Annotated[int, BeforeValidator(_no_bool), Field(ge=0, le=10**9)]
 Bytes = Annotated[int, BeforeValidator(_no_bool), Field(ge=0, le=2**40)]
@@ -236,6 +251,11 @@ Method = Annotated[
             "must be a method in capitals, such as GET; CONNECT and TRACE are never carried",
         )
     ),
+]
+StatusRange = Annotated[str, BeforeValidator(_one_status), AfterValidator(_status_range)]
+Zone = Annotated[
+    str,
+    AfterValidator(_matching(re.compile(r"[A-Za-z0-9._-]{0,128}"), "must be letters, digits, ., - and _")),
 ]
 Cidr = Annotated[
     Network,

@@ -32,6 +32,14 @@ class Health(StrEnum):
         return self in (Health.PASSING, Health.WARNING)
 
 
+class Verdict(StrEnum):
+    """What our own health checks say of an instance, apart from what the registry says."""
+
+    UNCHECKED = "unchecked"
+    UP = "up"
+    DOWN = "down"
+
+
 @dataclass(frozen=True, slots=True)
 class Instance:
     """One process of a service, as the registry describes it.
@@ -56,6 +64,9 @@ class Instance:
     incarnation: str = ""
     suspect: bool = False
     """Gone from the registry by an update that was distrusted; usable while it accepts connections."""
+    zone: str = ""
+    """Where it runs, by its own meta `zone` or its node's; empty when neither says."""
+    verdict: Verdict = Verdict.UNCHECKED
 
     key: "InstanceKey" = field(init=False, repr=False, compare=False)
     """What counters belong to: the id and the incarnation."""
@@ -68,6 +79,11 @@ class Instance:
         key = (self.id, self.incarnation)
         object.__setattr__(self, "key", key)
         object.__setattr__(self, "endpoint", (key, self.ip, self.port, self.tls))
+
+    @property
+    def usable(self) -> bool:
+        """Whether calls may go there: by the registry, unless it is doubted, and by our own checks."""
+        return (self.health.usable or self.suspect) and self.verdict is not Verdict.DOWN
 
     @property
     def authority(self) -> str:
@@ -146,7 +162,7 @@ def snapshot(
         status=status,
         version=version,
         instances=instances,
-        usable=tuple(i for i in instances if i.health.usable or i.suspect),
+        usable=tuple(i for i in instances if i.usable),
         quarantined=quarantined,
         answered_at=answered_at,
         failure=failure,

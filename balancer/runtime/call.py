@@ -1,6 +1,6 @@
 """Carries a call out: choose, send, finish, and again if that is allowed.
 
-The balancer owns what is counted (loads, cool-downs, strategies) and decides nothing itself. Every
+The balancer owns what is counted (loads, and a ledger for each service) and decides nothing itself. Every
 lease that is started here ends exactly once, however the call ends.
 """
 
@@ -16,7 +16,6 @@ from typing import Protocol
 
 from tenacity import AsyncRetrying, RetryCallState, wait_exponential_jitter
 
-from balancer.cooldown import CooldownLedger
 from balancer.load import LoadLedger
 from balancer.model import (
     CallPolicy,
@@ -29,16 +28,19 @@ from balancer.model import (
     UpstreamFailed,
 )
 from balancer.outcome import SUCCESS, Kind, Outcome, Phase, Side
+from balancer.policy import ServicePolicy
 from balancer.retry import LONGEST_WAIT_S, AttemptFacts, Retry, decide, safe_to_repeat
 from balancer.runtime.base import AnswerBody, LeasedBody, Upstream
 from balancer.runtime.bodies import WholeBody
 from balancer.runtime.tunnel import End as TunnelEnd
 from balancer.selection import Chosen, choose, refusal
-from balancer.strategies import Strategy, load_strategy
+from balancer.service import ServiceLedger
 from registry.model import Instance, InstanceId, ServiceName, ServiceSnapshot
 
 MAX_SERVICES = 1024
-"""Strategies kept; the service that was asked for longest ago loses its own and starts anew."""
+"""Ledgers kept; the service that was asked for longest ago loses its own and starts anew."""
+DEFAULT_POLICY = ServicePolicy()
+"""Of services that the settings don't name."""
 BASE_WAIT_S = 0.025
 ABANDONED = Outcome(Phase.BODY, Side.CLIENT, Kind.CANCELLED, sent=True)
 """The answer was not read to its end: nothing is known against the instance."""
@@ -92,7 +94,8 @@ class InstanceLoad:
     id: InstanceId
     active: int
     """Calls in flight and live hand-outs."""
-    cooling: bool
+    aside: bool
+    """Put aside for the way its calls ended."""
 
 
 class Balancer:
@@ -103,8 +106,7 @@ class Balancer:
         snapshots: Callable[[ServiceName], ServiceSnapshot],
         upstream: Upstream,
         *,
-        strategies: Mapping[ServiceName, str],
-        default_strategy: str = "least_connections",
+        policies: Mapping[ServiceName, ServicePolicy],
         rng: Random,
         clock: Callable[[], float] = time.monotonic,
         observer: Observer | None = None,
@@ -114,11 +116,9 @@ class Balancer:
         self.clock = clock
         self.observer = observer
         self.ledger = LoadLedger()
-        self.cooldowns = CooldownLedger()
-        self._strategy_names = strategies
-        self._default_strategy = default_strategy
+        self._policies = policies
         self._rng = rng
-        self._strategies: OrderedDict[ServiceName, Strategy] = OrderedDict()
+        self._services: OrderedDict[ServiceName, ServiceLedger] = OrderedDict()
         self.retrying = AsyncRetrying(
             wait=wait_exponential_jitter(multiplier=BASE_WAIT_S, jitter=BASE_WAIT_S, max=LONGEST_WAIT_S),
             sleep=asyncio.sleep,
@@ -148,33 +148,39 @@ class Balancer:
     def loads(self, service: ServiceName) -> tuple[InstanceLoad, ...]:
         """Every instance of the service as it is known now."""
         now = self.clock()
-        load_of = self.ledger.at(now)
+        load_of, known = self.ledger.at(now), self._services.get(service)
         return tuple(
-            InstanceLoad(i.id, load_of(i), self.cooldowns.cooling(i, now))
+            InstanceLoad(i.id, load_of(i), known is not None and known.eligible.aside(i, now))
             for i in self.snapshots(service).instances
         )
 
     def choose(self, snapshot: ServiceSnapshot, tried: frozenset[InstanceId], now: float) -> Chosen | Refused:
-        service = snapshot.service
-        strategy = self._strategies.get(service)
-        if strategy is not None:
-            self._strategies.move_to_end(service)
-        elif (refused := refusal(snapshot)) is not None:
-            # A service that nobody can be chosen of must not cost the strategy of another one.
+        name = snapshot.service
+        if name not in self._services and (refused := refusal(snapshot)) is not None:
+            # A service that nobody can be chosen of must not cost another one its ledger.
             return refused
-        else:
-            strategy = self._new_strategy(service)
-        return choose(snapshot, self.ledger, self.cooldowns, tried, strategy, now)
+        service = self.service(name)
+        return choose(snapshot, service.eligible, self.ledger, service.strategy, tried, b"", now)
 
-    def _new_strategy(self, service: ServiceName) -> Strategy:
-        name = self._strategy_names.get(service, self._default_strategy)
-        strategy = self._strategies[service] = load_strategy(name, self._rng)
-        if len(self._strategies) > MAX_SERVICES:
-            self._strategies.popitem(last=False)
-        return strategy
+    def service(self, name: ServiceName) -> ServiceLedger:
+        """The ledger of that service, a new one if nothing is known of it."""
+        known = self._services.get(name)
+        if known is not None:
+            self._services.move_to_end(name)
+            return known
+        made = self._services[name] = ServiceLedger(self._policies.get(name, DEFAULT_POLICY), self._rng)
+        if len(self._services) > MAX_SERVICES:
+            self._services.popitem(last=False)
+        return made
+
+    def follow(self, policies: Mapping[ServiceName, ServicePolicy]) -> None:
+        """Takes new policies; what is known of services and instances stays."""
+        self._policies = policies
+        for name, service in self._services.items():
+            service.follow(policies.get(name, DEFAULT_POLICY))
 
     def __repr__(self) -> str:
-        return f"<Balancer: {self.ledger!r}, {self.cooldowns!r}, {len(self._strategies)} services>"
+        return f"<Balancer: {self.ledger!r}, {len(self._services)} services>"
 
 
 class _Call:
@@ -291,21 +297,20 @@ class _Call:
 class _Try:
     """One try at one instance: the lease on it, and whom its end is told."""
 
-    __slots__ = ("_balancer", "_instance", "_lease", "_service", "_status")
+    __slots__ = ("_balancer", "_instance", "_lease", "_ledger", "_service", "_status")
 
     def __init__(self, balancer: Balancer, service: ServiceName, instance: Instance, now: float) -> None:
         self._balancer = balancer
         self._service = service
+        self._ledger = balancer.service(service)
         self._instance = instance
         self._status: int | None = None
         self._lease = balancer.ledger.start(instance, now)
-        if balancer.cooldowns.entries:
-            balancer.cooldowns.starting(instance, now)
+        self._ledger.eligible.starting(instance, now)
 
     def answered(self, status: int) -> None:
         self._status = status
-        if self._balancer.cooldowns.entries:
-            self._balancer.cooldowns.answered(self._instance)
+        self._ledger.eligible.answered(self._instance)
 
     def end(self, outcome: Outcome) -> None:
         """The first end counts: after it the body may end, break and be closed as often as it likes."""
@@ -313,7 +318,7 @@ class _Try:
             return
         balancer, now = self._balancer, self._balancer.clock()
         if outcome is not SUCCESS:
-            balancer.cooldowns.ended(self._instance, outcome, now)
+            self._ledger.eligible.ended(self._instance, outcome, now)
         if balancer.observer is not None:
             seconds = now - self._lease.started_at
             balancer.observer.tried(self._service, self._instance, outcome, self._status, seconds)

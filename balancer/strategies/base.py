@@ -1,30 +1,37 @@
 """What a strategy is: an order among candidates, and nothing else.
 
-Eligibility (healthy, not cooling down, not tried) is decided outside and comes in as `accept`, so a
-retry's exclusions need no change in any strategy. A strategy reads no clock and owns its randomness
-through the `rng` it is built with. One object serves one service, for as long as the gateway runs.
+Eligibility (healthy, not put aside, not too new) is decided outside and comes in as `candidates`, so no
+strategy knows of it. A strategy reads no clock and owns its randomness through the `rng` it is built
+with. One object serves one service, for as long as the gateway runs.
 """
 
 import random
-from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from registry.model import Instance
+from balancer.candidates import Candidates
+from balancer.load import LoadLedger
+from registry.model import Instance, InstanceId
 
-LoadOf = Callable[[Instance], float]
-"""Calls in flight at an instance, hand-outs included."""
-
-Accept = Callable[[Instance], bool]
+NOT_TRIED: frozenset[InstanceId] = frozenset()
 
 
 class Strategy(Protocol):
-    def pick(self, candidates: Sequence[Instance], load_of: LoadOf, accept: Accept) -> Instance | None:
-        """The best candidate that `accept` takes, or `None` when it takes none.
+    """Strategies inherit from it, for what they have no use for."""
 
-        `candidates` is the same object as long as the catalogue did not change, so what is derived
-        from it may be kept by its identity. It may be empty.
+    def pick(
+        self, candidates: Candidates, loads: LoadLedger, tried: frozenset[InstanceId], key: bytes, now: float
+    ) -> Instance | None:
+        """The best candidate that was not tried, or `None` when there is none.
+
+        `candidates` is the same object for as long as nothing about it changes. `tried` is empty but for a
+        call's second try and those after it. `key` is what the caller is recognised by, empty where nothing
+        is. `now` is monotonic seconds.
         """
         ...
+
+    def ended(self, instance: Instance, seconds: float, *, ok: bool, now: float) -> None:
+        """A try there has ended, or its answer's head is there: so long after it began."""
+        del instance, seconds, ok, now
 
 
 class NewStrategy(Protocol):

@@ -1,14 +1,15 @@
 """Least connections, weighted: the instance that would be the least busy with this call on top."""
 
 import random
-from collections.abc import Sequence
 from math import inf
 
-from balancer.strategies.base import Accept, LoadOf
-from registry.model import Instance
+from balancer.candidates import Candidates
+from balancer.load import LoadLedger
+from balancer.strategies.base import Strategy
+from registry.model import Instance, InstanceId
 
 
-class LeastConnections:
+class LeastConnections(Strategy):
     """Lowest (load + 1) / weight wins; candidates that tie take turns.
 
     The + 1 counts the call being placed, as HAProxy's `leastconn` does: among idle instances the
@@ -18,17 +19,25 @@ class LeastConnections:
     def __init__(self, rng: random.Random) -> None:
         self._start = rng.randrange(1 << 16)
 
-    def pick(self, candidates: Sequence[Instance], load_of: LoadOf, accept: Accept) -> Instance | None:
+    def pick(
+        self,
+        candidates: Candidates,
+        loads: LoadLedger,
+        tried: frozenset[InstanceId],
+        key: bytes,  # noqa: ARG002 - part of the protocol
+        now: float,
+    ) -> Instance | None:
+        instances, weights, load_of = candidates.instances, candidates.weights, loads.at(now)
         best, best_at, lowest = None, 0, inf
         # Looking from behind the last chosen one on, the first of equals is the one whose turn it is.
-        at = self._start % len(candidates) if candidates else 0
-        for _ in candidates:
-            candidate = candidates[at]
-            busy = (load_of(candidate) + 1) / (candidate.weight or 1e-3)
-            if busy < lowest and accept(candidate):
+        at = self._start % len(instances) if instances else 0
+        for _ in instances:
+            candidate = instances[at]
+            busy = (load_of(candidate) + 1) / weights[at]
+            if busy < lowest and candidate.id not in tried:
                 best, best_at, lowest = candidate, at, busy
             at += 1
-            if at == len(candidates):
+            if at == len(instances):
                 at = 0
         if best is not None:
             self._start = best_at + 1

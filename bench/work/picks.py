@@ -8,8 +8,9 @@ import random
 from collections import deque
 from time import perf_counter
 
-from balancer.cooldown import CooldownLedger
+from balancer.eligibility import EligibilityLedger
 from balancer.load import LoadLedger
+from balancer.policy import ServicePolicy
 from balancer.selection import Chosen, choose
 from balancer.strategies import STRATEGIES, load_strategy
 from bench.report import Goal, Options, Report, Row, ratio
@@ -61,7 +62,7 @@ class Picks:
         self._snapshot = service_of(size)
         self._strategy = load_strategy(strategy, random.Random(options.seed))
         self._loads = LoadLedger()
-        self._cooldowns = CooldownLedger()
+        self._eligible = EligibilityLedger(ServicePolicy(strategy))
         self._leases = deque(self._loads.start(self._choose(), 0.0) for _ in range(IN_FLIGHT))
 
     def take(self, count: int) -> float:
@@ -73,7 +74,7 @@ class Picks:
         return (perf_counter() - started) / count * 1e6
 
     def _choose(self) -> Instance:
-        chosen = choose(self._snapshot, self._loads, self._cooldowns, frozenset(), self._strategy, 0.0)
+        chosen = choose(self._snapshot, self._eligible, self._loads, self._strategy, frozenset(), b"", 0.0)
         assert isinstance(chosen, Chosen)
         return chosen.instance
 

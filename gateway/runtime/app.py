@@ -112,7 +112,7 @@ class Gateway:
         balancer = Balancer(
             watcher.current,
             upstream,
-            strategies={ServiceName(name): s.strategy for name, s in settings.services.items()},
+            policies=settings.service_policies(),
             rng=self._rng,
             observer=metrics,
         )

@@ -62,7 +62,7 @@ class Forwarder:
         switch = head.upgrades and asks_for_a_websocket(request)
         if switch:
             lines = asking_upstream(lines)
-        outbound = OutboundRequest(request.method, target, lines, content, head.keyed, switch)
+        outbound = OutboundRequest(request.method, target, lines, content, head.keyed, switch=switch)
         async with self.balancer.call(prepared.policy, outbound, only) as end:
             match end:
                 case Answer():

@@ -4,10 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from balancer.cooldown import CooldownLedger
+from balancer.eligibility import EligibilityLedger
 from balancer.load import LoadLedger
 from balancer.model import Refused, RefusedReason
 from balancer.outcome import Kind, Outcome, Phase, Side
+from balancer.policy import ServicePolicy
 from balancer.selection import Chosen, choose, refusal
 from balancer.strategies import STRATEGIES, load_strategy
 from registry.model import Health, Instance, InstanceId, ServiceName, ServiceSnapshot, Status, snapshot
@@ -28,15 +29,16 @@ def pick(
     of: ServiceSnapshot,
     tried: frozenset[InstanceId] = frozenset(),
     loads: LoadLedger | None = None,
-    cooldowns: CooldownLedger | None = None,
+    eligible: EligibilityLedger | None = None,
     now: float = 0,
 ) -> Chosen | Refused:
     strategy = load_strategy("least_connections", random.Random(1))
-    return choose(of, loads or LoadLedger(), cooldowns or CooldownLedger(), tried, strategy, now)
+    eligible = eligible or EligibilityLedger(ServicePolicy())
+    return choose(of, eligible, loads or LoadLedger(), strategy, tried, b"", now)
 
 
-def cooling(*failed: tuple[Instance, float]) -> CooldownLedger:
-    ledger = CooldownLedger()
+def cooling(*failed: tuple[Instance, float]) -> EligibilityLedger:
+    ledger = EligibilityLedger(ServicePolicy())
     for where, at in failed:
         ledger.ended(where, REFUSED_CONNECTION, at)
     return ledger
@@ -56,25 +58,25 @@ def cooling(*failed: tuple[Instance, float]) -> CooldownLedger:
 def test_the_chosen_is_always_usable_and_never_tried(
     name: str, members: list[tuple[Health, int, bool, bool, int]], tried: set[int], seed: int
 ) -> None:
-    loads, cooldowns = LoadLedger(), CooldownLedger()
+    loads, eligible = LoadLedger(), EligibilityLedger(ServicePolicy())
     instances = []
     for n, (health, weight, suspect, is_cooling, load) in enumerate(members):
         one = instance(n, health, weight, suspect)
         instances.append(one)
         if is_cooling:
-            cooldowns.ended(one, REFUSED_CONNECTION, 0)
+            eligible.ended(one, REFUSED_CONNECTION, 0)
         for _ in range(load):
             loads.start(one, 0)
     of = known(*instances)
     tried_ids = frozenset(InstanceId(f"i{n}") for n in tried)
-    chosen = choose(of, loads, cooldowns, tried_ids, load_strategy(name, random.Random(seed)), 0.5)
+    chosen = choose(of, eligible, loads, load_strategy(name, random.Random(seed)), tried_ids, b"", 0.5)
     untried = [i for i in of.usable if i.id not in tried_ids]
     if isinstance(chosen, Refused):
         assert not untried
         assert (chosen.reason is RefusedReason.ALL_TRIED) == bool(of.usable)
         return
     assert chosen.instance in untried
-    preferred = [i for i in untried if not cooldowns.cooling(i, 0.5) and i.weight > 0]
+    preferred = [i for i in untried if not eligible.aside(i, 0.5) and i.weight > 0]
     assert chosen.instance in preferred or not preferred
 
 
@@ -112,20 +114,20 @@ def test_the_dead_instance_with_no_load_gets_nothing_while_it_cools_down() -> No
     dead, busy = instance(1), instance(2)
     loads = LoadLedger()
     for _ in range(50):
-        assert pick(known(dead, busy), loads=loads, cooldowns=cooling((dead, 0))) == Chosen(busy)
+        assert pick(known(dead, busy), loads=loads, eligible=cooling((dead, 0))) == Chosen(busy)
         loads.start(busy, 0)
 
 
 def test_when_all_cool_down_the_one_that_is_ready_first_is_tried() -> None:
     first, second = instance(1), instance(2)
     ledger = cooling((second, 0), (first, 0.5))
-    assert pick(known(first, second), cooldowns=ledger, now=0.6) == Chosen(second)
-    assert pick(known(first, second), frozenset({second.id}), cooldowns=ledger, now=0.6) == Chosen(first)
+    assert pick(known(first, second), eligible=ledger, now=0.6) == Chosen(second)
+    assert pick(known(first, second), frozenset({second.id}), eligible=ledger, now=0.6) == Chosen(first)
 
 
 def test_an_untried_one_that_cools_down_comes_before_giving_up() -> None:
     fine, cold = instance(1), instance(2)
-    assert pick(known(fine, cold), frozenset({fine.id}), cooldowns=cooling((cold, 0))) == Chosen(cold)
+    assert pick(known(fine, cold), frozenset({fine.id}), eligible=cooling((cold, 0))) == Chosen(cold)
 
 
 def test_weight_zero_serves_only_when_nobody_else_does() -> None:

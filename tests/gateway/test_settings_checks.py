@@ -15,7 +15,8 @@ from gateway.settings_model import (
     RegistrySettings,
     StoreSettings,
 )
-from gateway.settings_routes import RouteSettings, ServiceSettings
+from gateway.settings_routes import RouteSettings
+from gateway.settings_services import ServiceSettings
 
 SECRET = "a secret of no less than 32 bytes"
 

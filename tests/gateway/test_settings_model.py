@@ -16,7 +16,7 @@ from gateway.settings_model import (
     Settings,
     StoreSettings,
 )
-from gateway.settings_routes import ServiceSettings
+from gateway.settings_services import ServiceSettings
 from gateway.settings_types import Section
 from handlers.stores import STORES
 from registry.backends import BACKENDS

@@ -7,13 +7,8 @@ from pydantic import ValidationError
 
 from balancer.model import RetryClass, Timeouts
 from balancer.strategies import STRATEGIES
-from gateway.settings_routes import (
-    RouteSettings,
-    ServiceSettings,
-    TimeoutSettings,
-    chat_routes,
-    chat_services,
-)
+from gateway.settings_routes import RouteSettings, chat_routes, chat_services
+from gateway.settings_services import ServiceSettings, TimeoutSettings
 
 
 def route(**more: Any) -> RouteSettings:

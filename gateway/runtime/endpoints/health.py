@@ -104,7 +104,7 @@ class HealthEndpoints:
                     "suspect": instance.suspect,
                     "weight": instance.weight,
                     "active": loads[instance.id].active if instance.id in loads else 0,
-                    "cooling": loads[instance.id].cooling if instance.id in loads else False,
+                    "aside": loads[instance.id].aside if instance.id in loads else False,
                 }
                 for instance in snapshot.instances
             ],

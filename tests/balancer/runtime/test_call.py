@@ -23,6 +23,7 @@ from balancer.model import (
     UpstreamFailed,
 )
 from balancer.outcome import SUCCESS, Kind, Outcome, Phase, Side
+from balancer.policy import ServicePolicy
 from balancer.runtime.base import Upstream, UpstreamAnswer
 from balancer.runtime.call import ABANDONED, MAX_SERVICES, Answer, Balancer, Switched
 from balancer.runtime.tunnel import End, Tunnel
@@ -80,7 +81,7 @@ def balancer_of(
     return Balancer(
         lambda service: published,
         upstream,
-        strategies={SERVICE: strategy},
+        policies={SERVICE: ServicePolicy(strategy)},
         rng=Random(seed),
         clock=clock,
         observer=observer,
@@ -227,7 +228,7 @@ async def test_what_was_provably_not_sent_goes_to_another_instance(
             assert isinstance(end, Answer)
             assert end.attempts == 2
             assert good.bodies == [b"only once"]
-        assert [(load.id, load.cooling) for load in balancer.loads(SERVICE)] == [
+        assert [(load.id, load.aside) for load in balancer.loads(SERVICE)] == [
             ("bad", True),
             ("good", False),
         ]
@@ -291,7 +292,7 @@ async def test_the_whole_call_has_one_deadline(upstream: PooledUpstream) -> None
 @pytest.mark.parametrize("service", [Status.UNKNOWN, Status.UNREACHABLE, Status.KNOWN])
 async def test_an_expected_no_is_a_value(upstream: PooledUpstream, service: Status) -> None:
     nothing = snapshot(SERVICE, service)
-    balancer = Balancer(lambda name: nothing, upstream, strategies={}, rng=Random(1))
+    balancer = Balancer(lambda name: nothing, upstream, policies={}, rng=Random(1))
     end, _ = await outcome_of(balancer)
     assert isinstance(end, Refused)
     assert end.reason in (
@@ -342,7 +343,7 @@ async def test_a_client_that_leaves_early_frees_the_instance_and_blames_nobody(
             assert repr(balancer.ledger) != IDLE
         assert repr(balancer.ledger) == IDLE
         await until(lambda: there.open_connections == 0)
-        assert not balancer.loads(SERVICE)[0].cooling
+        assert not balancer.loads(SERVICE)[0].aside
     assert watching.tries == [("a", ABANDONED.label, 200)]
 
 
@@ -366,7 +367,7 @@ async def test_a_cancelled_call_frees_the_instance_and_blames_nobody(upstream: P
             call.cancel()
         assert call.cancelled()
         assert balancer.loads(SERVICE)[0].active == 0
-        assert not balancer.loads(SERVICE)[0].cooling
+        assert not balancer.loads(SERVICE)[0].aside
         await until(lambda: there.open_connections == 0)
     assert watching.tries == [("a", "wait_cancelled", None)]
 
@@ -429,7 +430,7 @@ async def test_after_a_cool_down_one_call_probes_for_all(upstream: PooledUpstrea
     now = 100.0
     async with origins.never_accepts("dead") as dead, origin(counts_requests, "fine") as fine:
         balancer = balancer_of(upstream, dead, fine.instance, observer=watching, clock=lambda: now)
-        while not balancer.loads(SERVICE)[0].cooling:
+        while not balancer.loads(SERVICE)[0].aside:
             await outcome_of(balancer, policy(timeouts=SHORT))
         watching.tries.clear()
         now += 1.0
@@ -446,11 +447,11 @@ async def test_an_instance_that_is_back_serves_again(upstream: PooledUpstream) -
     async with origin(counts_requests) as there:
         balancer = balancer_of(upstream, there.instance, clock=lambda: now)
         refused = Outcome(Phase.CONNECT, Side.INSTANCE, Kind.REFUSED, sent=False)
-        balancer.cooldowns.ended(there.instance, refused, now)
-        assert balancer.loads(SERVICE)[0].cooling
+        balancer.service(SERVICE).eligible.ended(there.instance, refused, now)
+        assert balancer.loads(SERVICE)[0].aside
         end, _ = await outcome_of(balancer)
         assert isinstance(end, Answer), "the only one is tried although it cools down"
-        assert not balancer.loads(SERVICE)[0].cooling
+        assert not balancer.loads(SERVICE)[0].aside
 
 
 async def test_no_post_is_lost_while_an_instance_is_dead(upstream: PooledUpstream) -> None:

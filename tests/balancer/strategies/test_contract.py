@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from balancer.load import LoadLedger
 from balancer.strategies import STRATEGIES, Strategy, load_strategy
 from registry.model import Instance, InstanceId, ServiceName
+from tests.balancer.strategies.asked import Asked, loaded
 
 pytestmark = pytest.mark.parametrize("name", sorted(STRATEGIES))
 
@@ -21,37 +23,39 @@ def instances(*weights: int, first: int = 0) -> tuple[Instance, ...]:
     )
 
 
-def everyone(_: Instance) -> bool:
-    return True
-
-
 class Held:
     """Calls that begin and do not end, so that load-aware and load-blind strategies see the same task."""
 
     def __init__(self, strategy: Strategy) -> None:
-        self.strategy = strategy
+        self.asked = Asked(strategy)
         self.calls: Counter[InstanceId] = Counter()
 
     def pick(self, candidates: Sequence[Instance]) -> Instance:
-        picked = self.strategy.pick(candidates, lambda i: self.calls[i.id], everyone)
+        picked = self.asked.pick(candidates)
         assert picked is not None
         self.calls[picked.id] += 1
+        self.asked.begin(picked)
         return picked
+
+    def all_end(self) -> None:
+        self.asked.loads = LoadLedger()
+        self.calls.clear()
 
 
 weights = st.lists(st.integers(1, 10), min_size=1, max_size=8)
 seeds = st.integers(0, 2**32)
 
 
-@given(weights=weights, accepted=st.sets(st.integers(0, 7)), seed=seeds, load=st.integers(0, 5))
-def test_it_picks_an_accepted_candidate_or_nobody(
-    name: str, weights: list[int], accepted: set[int], seed: int, load: int
+@given(weights=weights, untried=st.sets(st.integers(0, 7)), seed=seeds, load=st.integers(0, 5))
+def test_it_picks_an_untried_candidate_or_nobody(
+    name: str, weights: list[int], untried: set[int], seed: int, load: int
 ) -> None:
-    strategy = load_strategy(name, random.Random(seed))
     candidates = instances(*weights)
-    allowed = {c.id for n, c in enumerate(candidates) if n in accepted}
+    asked = loaded(load_strategy(name, random.Random(seed)), candidates, lambda i: load)
+    allowed = {c.id for n, c in enumerate(candidates) if n in untried}
+    tried = frozenset(c.id for c in candidates) - allowed
     for _ in range(10):
-        picked = strategy.pick(candidates, lambda i: load, lambda i: i.id in allowed)
+        picked = asked.pick(candidates, tried)
         if allowed:
             assert picked in candidates
             assert picked.id in allowed
@@ -60,7 +64,7 @@ def test_it_picks_an_accepted_candidate_or_nobody(
 
 
 def test_nobody_is_picked_among_nobody(name: str, rng: random.Random) -> None:
-    assert load_strategy(name, rng).pick((), lambda i: 0, everyone) is None
+    assert Asked(load_strategy(name, rng)).pick(()) is None
 
 
 @given(weights=weights, seed=seeds)
@@ -78,9 +82,9 @@ def test_calls_are_in_proportion_to_the_weights(name: str, weights: list[int], s
 
 def test_equal_ones_take_turns(name: str, rng: random.Random) -> None:
     """Also when every call ends before the next begins, so that the load is always zero."""
-    strategy = load_strategy(name, rng)
+    asked = Asked(load_strategy(name, rng))
     candidates = instances(1, 1, 1)
-    picked = [strategy.pick(candidates, lambda i: 0, everyone) for _ in range(9)]
+    picked = [asked.pick(candidates) for _ in range(9)]
     assert all(set(picked[n : n + 3]) == set(candidates) for n in range(0, 9, 3))
 
 
@@ -104,7 +108,7 @@ def test_a_newcomer_gets_its_share_and_no_burst(name: str, seed: int, before: in
     for _ in range(before):
         held.pick(old)
     # Calls end as well as begin: all are equally busy when the newcomer arrives.
-    held.calls.clear()
+    held.all_end()
     both = (*old, *instances(1, first=3))
     newcomer = both[-1]
     picks = [held.pick(both) is newcomer for _ in range(40)]
@@ -117,7 +121,7 @@ def test_the_rest_shares_evenly_when_a_heavy_one_leaves(name: str, seed: int) ->
     held = Held(load_strategy(name, random.Random(seed)))
     for _ in range(150):
         held.pick(instances(100, 1, 1))
-    held.calls.clear()
+    held.all_end()
     rest = instances(1, 1, first=1)
     for calls in range(1, 21):
         held.pick(rest)
@@ -125,13 +129,13 @@ def test_the_rest_shares_evenly_when_a_heavy_one_leaves(name: str, seed: int) ->
 
 
 @given(seed=seeds)
-def test_who_was_not_accepted_for_a_while_comes_back_without_a_burst(name: str, seed: int) -> None:
-    strategy = load_strategy(name, random.Random(seed))
+def test_who_was_passed_over_for_a_while_comes_back_without_a_burst(name: str, seed: int) -> None:
+    asked = Asked(load_strategy(name, random.Random(seed)))
     candidates = instances(1, 1, 1)
     away = candidates[0]
     for _ in range(300):
-        assert strategy.pick(candidates, lambda i: 0, lambda i: i is not away) is not away
-    picks = [strategy.pick(candidates, lambda i: 0, everyone) is away for _ in range(9)]
+        assert asked.pick(candidates, frozenset({away.id})) is not away
+    picks = [asked.pick(candidates) is away for _ in range(9)]
     assert sum(picks[:3]) <= 2
     assert 2 <= sum(picks) <= 4
 

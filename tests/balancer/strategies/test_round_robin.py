@@ -8,18 +8,20 @@ from hypothesis import strategies as st
 
 from balancer.strategies.round_robin import RoundRobin
 from registry.model import Instance
-from tests.balancer.strategies.test_contract import everyone, instances
+from tests.balancer.strategies.asked import Asked, loaded
+from tests.balancer.strategies.test_contract import instances
 
 
 def picks(strategy: RoundRobin, candidates: tuple[Instance, ...], count: int) -> list[Instance | None]:
-    return [strategy.pick(candidates, lambda i: 0, everyone) for _ in range(count)]
+    asked = Asked(strategy)
+    return [asked.pick(candidates) for _ in range(count)]
 
 
 def test_it_is_blind_to_load(rng: random.Random) -> None:
     candidates = instances(1, 1)
     loads = {candidates[0].id: 1000}
-    strategy = RoundRobin(rng)
-    chosen = [strategy.pick(candidates, lambda i: loads.get(i.id, 0), everyone) for _ in range(10)]
+    asked = loaded(RoundRobin(rng), candidates, lambda i: loads.get(i.id, 0))
+    chosen = [asked.pick(candidates) for _ in range(10)]
     assert chosen.count(candidates[0]) == 5
 
 

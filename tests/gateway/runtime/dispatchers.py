@@ -35,7 +35,7 @@ async def dispatcher(
         return snapshot(service, Status.KNOWN, instances=instances, answered_at=0.0)
 
     async with PooledUpstream() as upstream:
-        balancer = Balancer(snapshots, upstream, strategies={}, rng=random.Random(1))
+        balancer = Balancer(snapshots, upstream, policies={}, rng=random.Random(1))
         access_log = AccessLog(logged)
         yield (
             Dispatcher(

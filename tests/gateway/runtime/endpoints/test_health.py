@@ -85,7 +85,7 @@ async def test_the_detailed_health_shows_instances_with_their_load() -> None:
         assert detailed["status"] == "healthy"
         assert detailed["services"]["auth"]["status"] == "known"
         assert instance["url"] == f"http://127.0.0.1:{there.instance.port}"
-        assert (instance["active"], instance["health"], instance["cooling"]) == (1, "passing", False)
+        assert (instance["active"], instance["health"], instance["aside"]) == (1, "passing", False)
 
 
 async def test_a_registration_that_is_left_out_is_shown_with_its_reason(consul: ConsulAgent) -> None:

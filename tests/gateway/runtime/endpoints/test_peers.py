@@ -53,7 +53,7 @@ async def test_a_peer_that_has_moved_is_answered_where_it_is_now() -> None:
     told, name = ToldWatch(), ServiceName("auth")
     async with Watcher(told) as watcher:
         watcher.pin(name)
-        balancer = Balancer(watcher.current, PooledUpstream(), strategies={}, rng=Random(7))
+        balancer = Balancer(watcher.current, PooledUpstream(), policies={}, rng=Random(7))
         peers = PeerEndpoint(balancer, watcher, handout_ttl_s=10.0)
         for port in (9101, 9102):
             there = replace(instance_at(port, "a"), service=name, incarnation="1")
