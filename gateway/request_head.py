@@ -12,6 +12,7 @@ from multidict import istr
 
 from balancer.field_lines import FieldLines
 from gateway.client_address import RELAY_SIGNS, Client, Network, find_client
+from gateway.deadlines import DEADLINE, Malformed, read_deadline
 from gateway.errors import usable_request_id
 from gateway.identity import Rejected, User, credentials
 from gateway.windows import Rule
@@ -24,7 +25,7 @@ RawHeaders = tuple[tuple[bytes, bytes], ...]
 
 _HOST, _HOP, _UID, _ORIGIN = istr("Host"), istr(HOP), istr("uid"), istr("Origin")
 _REQUEST_ID, _KEY = istr("X-Request-Id"), istr("Idempotency-Key")
-_EXPECT, _UPGRADE = istr("Expect"), istr("Upgrade")
+_EXPECT, _UPGRADE, _DEADLINE = istr("Expect"), istr("Upgrade"), istr(DEADLINE)
 _FORWARDED_FOR, _FORWARDED_PROTO = istr("X-Forwarded-For"), istr("X-Forwarded-Proto")
 _RELAY_SIGNS = tuple(map(istr, RELAY_SIGNS))
 
@@ -58,6 +59,8 @@ class RequestHead:
     """There is an `Expect`."""
     upgrades: bool
     """There is an `Upgrade`."""
+    deadline_s: float | Malformed | None
+    """What the caller has left, if it says so."""
     forwarded: "Forwarded | None" = None
     """What went upstream for these headers the last time."""
     internal: tuple[str, bool] | None = None
@@ -106,4 +109,5 @@ def read_head(headers: Values, raw: RawHeaders, peer: str, trusted: Sequence[Net
         keyed=_KEY in headers,
         expects=_EXPECT in headers,
         upgrades=_UPGRADE in headers,
+        deadline_s=read_deadline(headers.getall(_DEADLINE, ())),
     )

@@ -136,6 +136,7 @@ def _draft(data: Mapping[str, Any]) -> Draft:
         service_names=frozenset(named),
         services={name: ok for name, raw in named.items() if (ok := _valid(ServiceSettings, raw))},
         routes={n: route for n, raw in enumerate(listed) if (route := _valid(RouteSettings, raw))},
+        zone=zone if isinstance(zone := data.get("zone", ""), str) else None,
     )
 
 

@@ -38,12 +38,14 @@ class Draft:
     services: Mapping[str, ServiceSettings] = field(default_factory=dict)
     routes: Mapping[int, RouteSettings] = field(default_factory=dict)
     """By their place in the list."""
+    zone: str | None = None
 
 
 def cross_problems(draft: Draft) -> Iterator[Problem]:
     """Every problem between the sections, in the order of the settings."""
     yield from _registry_problems(draft)
     yield from _identity_problems(draft)
+    yield from _service_problems(draft)
     yield from _route_problems(draft)
     yield from _handler_problems(draft)
 
@@ -93,6 +95,21 @@ def _identity_problems(draft: Draft) -> Iterator[Problem]:
 def _listed(names: list[str]) -> str:
     shown = names if len(names) <= 4 else [*names[:3], f"{len(names) - 3} more"]
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
+
+
+def _service_problems(draft: Draft) -> Iterator[Problem]:
+    users = {route.service for route in draft.routes.values() if route.access == "user"}
+    zone_room = ServiceSettings().zone_room
+    for name, service in draft.services.items():
+        if service.hash.by == "uid" and name not in users:
+            yield Problem(
+                f"services.{name}.hash.by",
+                "is uid, and no route to this service knows who its user is: "
+                "set access: user on one, or by: address, header or cookie",
+            )
+        if draft.zone == "" and service.zone_room != zone_room:
+            fix = "has no effect without a zone: set `zone`, beside `services`, to where this gateway is"
+            yield Problem(f"services.{name}.zone_room", fix)
 
 
 def _route_problems(draft: Draft) -> Iterator[Problem]:

@@ -108,6 +108,28 @@ class RegistrySettings(Section):
             raise ValueError("must name Consul's port; 0, for any free one, is for the embedded agent")
         return address
 
+    @field_validator("fallback_addresses")
+    @classmethod
+    def _further_ones(cls, addresses: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if addresses and info.data.get("backend") not in ("consul", None):
+            raise ValueError("are further Consul agents: set registry.backend: consul, or remove them")
+        if any(address.endswith(":0") for address in addresses):
+            raise ValueError("must name Consul's port")
+        if len({*addresses, info.data.get("address")}) <= len(addresses):
+            raise ValueError("names an agent twice: list each once, and not the one of registry.address")
+        return addresses
+
+    @field_validator("snapshot_file")
+    @classmethod
+    def _registry_is_elsewhere(cls, file: str | None, info: ValidationInfo) -> str | None:
+        backend = info.data.get("backend")
+        if file is not None and backend not in ("consul", None):
+            fix = " (registry.data_dir keeps what the embedded agent knows)" if backend == "embedded" else ""
+            raise ValueError(
+                f"is for a registry that may be down: set registry.backend: consul, or null{fix}"
+            )
+        return file
+
     @field_validator("scheme")
     @classmethod
     def _embedded_speaks_http(cls, scheme: str, info: ValidationInfo) -> str:

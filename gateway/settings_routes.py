@@ -107,13 +107,29 @@ class RouteSettings(Section):
                 raise ValueError(f"the value of {name} must be printable ASCII without spaces at its ends")
         return headers
 
+    @field_validator("hedge")
+    @classmethod
+    def _may_be_sent_twice(cls, hedge: bool, info: ValidationInfo) -> bool:
+        if not hedge or "methods" not in info.data or "retry" not in info.data:
+            return hedge
+        if RetryClass.SAFE not in {_retry(info.data["retry"], method) for method in info.data["methods"]}:
+            raise ValueError(
+                "sends calls twice, and none of this route may be: "
+                "set retry: safe if they may be repeated, or hedge: false"
+            )
+        return hedge
+
     def retry_for(self, method: str) -> RetryClass:
         """The route's retry class, else the one DESIGN 4 gives the method."""
-        return self.retry or (RetryClass.SAFE if method in SAFE_METHODS else RetryClass.UNSENT)
+        return _retry(self.retry, method)
 
     def header_pairs(self) -> list[tuple[bytes, bytes]]:
         """`set_headers` as they go on the wire."""
         return [(n.encode(), value.get_secret_value().encode()) for n, value in self.set_headers.items()]
+
+
+def _retry(wanted: RetryClass | None, method: str) -> RetryClass:
+    return wanted or (RetryClass.SAFE if method in SAFE_METHODS else RetryClass.UNSENT)
 
 
 CHAT_SERVICES: dict[str, dict[str, object]] = {

@@ -3,9 +3,9 @@
 Rules of this file: as in settings_model.py. Each section knows the frozen policy that it stands for.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from balancer.model import PoolLimits, Timeouts
 from balancer.policy import (
@@ -17,6 +17,7 @@ from balancer.policy import (
     ServicePolicy,
 )
 from balancer.strategies import STRATEGIES
+from gateway.hash_keys import RENDEZVOUS
 from gateway.settings_types import (
     Count,
     CountOrZero,
@@ -106,6 +107,13 @@ class EjectionSettings(Section):
     panic_percent: Percent = 50
     """With fewer usable, all are used."""
 
+    @field_validator("max_s")
+    @classmethod
+    def _the_first_time_is_the_shortest(cls, max_s: float, info: ValidationInfo) -> float:
+        if max_s < info.data.get("base_s", 0):
+            raise ValueError("is shorter than base_s, which is the first time's")
+        return max_s
+
     def policy(self) -> EjectionPolicy:
         return EjectionPolicy(**self.model_dump())
 
@@ -134,6 +142,24 @@ class ConcurrencySettings(Section):
     """At most so long."""
     adaptive: bool = False
     """The service's limit follows its latency, up to `service`."""
+
+    @field_validator("instance")
+    @classmethod
+    def _a_part_is_less_than_the_whole(cls, instance: int | None, info: ValidationInfo) -> int | None:
+        service = info.data.get("service")
+        if instance is not None and service is not None and instance > service:
+            raise ValueError("is more than service, which holds for all instances together")
+        return instance
+
+    @model_validator(mode="after")
+    def _somebody_may_have_to_wait(self) -> Self:
+        limited = self.adaptive or self.service is not None or self.instance is not None
+        fields = type(self).model_fields
+        waiting = [key for key in ("queue", "wait_s") if getattr(self, key) != fields[key].default]
+        if waiting and not limited:
+            fix = "set service or instance, or adaptive: true"
+            raise ValueError(f"{' and '.join(waiting)} can have no effect, for nothing is limited: {fix}")
+        return self
 
     def policy(self) -> ConcurrencyPolicy:
         return ConcurrencyPolicy(**self.model_dump())
@@ -188,6 +214,15 @@ class HealthCheckSettings(Section):
     expect_headers: dict[Header, str] = Field(default_factory=dict)
     """An answer must carry them; {id} is the instance's id."""
 
+    @field_validator("path", "statuses", "expect_headers")
+    @classmethod
+    def _needs_an_answer(cls, value: Any, info: ValidationInfo) -> Any:
+        assert info.field_name is not None
+        default = cls.model_fields[info.field_name].get_default(call_default_factory=True)
+        if info.data.get("kind") == "tcp" and value != default:
+            raise ValueError("is for kind: http; of kind: tcp only the connection is tried")
+        return value
+
     def policy(self) -> HealthCheckPolicy:
         ranges = tuple(_range(text) for text in self.statuses)
         values = self.model_dump(exclude={"statuses", "expect_headers"})
@@ -220,6 +255,16 @@ class ServiceSettings(Section):
     """Null: the registry's checks only."""
     zone_room: Count = 16
     """Calls of one gateway that an instance of its own zone takes before other zones get the next."""
+
+    @field_validator("hash")
+    @classmethod
+    def _is_asked_for(cls, hashing: HashSettings, info: ValidationInfo) -> HashSettings:
+        strategy = info.data.get("strategy")
+        if strategy not in (RENDEZVOUS, None) and hashing != HashSettings():
+            raise ValueError(
+                f"is for strategy: {RENDEZVOUS}, and this is {strategy}: set that, or remove this"
+            )
+        return hashing
 
     def policy(self, zone: str) -> ServicePolicy:
         """As the balancer wants it; `zone` is the gateway's."""

@@ -10,8 +10,11 @@ from dataclasses import dataclass, field
 from balancer.field_lines import FieldLines
 from balancer.headers import ForwardFacts, for_client, for_upstream
 from balancer.model import CallPolicy, Failed, OutboundRequest, Refused, UpstreamBroke
+from balancer.policy import HashPolicy
 from balancer.runtime.call import Answer, Balancer, Switched
+from gateway.deadlines import MALFORMED, Malformed
 from gateway.errors import GatewayError, Reason, from_failed, from_refused, gateway_error
+from gateway.hash_keys import RENDEZVOUS, hash_key
 from gateway.request_head import HOP, Forwarded
 from gateway.runtime.client_body import ClientBody
 from gateway.runtime.client_request import ClientRequest
@@ -32,6 +35,8 @@ class Prepared:
     """Bytes of a request body that are kept for another try."""
     set_headers: tuple[tuple[bytes, bytes], ...] = ()
     pass_host: bool = True
+    hashing: HashPolicy | None = None
+    """What callers are recognised by; `None` where it makes no difference."""
 
 
 @dataclass(slots=True)
@@ -52,6 +57,9 @@ class Forwarder:
         exchange.service = prepared.policy.service
         if self.mark in head.hops:
             return gateway_error(Reason.LOOP_DETECTED)
+        deadline_s = head.deadline_s
+        if isinstance(deadline_s, Malformed):
+            return gateway_error(Reason.BAD_PARAMETER, message=MALFORMED)
         content: bytes | ClientBody = b""
         if request.body_exists or head.expects:
             found = await _content(request, prepared)
@@ -62,7 +70,12 @@ class Forwarder:
         switch = head.upgrades and asks_for_a_websocket(request)
         if switch:
             lines = asking_upstream(lines)
-        outbound = OutboundRequest(request.method, target, lines, content, head.keyed, switch=switch)
+        key = b"" if prepared.hashing is None else _key(exchange, prepared.hashing)
+        if deadline_s is not None:
+            deadline_s = max(0.0, deadline_s - (self.balancer.clock() - exchange.started_at))
+        outbound = OutboundRequest(
+            request.method, target, lines, content, head.keyed, key, deadline_s, switch=switch
+        )
         async with self.balancer.call(prepared.policy, outbound, only) as end:
             match end:
                 case Answer():
@@ -106,12 +119,25 @@ class Forwarder:
 
 def prepare(settings: Settings, route: RouteSettings, method: str) -> Prepared:
     """What can be known of requests by that method on that route."""
+    service = settings.services[route.service]
     return Prepared(
         policy=settings.policy(route, method),
         body_limit=settings.body_limit(route),
-        kept_body=settings.services[route.service].retry_buffer_bytes,
+        kept_body=service.retry_buffer_bytes,
         set_headers=tuple(route.header_pairs()),
         pass_host=route.pass_host,
+        hashing=service.hash.policy() if service.strategy == RENDEZVOUS else None,
+    )
+
+
+def _key(exchange: Exchange, hashing: HashPolicy) -> bytes:
+    headers, user = exchange.request.headers, exchange.user
+    return hash_key(
+        hashing,
+        headers,
+        headers.getall("Cookie", ()),
+        None if user is None else user.id,
+        exchange.client.address,
     )
 
 

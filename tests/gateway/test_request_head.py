@@ -5,6 +5,7 @@ from ipaddress import ip_network
 import pytest
 from multidict import CIMultiDict
 
+from gateway.deadlines import Malformed
 from gateway.identity import Rejected
 from gateway.request_head import RequestHead, read_head
 
@@ -43,6 +44,12 @@ def test_names_are_found_whatever_their_case_and_repeats_are_kept() -> None:
     assert head.keyed
     assert head.expects
     assert head.upgrades
+
+
+def test_what_the_caller_has_left_is_read_with_the_rest() -> None:
+    assert head_of().deadline_s is None
+    assert head_of(("x-request-timeout-MS", "1500")).deadline_s == 1.5
+    assert isinstance(head_of(("X-Request-Timeout-Ms", "soon")).deadline_s, Malformed)
 
 
 def test_two_tokens_are_none() -> None:

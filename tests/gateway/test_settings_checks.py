@@ -16,7 +16,7 @@ from gateway.settings_model import (
     StoreSettings,
 )
 from gateway.settings_routes import RouteSettings
-from gateway.settings_services import ServiceSettings
+from gateway.settings_services import HashSettings, ServiceSettings
 
 SECRET = "a secret of no less than 32 bytes"
 
@@ -146,3 +146,18 @@ def test_consul_may_be_where_the_settings_say() -> None:
     """What is wrong with that is told by whoever can't bind the port."""
     consul = RegistrySettings(address="127.0.0.1:8500", backend="consul")
     assert problems(listen=ListenSettings(port=8500), registry=consul) == {}
+
+
+def test_users_are_known_only_where_a_route_asks_for_them() -> None:
+    by_user = {"s": ServiceSettings.model_construct(hash=HashSettings(by="uid"))}
+    assert set(problems(route(), services=by_user)) == {"services.s.hash.by"}
+    identity = IdentitySettings.model_validate({"secret": SECRET})
+    assert problems(route(), route("/b", access="user"), services=by_user, identity=identity) == {}
+
+
+def test_room_in_a_zone_needs_a_zone() -> None:
+    services = {"s": ServiceSettings(zone_room=3)}
+    assert set(problems(zone="", services=services)) == {"services.s.zone_room"}
+    assert problems(zone="east", services=services) == {}
+    assert problems(zone=None, services=services) == {}
+    assert problems(zone="") == {}

@@ -38,6 +38,16 @@ SECRET = "a secret of no less than 32 bytes"
         (RegistrySettings, {"backend": "consul", "scheme": "https", "cert_file": "a"}, "key_file"),
         (RegistrySettings, {"backend": "consul", "scheme": "https", "key_file": "a"}, "key_file"),
         (RegistrySettings, {"backend": "consul", "ca_file": "a"}, "key_file"),
+        (RegistrySettings, {"fallback_addresses": ["a:1"]}, "fallback_addresses"),
+        (RegistrySettings, {"backend": "consul", "fallback_addresses": ["a:0"]}, "fallback_addresses"),
+        (RegistrySettings, {"backend": "consul", "fallback_addresses": ["a:1", "a:1"]}, "fallback_addresses"),
+        (
+            RegistrySettings,
+            {"backend": "consul", "address": "a:1", "fallback_addresses": ["a:1"]},
+            "fallback_addresses",
+        ),
+        (RegistrySettings, {"snapshot_file": "a"}, "snapshot_file"),
+        (RegistrySettings, {"backend": "static", "snapshot_file": "a"}, "snapshot_file"),
         (RegistrySettings, {"wait_s": 601}, "wait_s"),
         (RegistrySettings, {"register_as": "a/b"}, "register_as"),
         (StoreSettings, {"backend": "nowhere"}, "backend"),
@@ -63,6 +73,12 @@ def test_what_a_section_refuses(section: type[Section], values: dict[str, Any], 
     with pytest.raises(ValidationError) as raised:
         section.model_validate(values)
     assert raised.value.errors()[0]["loc"][0] == key
+
+
+def test_several_agents_and_a_last_good_state_are_for_a_registry_that_may_be_down() -> None:
+    RegistrySettings(
+        backend="consul", address="a:1", fallback_addresses=("b:1", "c:1"), snapshot_file="/var/lib/last.json"
+    )
 
 
 def test_names_come_from_the_tables() -> None:

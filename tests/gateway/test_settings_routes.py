@@ -28,6 +28,8 @@ def route(**more: Any) -> RouteSettings:
         ({"service": "../kv"}, "service"),
         ({"access": "everybody"}, "access"),
         ({"retry": "always"}, "retry"),
+        ({"methods": ["POST", "PATCH"], "hedge": True}, "hedge"),
+        ({"retry": "unsent", "hedge": True}, "hedge"),
         ({"strip_prefix": "/b"}, "strip_prefix"),
         ({"strip_prefix": "/a/b"}, "strip_prefix"),
         ({"strip_prefix": "/a/"}, "strip_prefix"),
@@ -119,3 +121,8 @@ def test_services() -> None:
 
 def test_the_chat_system() -> None:
     assert {route.service for route in chat_routes()} == set(chat_services())
+
+
+@pytest.mark.parametrize("values", [{}, {"methods": ["GET", "POST"]}, {"methods": ["POST"], "retry": "safe"}])
+def test_what_may_be_sent_twice_may_be_hedged(values: dict[str, Any]) -> None:
+    assert route(hedge=True, **values).hedge

@@ -1,22 +1,34 @@
 """A request through the gateway to an instance, and the answer back: byte by byte on both sides."""
 
 import asyncio
+from contextlib import AbstractAsyncContextManager
+from random import Random
 from typing import Any
 
 import pytest
 
+from balancer.model import CallPolicy, OutboundRequest, RetryClass
+from balancer.policy import HashPolicy
+from balancer.runtime.call import Balancer, End
+from balancer.runtime.upstream import PooledUpstream
+from gateway.errors import GatewayError
+from gateway.identity import User
 from gateway.runtime import client_request
+from gateway.runtime.forward import Forwarder, Prepared
+from registry.model import Instance, ServiceName, Status, snapshot
 from tests.balancer import origins
 from tests.balancer.origins import OK, Connection, answers, counts_requests, instance_at, origin, until
 from tests.gateway.runtime.gateways import (
     RawAnswer,
     ask,
     eventually,
+    exchange_for,
     gateway,
     in_flight,
     request,
     said,
     token,
+    unsent_request,
     until_idle,
     wire,
 )
@@ -590,6 +602,67 @@ async def test_two_calls_after_each_other_share_a_connection_upstream() -> None:
         for _ in range(3):
             await ask(running.port, "GET", "/open/x")
         assert there.connections == 1
+
+
+# What a caller says of itself
+
+
+class CallsSeen(Balancer):
+    """Keeps what it is asked to carry out, and carries out nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            lambda name: snapshot(name, Status.UNKNOWN), PooledUpstream(), policies={}, rng=Random(1)
+        )
+        self.seen: list[OutboundRequest] = []
+
+    def call(
+        self, policy: CallPolicy, request: OutboundRequest, only: Instance | None = None
+    ) -> "AbstractAsyncContextManager[End]":
+        self.seen.append(request)
+        return super().call(policy, request, only)
+
+
+async def carried(prepared: Prepared, user: User | None = None, **headers: str) -> OutboundRequest:
+    """What goes to the balancer of a request with these headers that has just come."""
+    balancer = CallsSeen()
+    exchange = exchange_for(
+        unsent_request("GET", "/open/x", **headers), started_at=balancer.clock(), user=user
+    )
+    assert isinstance(await Forwarder(balancer).carry(exchange, prepared, "/open/x"), GatewayError)
+    return balancer.seen[0]
+
+
+def prepared_by(hashing: HashPolicy | None) -> Prepared:
+    return Prepared(CallPolicy(ServiceName("auth"), RetryClass.SAFE), 0, hashing=hashing)
+
+
+async def test_what_a_caller_has_left_is_told_to_the_balancer() -> None:
+    plain = prepared_by(None)
+    assert (await carried(plain)).deadline_s is None
+    left_s = (await carried(plain, X_Request_Timeout_Ms="60000")).deadline_s
+    assert left_s is not None
+    assert 0 < left_s <= 60
+    assert (await carried(plain, X_Request_Timeout_Ms="0")).deadline_s == 0
+
+
+@pytest.mark.parametrize("headers", [["X-Request-Timeout-Ms: soon"], ["X-Request-Timeout-Ms: 5"] * 2])
+async def test_a_deadline_that_nobody_can_read_is_told_to_who_set_it(headers: list[str]) -> None:
+    async with origin(counts_requests) as there, gateway(there.instance) as running:
+        refused = await ask(running.port, "GET", "/open/x", *headers)
+        assert (refused.status, refused.json()["reason"]) == (400, "bad_parameter")
+        assert "X-Request-Timeout-Ms" in refused.json()["message"]
+        assert not there.heads
+
+
+async def test_callers_have_a_key_where_the_strategy_goes_by_it() -> None:
+    assert (await carried(prepared_by(None), X_Room="blue")).key == b""
+    assert (await carried(prepared_by(HashPolicy("header", "X-Room")), X_Room="blue")).key == b"blue"
+    assert (await carried(prepared_by(HashPolicy("cookie", "room")), Cookie="room=red")).key == b"red"
+    assert (await carried(prepared_by(HashPolicy("address")))).key == b"127.0.0.1"
+    by_user = prepared_by(HashPolicy("uid"))
+    assert (await carried(by_user, uid="ada")).key == b"", "a uid is a claim until a token has shown it"
+    assert (await carried(by_user, User("ada", None, 0.0))).key == b"ada"
 
 
 # Odd company
