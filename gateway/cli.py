@@ -43,7 +43,7 @@ def serve(config: Config = None, overrides: Overrides = None) -> None:
 @app.command()
 def check(file: Annotated[Path, typer.Argument(help="The YAML file to check.")]) -> None:
     """Validate a settings file and list every problem. Exit status 0 or 1."""
-    from gateway.runtime.app import StartFailed, build_verifier
+    from gateway.runtime.rules import StartFailed, build_verifier
 
     settings = _load(file, None)
     try:
@@ -158,8 +158,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _serve(settings: "Settings") -> None:
-    from gateway.runtime.app import StartFailed
     from gateway.runtime.logs import configure_logging
+    from gateway.runtime.rules import StartFailed
     from gateway.runtime.serve import run, serve
 
     configure_logging(settings.logging.level, settings.logging.format)

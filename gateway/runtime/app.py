@@ -5,36 +5,29 @@ import errno
 import random
 import socket
 import sys
-from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import structlog
 from aiohttp import web
 
-from balancer.model import PoolLimits, Timeouts
+from balancer.model import PoolLimits
 from balancer.runtime.call import Balancer
 from balancer.runtime.upstream import PooledUpstream
-from gateway.identity import Verifier
 from gateway.limiters import load_limiter
 from gateway.runtime.access_log import AccessLog
 from gateway.runtime.dispatch import Dispatcher
-from gateway.runtime.endpoints.endpoint import Endpoint
-from gateway.runtime.endpoints.handler_processes import HandlerProcessEndpoints
-from gateway.runtime.endpoints.handler_tunnel import HandlerTunnelEndpoint
-from gateway.runtime.endpoints.handlers_admin import HandlersAdminEndpoints
 from gateway.runtime.endpoints.health import HealthEndpoints
-from gateway.runtime.endpoints.peers import PeerEndpoint
-from gateway.runtime.endpoints.seats import SeatEndpoint
 from gateway.runtime.forward import Forwarder
 from gateway.runtime.http_server import HttpServer, parser_problem
+from gateway.runtime.local_endpoints import LocalEndpoints
 from gateway.runtime.metrics import Metrics
-from gateway.runtime.pools import gateways_seen, opened_pools, tunnel_prefix
+from gateway.runtime.pools import gateways_seen, opened_pools
+from gateway.runtime.rules import StartFailed, build_verifier
 from gateway.runtime.waiting_room import WaitingRoom
-from gateway.settings import HandlersSettings, ServiceSettings, Settings
+from gateway.settings import Settings
 from registry.backends import load_backend
 from registry.backends.base import Backend, Registration
 from registry.model import RegistryError, ServiceName
@@ -52,10 +45,6 @@ MAX_WAITING_FOR_DRAINS = 64
 """Each of them asks the store for all handlers, four times a second."""
 WATCHDOG_SLACK_S = 10.0
 """Beyond the longest silence a blocking query may keep, before its watch counts as broken."""
-
-
-class StartFailed(Exception):
-    """The gateway can't start. The text names the setting and the fix."""
 
 
 class Gateway:
@@ -131,21 +120,13 @@ class Gateway:
             access_log=access_log,
             waiting=self._waiting,
         )
-        endpoints: list[Endpoint] = [
-            *self._health.endpoints(),
-            *PeerEndpoint(balancer, watcher, settings.handout_ttl_s).endpoints(),
-        ]
-        if settings.handlers is not None:
-            seats, drains = self._waiting
-            endpoints += [
-                *SeatEndpoint(pools, metrics, seats, rng=self._rng).endpoints(),
-                *HandlerProcessEndpoints(pools).endpoints(),
-                *HandlersAdminEndpoints(pools, drains).endpoints(),
-                *self._tunnels(settings.handlers, forwarder, watcher),
-            ]
+        seats, drains = self._waiting
+        endpoints = LocalEndpoints(
+            watcher, balancer, forwarder, pools, metrics, self._health, seats, drains, self._rng
+        )
         dispatcher = Dispatcher(
             settings,
-            endpoints=endpoints,
+            endpoints=endpoints.of(settings),
             forwarder=forwarder,
             verifier=build_verifier(settings),
             limiter=await stack.enter_async_context(
@@ -188,17 +169,6 @@ class Gateway:
             watcher.pin(ServiceName(name))
         return await self._stack.enter_async_context(watcher)
 
-    def _tunnels(
-        self, handlers: HandlersSettings, forwarder: Forwarder, watcher: Watcher
-    ) -> Iterator[Endpoint]:
-        for name, pool in handlers.by_pool().items():
-            if (prefix := tunnel_prefix(name, pool)) is None:
-                continue
-            service = self._settings.services.get(pool.service, ServiceSettings())
-            yield from HandlerTunnelEndpoint(
-                forwarder, watcher, ServiceName(pool.service), service.timeouts.over(Timeouts()), prefix
-            ).endpoints()
-
     def _open_access_log(self) -> AccessLog:
         """Requests are events of level info: a higher level silences them."""
         logging = self._settings.logging
@@ -238,23 +208,6 @@ class Gateway:
         )
         self._registered = await self._stack.enter_async_context(AsyncExitStack())
         await self._registered.enter_async_context(Registered(backend.registrar, registration))
-
-
-def build_verifier(settings: Settings) -> Verifier | None:
-    """What checks tokens; `None` when no key is set (then nothing asks for users: the settings saw to it)."""
-    identity = settings.identity
-    if not identity.has_key:
-        return None
-    if identity.symmetric:
-        assert identity.secret is not None
-        return Verifier(identity, identity.secret.get_secret_value())
-    if identity.public_key:
-        return Verifier(identity, identity.public_key)
-    assert identity.public_key_file is not None
-    try:
-        return Verifier(identity, Path(identity.public_key_file).read_bytes())
-    except (OSError, ValueError) as error:
-        raise StartFailed(f"identity.public_key_file: {error}") from error
 
 
 def software_version() -> str:

@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from examples.chat import system
-from gateway.runtime.app import Gateway, StartFailed
+from gateway.runtime.app import Gateway
 from gateway.runtime.processes import Child, Processes
+from gateway.runtime.rules import StartFailed
 from gateway.runtime.serve import stop_signals
 from gateway.settings import Problems, Settings, load_settings
 

@@ -30,8 +30,9 @@ from gateway.runtime.endpoints.endpoint import Endpoint
 from gateway.runtime.exchange import Exchange
 from gateway.runtime.forward import Forwarder
 from gateway.runtime.metrics import Metrics
-from gateway.runtime.places import Place, Places
+from gateway.runtime.places import Place
 from gateway.runtime.reply import Reply, error_reply, send
+from gateway.runtime.rules import Rules, rules_of
 from gateway.settings import Settings
 from gateway.target import BadTarget
 from gateway.windows import Rule
@@ -59,27 +60,24 @@ class Dispatcher:
         clock: Callable[[], float] = time.monotonic,
         unix_clock: Callable[[], float] = unix_now,
     ) -> None:
-        self._settings = settings
-        self._places = Places(settings, endpoints)
-        self._cors = settings.cors if settings.cors.origins else None
+        self.rules = rules_of(settings, endpoints, verifier)
+        """Replaced whole when the settings change."""
         self._forwarder = forwarder
-        self._verifier = verifier
         self._limiter = limiter
         self._metrics = metrics
         self._access_log = access_log
         self._clock = clock
         self._unix_clock = unix_clock
-        key = settings.internal.key
-        self._internal_key = key.get_secret_value() if key else ""
         self._ids = RequestIds(secrets.token_hex(8))
 
     async def __call__(self, request: ClientRequest) -> None:
         """Answers one request. Only cancellation and a lost connection leave it as exceptions."""
-        exchange = self._open(request)
+        rules = self.rules
+        exchange = self._open(request, rules)
         status, delivered = CLIENT_CLOSED, False
         try:
             try:
-                end = await self._decide(exchange)
+                end = await self._decide(exchange, rules)
             except ConnectionError:
                 raise
             except Exception as error:  # noqa: BLE001  no traceback reaches a client
@@ -96,10 +94,10 @@ class Dispatcher:
             if not exchange.quiet or status >= 400:
                 self._access_log.write(exchange, status, seconds)
 
-    def _open(self, request: ClientRequest) -> Exchange:
+    def _open(self, request: ClientRequest, rules: Rules) -> Exchange:
         head = request.remembered
         if head is None or head.raw != request.raw_headers:
-            trusted = self._settings.listen.trusted_proxies
+            trusted = rules.settings.listen.trusted_proxies
             head = read_head(request.headers, request.raw_headers, request.peer, trusted)
             request.remembered = head
         return Exchange(request, head, head.request_id or self._ids.next(), self._clock())
@@ -118,15 +116,15 @@ class Dispatcher:
             end = error_reply(end, exchange.request_id)
         send(exchange, end)
 
-    async def _decide(self, exchange: Exchange) -> Reply | GatewayError | None:
+    async def _decide(self, exchange: Exchange, rules: Rules) -> Reply | GatewayError | None:
         """What to answer; `None` when an instance's answer has gone out already."""
         request, head = exchange.request, exchange.head
-        place = self._places.find(request.method, request.target, request.version, head.hosts)
+        place = rules.places.find(request.method, request.target, request.version, head.hosts)
         if isinstance(place, BadTarget):
             request.keep_alive = False
             return from_bad_target(place)
         exchange.target = place.target
-        cors = self._cors
+        cors = rules.cors
         if cors is not None:
             if is_preflight(
                 request.method, head.origin, asked := exchange.header("Access-Control-Request-Method")
@@ -138,7 +136,7 @@ class Dispatcher:
         if place.end is not None:
             return place.end
         if place.limited or place.access != "public":
-            refused = await self._admit(exchange, place)
+            refused = await self._admit(exchange, place, rules)
             if refused is not None:
                 return refused
         if place.prepared is not None:
@@ -147,65 +145,38 @@ class Dispatcher:
         exchange.quiet = place.endpoint.quiet
         return await place.endpoint.answer(exchange)
 
-    async def _admit(self, exchange: Exchange, place: Place) -> GatewayError | None:
+    async def _admit(self, exchange: Exchange, place: Place, rules: Rules) -> GatewayError | None:
         """Whether the caller may, and not too often; who it is stands in the exchange afterwards."""
         refused: GatewayError | None = None
         if place.access == "internal":
-            return None if self._is_internal(exchange) else gateway_error(Reason.FORBIDDEN)
+            return None if _is_internal(exchange, rules) else gateway_error(Reason.FORBIDDEN)
         if place.access == "user":
-            refused = self._identify(exchange)
+            refused = self._identify(exchange, rules.verifier)
         if place.limited:
-            rules = self._rules(exchange, place)
-            verdict = await self._limiter.hit(rules) if rules else None
+            windows = _windows(exchange, place, rules)
+            verdict = await self._limiter.hit(windows) if windows else None
             if verdict is not None:
                 exchange.headers += rate_headers(verdict)
                 if not verdict.allowed:
                     return gateway_error(Reason.RATE_LIMITED)
         return refused
 
-    def _rules(self, exchange: Exchange, place: Place) -> tuple[Rule, ...]:
-        head, route, user = exchange.head, place.route, exchange.user
-        counted = head.counted
-        if counted is None or counted.route is not route or counted.user is not user:
-            rules = rules_for(self._settings.limits, route, head.client, user)
-            head.counted = counted = Counted(route, user, rules)
-        return counted.rules
-
-    def _identify(self, exchange: Exchange) -> GatewayError | None:
+    def _identify(self, exchange: Exchange, verifier: Verifier | None) -> GatewayError | None:
         head = exchange.head
         token = head.token
         if token is None:
             return gateway_error(Reason.MISSING_TOKEN)
         if isinstance(token, Rejected):
             return token.error()
-        if self._verifier is None:
+        if verifier is None:
             raise RuntimeError("a route needs users and no verifier was built")
-        user = self._verifier.verify(token, self._unix_clock())
+        user = verifier.verify(token, self._unix_clock())
         if isinstance(user, Rejected):
             return user.error()
         if (mismatch := uid_problem(user, head.uids, exchange.target.query)) is not None:
             return mismatch.error()
         exchange.user = user
         return None
-
-    def _is_internal(self, exchange: Exchange) -> bool:
-        """Judged once for as long as a client repeats its headers and the host it asks."""
-        head, host = exchange.head, exchange.target.host
-        if head.internal is None or head.internal[0] != host:
-            head.internal = (host, self._judge_internal(exchange))
-        return head.internal[1]
-
-    def _judge_internal(self, exchange: Exchange) -> bool:
-        if internal_key_matches(exchange.header("X-Internal-Key"), self._internal_key):
-            return True
-        host, origin, site = (
-            exchange.target.host,
-            exchange.header("Origin"),
-            exchange.header("Sec-Fetch-Site"),
-        )
-        if may_speak_for_a_page(exchange.client, host, origin, site):
-            return False
-        return is_internal(exchange.client, self._settings.internal.networks)
 
     def refuse(self, reason: str) -> bytes:
         """The answer to bytes that are no request, and to a connection too many; `HttpServer` sends it."""
@@ -216,3 +187,29 @@ class Dispatcher:
         own = (*reply.headers, ("X-Request-Id", request_id))
         now = int(self._unix_clock())
         return whole_answer("GET", HTTP_1_1, reply.status, own, reply.body, keep_alive=False, second=now)
+
+
+def _windows(exchange: Exchange, place: Place, rules: Rules) -> tuple[Rule, ...]:
+    head, route, user = exchange.head, place.route, exchange.user
+    counted = head.counted
+    if counted is None or counted.route is not route or counted.user is not user:
+        windows = rules_for(rules.settings.limits, route, head.client, user)
+        head.counted = counted = Counted(route, user, windows)
+    return counted.rules
+
+
+def _is_internal(exchange: Exchange, rules: Rules) -> bool:
+    """Judged once for as long as a client repeats its headers and the host it asks."""
+    head, host = exchange.head, exchange.target.host
+    if head.internal is None or head.internal[0] != host:
+        head.internal = (host, _judge_internal(exchange, rules))
+    return head.internal[1]
+
+
+def _judge_internal(exchange: Exchange, rules: Rules) -> bool:
+    if internal_key_matches(exchange.header("X-Internal-Key"), rules.internal_key):
+        return True
+    host, origin, site = exchange.target.host, exchange.header("Origin"), exchange.header("Sec-Fetch-Site")
+    if may_speak_for_a_page(exchange.client, host, origin, site):
+        return False
+    return is_internal(exchange.client, rules.settings.internal.networks)

@@ -10,11 +10,11 @@ from balancer.runtime.upstream import PooledUpstream
 from gateway.limiters.base import Limiter
 from gateway.limiters.memory import MemoryLimiter
 from gateway.runtime.access_log import AccessLog
-from gateway.runtime.app import build_verifier
 from gateway.runtime.dispatch import Dispatcher
 from gateway.runtime.endpoints.endpoint import Endpoint
 from gateway.runtime.forward import Forwarder
 from gateway.runtime.metrics import Metrics
+from gateway.runtime.rules import build_verifier
 from gateway.settings import Settings
 from registry.model import Instance, ServiceName, ServiceSnapshot, Status, snapshot
 

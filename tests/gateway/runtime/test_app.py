@@ -7,16 +7,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1
-from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as elliptic
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key as rsa
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from gateway.runtime.app import Gateway, StartFailed, build_verifier, software_version
-from registry.runtime.clock import unix_now
+from gateway.runtime.app import Gateway, software_version
+from gateway.runtime.rules import StartFailed
 from tests.balancer.origins import Connection, counts_requests, never_answers, origin, until
 from tests.gateway.runtime.consuls import registered
 from tests.gateway.runtime.gateways import ask, eventually, gateway, ready, request, settings_of, wire
@@ -87,31 +81,6 @@ async def test_a_key_file_that_can_not_be_read_is_named(tmp_path: Path) -> None:
     assert (await start_failure(identity=identity)).startswith("identity.public_key_file: ")
     missing.write_text("not a key")
     assert (await start_failure(identity=identity)).startswith("identity.public_key_file: ")
-
-
-@pytest.mark.parametrize("algorithm", ["RS256", "ES256", "EdDSA"])
-@pytest.mark.parametrize("as_file", [True, False])
-def test_tokens_are_checked_with_a_public_key(algorithm: str, as_file: bool, tmp_path: Path) -> None:
-    keys = {
-        "RS256": lambda: rsa(65537, 2048),
-        "ES256": lambda: elliptic(SECP256R1()),
-        "EdDSA": Ed25519PrivateKey.generate,
-    }
-    private: Any = keys[algorithm]()
-    pem = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
-    file = tmp_path / "key.pem"
-    file.write_text(pem)
-    key = {"public_key_file": str(file)} if as_file else {"public_key": pem}
-    verifier = build_verifier(settings_of(identity={"algorithms": [algorithm], "secret": None, **key}))
-    assert verifier is not None
-    now = unix_now()
-    good = jwt.encode({"sub": "ada", "exp": now + 60}, private, algorithm)
-    assert getattr(verifier.verify(good, now), "id", None) == "ada"
-
-
-def test_without_a_key_nobody_is_checked() -> None:
-    routes = [{"path": "/*", "service": "auth", "access": "public"}]
-    assert build_verifier(settings_of(identity={"secret": None}, routes=routes)) is None
 
 
 def test_the_version_is_that_of_the_package() -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.runtime.app import Gateway, StartFailed
+from gateway.runtime.app import Gateway
+from gateway.runtime.rules import StartFailed
 from gateway.runtime.serve import run, serve, stop_signals
 from gateway.settings import Settings
 from tests.balancer.origins import Connection, counts_requests, origin, until

@@ -1,0 +1,65 @@
+"""The gateway's own endpoints for some settings, over what lives as long as the process."""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from balancer.model import Timeouts
+from balancer.runtime.call import Balancer
+from gateway.runtime.endpoints.endpoint import Endpoint
+from gateway.runtime.endpoints.handler_processes import HandlerProcessEndpoints
+from gateway.runtime.endpoints.handler_tunnel import HandlerTunnelEndpoint
+from gateway.runtime.endpoints.handlers_admin import HandlersAdminEndpoints
+from gateway.runtime.endpoints.health import HealthEndpoints
+from gateway.runtime.endpoints.peers import PeerEndpoint
+from gateway.runtime.endpoints.pools import Pools
+from gateway.runtime.endpoints.seats import SeatEndpoint
+from gateway.runtime.forward import Forwarder
+from gateway.runtime.metrics import Metrics
+from gateway.runtime.pools import tunnel_prefix
+from gateway.runtime.waiting_room import WaitingRoom
+from gateway.settings import HandlersSettings, ServiceSettings, Settings
+from registry.model import ServiceName
+from registry.runtime.watcher import Watcher
+
+
+@dataclass(frozen=True, slots=True)
+class LocalEndpoints:
+    """Asked once for each settings that come into force."""
+
+    watcher: Watcher
+    balancer: Balancer
+    forwarder: Forwarder
+    pools: Pools
+    metrics: Metrics
+    health: HealthEndpoints
+    seats: WaitingRoom
+    drains: WaitingRoom
+    rng: random.Random
+
+    def of(self, settings: Settings) -> list[Endpoint]:
+        endpoints: list[Endpoint] = [
+            *self.health.endpoints(),
+            *PeerEndpoint(self.balancer, self.watcher, settings.handout_ttl_s).endpoints(),
+        ]
+        if settings.handlers is not None:
+            endpoints += [
+                *SeatEndpoint(self.pools, self.metrics, self.seats, rng=self.rng).endpoints(),
+                *HandlerProcessEndpoints(self.pools).endpoints(),
+                *HandlersAdminEndpoints(self.pools, self.drains).endpoints(),
+                *self._tunnels(settings, settings.handlers),
+            ]
+        return endpoints
+
+    def _tunnels(self, settings: Settings, handlers: HandlersSettings) -> Iterator[Endpoint]:
+        for name, pool in handlers.by_pool().items():
+            if (prefix := tunnel_prefix(name, pool)) is None:
+                continue
+            service = settings.services.get(pool.service, ServiceSettings())
+            yield from HandlerTunnelEndpoint(
+                self.forwarder,
+                self.watcher,
+                ServiceName(pool.service),
+                service.timeouts.over(Timeouts()),
+                prefix,
+            ).endpoints()

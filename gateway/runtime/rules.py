@@ -1,0 +1,58 @@
+"""What the settings say of requests, made ready: built whole, then put in force by one assignment."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.identity import Verifier
+from gateway.runtime.endpoints.endpoint import Endpoint
+from gateway.runtime.places import Places
+from gateway.settings import CorsSettings, Settings
+
+
+class StartFailed(Exception):
+    """The gateway can't start with these settings. The text names the setting and the fix."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """A request is carried out by those that were in force when it came."""
+
+    settings: Settings
+    places: Places
+    verifier: Verifier | None
+    """`None` where no route asks who somebody is."""
+    cors: CorsSettings | None
+    internal_key: str
+
+
+def rules_of(settings: Settings, endpoints: Iterable[Endpoint], verifier: Verifier | None) -> Rules:
+    """The rules of these settings; `endpoints` are the gateway's own places beside the routes."""
+    key = settings.internal.key
+    return Rules(
+        settings,
+        Places(settings, endpoints),
+        verifier,
+        settings.cors if settings.cors.origins else None,
+        key.get_secret_value() if key else "",
+    )
+
+
+def build_verifier(settings: Settings) -> Verifier | None:
+    """What checks tokens; `None` when no key is set (then nothing asks for users: the settings saw to it).
+
+    Raises `StartFailed` for a key file that can't be used.
+    """
+    identity = settings.identity
+    if not identity.has_key:
+        return None
+    if identity.symmetric:
+        assert identity.secret is not None
+        return Verifier(identity, identity.secret.get_secret_value())
+    if identity.public_key:
+        return Verifier(identity, identity.public_key)
+    assert identity.public_key_file is not None
+    try:
+        return Verifier(identity, Path(identity.public_key_file).read_bytes())
+    except (OSError, ValueError) as error:
+        raise StartFailed(f"identity.public_key_file: {error}") from error
