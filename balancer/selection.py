@@ -41,10 +41,19 @@ def choose(
     tried: frozenset[InstanceId],
     key: bytes,
     now: float,
+    *,
+    repeatable: bool = False,
+    hand_out: bool = False,
 ) -> Chosen | Refused:
-    """One instance that was not tried yet, or why there is none. `now` is monotonic seconds."""
+    """One instance that was not tried yet, or why there is none. `now` is monotonic seconds.
+
+    `repeatable` says that the call may be sent again if this try fails, so it may find out whether an
+    instance is back. `hand_out` says that it is no call of ours: we would not see how it ends.
+    """
     if not snapshot.usable and (refused := refusal(snapshot)) is not None:
         return refused
+    if not hand_out and (back := eligible.probe(snapshot, tried, now, repeatable=repeatable)) is not None:
+        return Chosen(back)
     candidates = eligible.candidates(snapshot, now)
     picked = strategy.pick(candidates, loads, tried, key, now)
     if picked is None:

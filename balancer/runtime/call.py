@@ -139,7 +139,7 @@ class Balancer:
     ) -> Instance | Refused:
         """An instance for a caller that connects by itself; it counts as one connection for `ttl_s`."""
         now = self.clock()
-        chosen = self.choose(snapshot, exclude, now)
+        chosen = self.choose(snapshot, exclude, now, hand_out=True)
         if isinstance(chosen, Refused):
             return chosen
         self.ledger.hand_out(chosen.instance, now, ttl_s)
@@ -154,13 +154,31 @@ class Balancer:
             for i in self.snapshots(service).instances
         )
 
-    def choose(self, snapshot: ServiceSnapshot, tried: frozenset[InstanceId], now: float) -> Chosen | Refused:
+    def choose(
+        self,
+        snapshot: ServiceSnapshot,
+        tried: frozenset[InstanceId],
+        now: float,
+        *,
+        repeatable: bool = False,
+        hand_out: bool = False,
+    ) -> Chosen | Refused:
         name = snapshot.service
         if name not in self._services and (refused := refusal(snapshot)) is not None:
             # A service that nobody can be chosen of must not cost another one its ledger.
             return refused
         service = self.service(name)
-        return choose(snapshot, service.eligible, self.ledger, service.strategy, tried, b"", now)
+        return choose(
+            snapshot,
+            service.eligible,
+            self.ledger,
+            service.strategy,
+            tried,
+            b"",
+            now,
+            repeatable=repeatable,
+            hand_out=hand_out,
+        )
 
     def service(self, name: ServiceName) -> ServiceLedger:
         """The ledger of that service, a new one if nothing is known of it."""
@@ -233,7 +251,9 @@ class _Call:
         balancer, policy = self._balancer, self._policy
         service, now = policy.service, balancer.clock()
         if self._only is None:
-            chosen = balancer.choose(balancer.snapshots(service), self._tried, now)
+            chosen = balancer.choose(
+                balancer.snapshots(service), self._tried, now, repeatable=self._repeatable
+            )
             if isinstance(chosen, Refused):
                 return chosen
             instance = chosen.instance
@@ -310,15 +330,15 @@ class _Try:
 
     def answered(self, status: int) -> None:
         self._status = status
-        self._ledger.eligible.answered(self._instance)
+        now, began = self._balancer.clock(), self._lease.started_at
+        self._ledger.eligible.answered(self._instance, status, None, now, began)
 
     def end(self, outcome: Outcome) -> None:
         """The first end counts: after it the body may end, break and be closed as often as it likes."""
         if not self._lease.finish():
             return
         balancer, now = self._balancer, self._balancer.clock()
-        if outcome is not SUCCESS:
-            self._ledger.eligible.ended(self._instance, outcome, now)
+        self._ledger.eligible.ended(self._instance, outcome, self._status, now, self._lease.started_at)
         if balancer.observer is not None:
             seconds = now - self._lease.started_at
             balancer.observer.tried(self._service, self._instance, outcome, self._status, seconds)

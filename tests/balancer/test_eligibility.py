@@ -24,9 +24,9 @@ def test_candidates_are_the_same_object_until_something_changes() -> None:
 def test_who_refused_a_connection_is_a_reserve_until_it_answers() -> None:
     one, two = instance(1), instance(2)
     eligible, of = EligibilityLedger(ServicePolicy()), known(one, two)
-    eligible.ended(one, REFUSED, 0)
+    eligible.ended(one, REFUSED, None, 0)
     among = eligible.candidates(of, 0.1)
     assert (among.instances, among.reserves) == ((two,), (one,))
     assert eligible.aside(one, 0.1)
-    eligible.answered(one)
+    eligible.answered(one, 200, None, 0.1)
     assert eligible.candidates(of, 0.2).instances == (one, two)

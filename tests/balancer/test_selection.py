@@ -40,7 +40,7 @@ def pick(
 def cooling(*failed: tuple[Instance, float]) -> EligibilityLedger:
     ledger = EligibilityLedger(ServicePolicy())
     for where, at in failed:
-        ledger.ended(where, REFUSED_CONNECTION, at)
+        ledger.ended(where, REFUSED_CONNECTION, None, at)
     return ledger
 
 
@@ -64,7 +64,7 @@ def test_the_chosen_is_always_usable_and_never_tried(
         one = instance(n, health, weight, suspect)
         instances.append(one)
         if is_cooling:
-            eligible.ended(one, REFUSED_CONNECTION, 0)
+            eligible.ended(one, REFUSED_CONNECTION, None, 0)
         for _ in range(load):
             loads.start(one, 0)
     of = known(*instances)

@@ -447,7 +447,7 @@ async def test_an_instance_that_is_back_serves_again(upstream: PooledUpstream) -
     async with origin(counts_requests) as there:
         balancer = balancer_of(upstream, there.instance, clock=lambda: now)
         refused = Outcome(Phase.CONNECT, Side.INSTANCE, Kind.REFUSED, sent=False)
-        balancer.service(SERVICE).eligible.ended(there.instance, refused, now)
+        balancer.service(SERVICE).eligible.ended(there.instance, refused, None, now)
         assert balancer.loads(SERVICE)[0].aside
         end, _ = await outcome_of(balancer)
         assert isinstance(end, Answer), "the only one is tried although it cools down"
