@@ -17,6 +17,7 @@ MAX_META_KEY = 128
 MAX_META_VALUE = 512
 """Consul's own limits. Another registry's are ours."""
 MAX_TAGS = 64
+_COUNTS_FIRST = (Health.MAINTENANCE, Health.PASSING, Health.WARNING, Health.CRITICAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,8 @@ class Candidate:
     meta: object = field(default_factory=dict)
     node: str = ""
     """The machine whose agent has the registration: ids are unique there, not in the cluster."""
+    zone: object = ""
+    """Where that machine is, for an instance whose own meta names no zone."""
 
 
 class _Unfit(Exception):
@@ -66,8 +69,12 @@ def admit(
     for candidate in sorted(candidates, key=lambda c: (str(c.id), c.node)):
         try:
             instance = _instance(service, candidate, resolved, policy)
-            if instance.id in instances:
-                instance = _second_of_that_id(instances[instance.id], instance, candidate.node)
+            if (first := instances.get(instance.id)) is not None:
+                if (first.ip, first.port) == (instance.ip, instance.port):
+                    instances[instance.id] = min(first, instance, key=_counts_first)
+                    raise _Unfit("duplicate", f"{instance.authority} is registered twice under this id")
+                # Consul's ids default to the service's name, so every node of a cluster may use the same.
+                instance = replace(instance, id=InstanceId(f"{instance.id}@{candidate.node}"))
                 if instance.id in instances:
                     raise _Unfit("duplicate", f"{candidate.node} registers this id twice")
         except _Unfit as unfit:
@@ -100,6 +107,7 @@ def _instance(
         tags=_tags(candidate.tags),
         meta=meta,
         incarnation=meta.get("incarnation", ""),
+        zone=meta.get("zone") or (str(candidate.zone) if _plain(candidate.zone, MAX_META_VALUE) else ""),
     )
 
 
@@ -128,11 +136,12 @@ def _place(raw: object, resolved: Mapping[str, Sequence[str]], policy: AddressPo
     raise _Unfit("not_allowed", f"{host.name}: {why}")
 
 
-def _second_of_that_id(first: Instance, second: Instance, node: str) -> Instance:
-    """Consul's ids default to the service's name, so every node of a cluster may use the same one."""
-    if (first.ip, first.port) == (second.ip, second.port):
-        raise _Unfit("duplicate", f"{second.authority} is registered twice under this id")
-    return replace(second, id=InstanceId(f"{second.id}@{node}"))
+def _counts_first(instance: Instance) -> int:
+    """Of two registrations of one process: a word of an operator, else the better one.
+
+    A process whose agent hung, and that registered with the next one, is critical at the first for a minute.
+    """
+    return _COUNTS_FIRST.index(instance.health)
 
 
 def _meta(raw: object) -> Mapping[str, str]:

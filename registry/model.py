@@ -123,6 +123,14 @@ class Status(StrEnum):
     """The service exists, perhaps with no instance at all."""
 
 
+class Source(StrEnum):
+    """Where what is known comes from."""
+
+    REGISTRY = "registry"
+    DISK = "disk"
+    """The file of the last run: the registry has not answered yet."""
+
+
 @dataclass(frozen=True, slots=True)
 class ServiceSnapshot:
     """Everything known of one service at one moment. Build it with `snapshot`."""
@@ -137,9 +145,13 @@ class ServiceSnapshot:
     """Those that calls may go to: usable health or suspect. Same order as `instances`."""
     quarantined: tuple[Quarantined, ...] = ()
     answered_at: float | None = None
-    """Monotonic seconds of the registry's last answer, `None` before the first."""
+    """Monotonic seconds of the registry's last answer (before this process started, when the source is the
+    disk), `None` before the first."""
     failure: str | None = None
     """Why the registry can't be asked at the moment, `None` while it answers."""
+    source: Source = Source.REGISTRY
+    note: str | None = None
+    """What is amiss although the registry answers: one of the notes of `Seen`."""
 
     def age_s(self, now: float) -> float | None:
         """Seconds since the registry's last answer, `None` before the first."""
@@ -155,6 +167,8 @@ def snapshot(
     quarantined: tuple[Quarantined, ...] = (),
     answered_at: float | None = None,
     failure: str | None = None,
+    source: Source = Source.REGISTRY,
+    note: str | None = None,
 ) -> ServiceSnapshot:
     """A snapshot with its derived part (`usable`) built."""
     return ServiceSnapshot(
@@ -166,7 +180,15 @@ def snapshot(
         quarantined=quarantined,
         answered_at=answered_at,
         failure=failure,
+        source=source,
+        note=note,
     )
+
+
+NO_LEADER = "no_leader"
+"""The registry answers from what it knew when it last had a leader."""
+FILTERED = "filtered"
+"""The token may not see everything: what is missing may be there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,11 +197,15 @@ class Seen:
 
     instances: tuple[Instance, ...]
     quarantined: tuple[Quarantined, ...] = ()
+    note: str | None = None
+    """Why to take the answer with a grain of salt: `NO_LEADER`, `FILTERED`; a metric label."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gone:
     """The registry answered: there is no registration of that name."""
+
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,9 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from registry.model import Health, ServiceName, ServiceSnapshot, Status
+from registry.model import Health, ServiceName, ServiceSnapshot, Source, Status, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,13 @@ class ServiceStats:
     suspects: int
     quarantined: Mapping[str, int]
     """How many by reason."""
+    source: Source = Source.REGISTRY
+    note: str | None = None
+    """What is amiss although the registry answers."""
+    verdicts: Mapping[Verdict, int] = field(default_factory=dict)
+    """How many by what our own checks say, all three present."""
+    checks_failed: Mapping[str, int] = field(default_factory=dict)
+    """Questions that got no good answer, in total, by reason (health_checks.Bad)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +41,21 @@ class WatchStats:
     index_resets: int
     restarts: int
     """Watches that fell silent or died, and were opened again."""
+    failovers: int = 0
+    """Times the watches went from one address of the registry to another."""
+    notes: Mapping[str, int] = field(default_factory=dict)
+    """Answers in total that came with a note: `no_leader`, `filtered`."""
+    saved_age_s: float | None = None
+    """Since the disk snapshot was last written, `None` while there is none."""
+    save_failures: int = 0
 
 
-def service_stats(snapshot: ServiceSnapshot, now: float) -> ServiceStats:
+def service_stats(
+    snapshot: ServiceSnapshot, now: float, checks_failed: Mapping[str, int] | None = None
+) -> ServiceStats:
     """Counts one snapshot. `now` is monotonic seconds."""
     found = Counter(i.health for i in snapshot.instances)
+    judged = Counter(i.verdict for i in snapshot.instances)
     return ServiceStats(
         service=snapshot.service,
         status=snapshot.status,
@@ -47,4 +64,8 @@ def service_stats(snapshot: ServiceSnapshot, now: float) -> ServiceStats:
         instances={health: found[health] for health in Health},
         suspects=sum(i.suspect for i in snapshot.instances),
         quarantined=dict(Counter(q.reason for q in snapshot.quarantined)),
+        source=snapshot.source,
+        note=snapshot.note,
+        verdicts={verdict: judged[verdict] for verdict in Verdict},
+        checks_failed=dict(checks_failed or {}),
     )

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from registry.addresses import address_policy
 from registry.admission import Candidate, admit, names_to_resolve
-from registry.model import Instance, Quarantined, Seen, ServiceName
+from registry.model import Health, Instance, Quarantined, Seen, ServiceName
 
 WEB = ServiceName("web")
 LOCAL = address_policy((), loopback=True)
@@ -76,6 +76,43 @@ def test_a_good_one_is_taken_over_whole() -> None:
     assert instance.tags == ("v1",)
     assert instance.meta == {"incarnation": "99", "zone": "b"}
     assert instance.key == ("a", "99")
+
+
+@pytest.mark.parametrize(
+    ("meta", "node_zone", "zone"),
+    [
+        ({"zone": "b"}, "a", "b"),
+        ({}, "a", "a"),
+        ({"zone": ""}, "a", "a"),
+        ({}, "", ""),
+        ({}, None, ""),
+        ({}, ["a"], ""),
+        ({}, "a\n", ""),
+        ({}, "a" * 600, ""),
+    ],
+)
+def test_its_zone_is_its_own_or_else_its_nodes(meta: dict[str, str], node_zone: object, zone: str) -> None:
+    assert only(judge(Candidate("a", "10.0.0.1", 80, meta=meta, zone=node_zone))).zone == zone
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "counts"),
+    [
+        (Health.CRITICAL, Health.PASSING, Health.PASSING),
+        (Health.PASSING, Health.CRITICAL, Health.PASSING),
+        (Health.WARNING, Health.CRITICAL, Health.WARNING),
+        (Health.PASSING, Health.MAINTENANCE, Health.MAINTENANCE),
+    ],
+)
+def test_of_two_registrations_of_one_process_the_operators_counts_or_else_the_better(
+    first: Health, second: Health, counts: Health
+) -> None:
+    seen = judge(
+        Candidate("a", "10.0.0.1", 80, health=first, node="n1"),
+        Candidate("a", "10.0.0.1", 80, health=second, node="n2"),
+    )
+    assert [(i.id, i.health) for i in seen.instances] == [("a", counts)]
+    assert reason(seen) == "duplicate"
 
 
 def test_names_are_judged_by_what_they_resolve_to() -> None:

@@ -5,8 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from registry.merge import Known, believe, merge, nothing_known
+from registry.merge import Known, believe, from_disk, judge, merge, nothing_known
 from registry.model import (
+    FILTERED,
+    NO_LEADER,
+    Endpoint,
     Failed,
     Gone,
     Health,
@@ -15,8 +18,10 @@ from registry.model import (
     Quarantined,
     Seen,
     ServiceName,
+    Source,
     Status,
     Update,
+    Verdict,
 )
 
 WEB = ServiceName("web")
@@ -188,6 +193,97 @@ def test_a_critical_check_is_believed_while_the_registry_was_never_away() -> Non
     assert ids(told(seen("abc"), seen("abc", Health.CRITICAL))) == ""
 
 
+# What our own checks say.
+
+
+def verdicts(**by_name: Verdict) -> dict[Endpoint, Verdict]:
+    return {instance(name).endpoint: verdict for name, verdict in by_name.items()}
+
+
+UP, DOWN_, UNCHECKED = Verdict.UP, Verdict.DOWN, Verdict.UNCHECKED
+
+
+def test_a_discovered_instance_that_our_checks_call_down_is_not_used() -> None:
+    known = judge(told(seen("abc")), verdicts(a=UP, b=DOWN_), 1.0)
+    assert [i.verdict for i in known.snapshot.instances] == [UP, DOWN_, UNCHECKED]
+    assert ids(known) == "ac"
+    assert known.snapshot.version == 2
+    assert judge(known, verdicts(a=UP, b=DOWN_), 2.0).snapshot.instances is known.snapshot.instances
+    assert ids(judge(known, {}, 2.0)) == "abc", "checks that were switched off say nothing"
+
+
+def test_a_verdict_belongs_to_a_place_and_outlives_what_the_registry_says_of_it() -> None:
+    known = judge(told(seen("ab")), verdicts(a=DOWN_, b=UP), 1.0)
+    assert ids(merge(known, seen("ab", Health.WARNING), 2.0)) == "b"
+    moved = merge(known, Seen((instance("a", port=81), instance("b"))), 2.0)
+    assert [i.verdict for i in moved.snapshot.instances] == [UNCHECKED, UP]
+
+
+def test_a_registry_that_calls_it_critical_is_not_overruled_by_our_checks() -> None:
+    assert ids(judge(told(seen("a", Health.CRITICAL)), verdicts(a=UP), 1.0)) == ""
+
+
+def test_suspects_that_answer_our_checks_outlive_their_deadline_and_those_that_fail_are_gone_at_once() -> (
+    None
+):
+    known = merge(judge(told(seen("abc")), verdicts(a=UP, b=UP), 1.0), Gone(), 100.0, suspect_s=10.0)
+    assert suspects(known) == "abc"
+    over = believe(known, 110.0)
+    assert suspects(over) == "ab", "nothing speaks for c any more"
+    assert ids(judge(over, verdicts(a=UP, b=DOWN_), 5000.0)) == "a"
+    assert ids(judge(over, {}, 5000.0)) == ""
+
+
+def test_our_checks_vouch_for_what_is_absent_and_not_for_what_is_called_critical_all_the_time() -> None:
+    known = judge(told(seen("ab"), DOWN, seen("ab", Health.CRITICAL)), verdicts(a=UP, b=UP), 1.0)
+    assert suspects(known) == "ab"
+    assert ids(believe(known, 10.0)) == ""
+
+
+def test_a_small_loss_is_believed_at_once_whatever_our_checks_say() -> None:
+    known = judge(told(seen("abcd")), verdicts(a=UP, b=UP, c=UP, d=UP), 1.0)
+    assert ids(merge(known, seen("abc"), 2.0)) == "abc"
+
+
+def test_what_was_down_and_vanishes_is_gone_even_when_the_loss_is_doubted() -> None:
+    known = judge(told(seen("abc")), verdicts(a=DOWN_), 1.0)
+    assert suspects(merge(known, Gone(), 2.0)) == "bc"
+
+
+# A start from the disk, and answers with a note.
+
+
+def test_what_the_disk_says_is_used_until_the_registry_answers() -> None:
+    known = from_disk(WEB, seen("ba").instances, -30.0)
+    assert (ids(known), known.snapshot.source, known.snapshot.age_s(0.0)) == ("ab", Source.DISK, 30.0)
+    away = merge(known, DOWN, 1.0)
+    assert (ids(away), away.snapshot.source, away.snapshot.failure) == ("ab", Source.DISK, "unreachable")
+    there = merge(away, seen("ab"), 2.0)
+    assert (ids(there), there.snapshot.source) == ("ab", Source.REGISTRY)
+    assert there.snapshot.instances is known.snapshot.instances
+    assert there.snapshot.version > away.snapshot.version
+
+
+def test_a_registry_that_lost_what_the_disk_knows_is_doubted_for_a_while() -> None:
+    empty = merge(from_disk(WEB, seen("ab").instances, -30.0), Gone(), 0.0)
+    assert (ids(empty), suspects(empty)) == ("ab", "ab")
+    assert ids(believe(empty, 10.0)) == ""
+
+
+def test_an_answer_that_is_filtered_removes_nobody_at_once() -> None:
+    known = told(seen("abcd"), Seen(seen("abc").instances, note=FILTERED))
+    assert (ids(known), suspects(known), known.snapshot.note) == ("abcd", "d", "filtered")
+    assert ids(believe(known, 10.0)) == "abc"
+
+
+def test_a_registry_without_a_leader_is_believed_and_it_shows() -> None:
+    known = told(seen("abcd"), Seen(seen("abc").instances, note=NO_LEADER))
+    assert (ids(known), known.snapshot.note, known.snapshot.failure) == ("abc", "no_leader", None)
+    assert told(Gone(NO_LEADER), known=known).snapshot.note == "no_leader"
+    back = told(seen("abc"), known=known)
+    assert (back.snapshot.note, back.snapshot.version) == (None, known.snapshot.version + 1)
+
+
 registrations = st.lists(
     st.builds(instance, st.sampled_from("abcdef"), st.sampled_from(Health), st.sampled_from([80, 81])),
     max_size=6,
@@ -196,7 +292,9 @@ registrations = st.lists(
 updates = st.one_of(
     st.just(Gone()),
     st.builds(Failed, st.sampled_from(["unreachable", "denied", "bad_answer", "silent"]), st.just("")),
-    st.builds(lambda found: Seen(tuple(found)), registrations),
+    st.builds(
+        lambda found, note: Seen(tuple(found), note=note), registrations, st.none() | st.just(FILTERED)
+    ),
 )
 
 
@@ -234,15 +332,27 @@ class AnyHistory(RuleBasedStateMachine):
         assert after.answered_at == self.now
         present = {i.id: i for i in update.instances} if isinstance(update, Seen) else {}
         shown = {i.id: i for i in after.instances}
-        assert {i.id: i for i in after.instances if not i.suspect}.items() <= present.items()
+        certain = [replace(i, verdict=Verdict.UNCHECKED) for i in after.instances if not i.suspect]
+        assert {i.id: i for i in certain}.items() <= present.items()
         for name, said in present.items():
-            assert shown[name] == said or (said.health is Health.CRITICAL and shown[name].suspect)
+            assert replace(shown[name], verdict=Verdict.UNCHECKED) == said or (
+                said.health is Health.CRITICAL and shown[name].suspect
+            )
         self.last_told.update(dict.fromkeys(present, self.now))
 
     @rule(seconds=st.floats(0.1, 12.0))
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
         self.become(believe(self.known, self.now))
+
+    @rule(data=st.data())
+    def we_judge(self, data: st.DataObject) -> None:
+        standing = self.known.snapshot.instances
+        verdicts = {i.endpoint: data.draw(st.sampled_from(Verdict)) for i in standing}
+        self.become(judge(self.known, verdicts, self.now))
+        for i in self.known.snapshot.instances:
+            assert i.verdict is verdicts.get(i.endpoint, Verdict.UNCHECKED)
+            assert not (i.suspect and i.verdict is Verdict.DOWN)
 
     @rule(data=st.data())
     def some_refuse(self, data: st.DataObject) -> None:
@@ -256,14 +366,17 @@ class AnyHistory(RuleBasedStateMachine):
     @invariant()
     def usable_is_what_calls_may_go_to(self) -> None:
         snapshot = self.known.snapshot
-        assert snapshot.usable == tuple(i for i in snapshot.instances if i.health.usable)
+        assert snapshot.usable == tuple(
+            i for i in snapshot.instances if i.health.usable and i.verdict is not Verdict.DOWN
+        )
         assert len({i.id for i in snapshot.instances}) == len(snapshot.instances)
 
     @invariant()
-    def suspicion_is_bounded_in_time(self) -> None:
+    def suspicion_is_bounded_in_time_unless_we_vouch(self) -> None:
         assert set(self.known.deadlines) == {i.id for i in self.known.suspects}
         for suspect in self.known.suspects:
             assert self.known.deadlines[suspect.id] <= self.now + self.SUSPECT_S
+            assert self.known.deadlines[suspect.id] > self.now or suspect.verdict is Verdict.UP
 
     @invariant()
     def a_status_says_what_is_known(self) -> None:

@@ -1,4 +1,14 @@
-from registry.model import Health, Instance, InstanceId, Quarantined, ServiceName, Status, snapshot
+from registry.model import (
+    Health,
+    Instance,
+    InstanceId,
+    Quarantined,
+    ServiceName,
+    Source,
+    Status,
+    Verdict,
+    snapshot,
+)
 from registry.stats import service_stats
 
 WEB = ServiceName("web")
@@ -28,3 +38,14 @@ def test_a_snapshot_is_counted_by_health_and_by_reason() -> None:
     }  # fmt: skip
     assert (stats.suspects, stats.quarantined) == (1, {"bad_port": 2})
     assert (stats.age_s, stats.failure, stats.status) == (2.5, "denied", Status.KNOWN)
+
+
+def test_what_our_own_checks_say_is_counted_beside() -> None:
+    def one(name: str, verdict: Verdict) -> Instance:
+        return Instance(InstanceId(name), WEB, "h", 80, "10.0.0.1", verdict=verdict)
+
+    instances = (one("a", Verdict.UP), one("b", Verdict.UP), one("c", Verdict.DOWN))
+    taken = snapshot(WEB, Status.KNOWN, instances=instances, source=Source.DISK, note="no_leader")
+    stats = service_stats(taken, 0.0, {"timeout": 3})
+    assert stats.verdicts == {Verdict.UP: 2, Verdict.DOWN: 1, Verdict.UNCHECKED: 0}
+    assert (stats.source, stats.note, stats.checks_failed) == ("disk", "no_leader", {"timeout": 3})
