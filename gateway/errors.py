@@ -47,6 +47,7 @@ class Reason(StrEnum):
     FORBIDDEN = "forbidden"
     NO_ROUTE = "no_route"
     UNKNOWN_SERVICE = "unknown_service"
+    UNKNOWN_INSTANCE = "unknown_instance"
     UNKNOWN_HANDLER = "unknown_handler"
     UNKNOWN_POOL = "unknown_pool"
     UNKNOWN_DECISION = "unknown_decision"
@@ -134,6 +135,7 @@ _TABLE: Mapping[Reason, tuple[int, str]] = {
     Reason.FORBIDDEN: (403, "This endpoint is internal."),
     Reason.NO_ROUTE: (404, "There is nothing at this path."),
     Reason.UNKNOWN_SERVICE: (404, "There is no service of this name."),
+    Reason.UNKNOWN_INSTANCE: (404, "The service has no such instance (any more)."),
     Reason.UNKNOWN_HANDLER: (404, "This handler is not known: register it again."),
     Reason.UNKNOWN_POOL: (404, "There is no pool of handlers of this name."),
     Reason.UNKNOWN_DECISION: (404, "This decision is not known (any more)."),

@@ -28,6 +28,7 @@ LOCAL_PATHS = frozenset(
         "/health/ready",
         "/metrics",
         "/ping",
+        "/report_instance",
     }
 )
 """The gateway's own endpoints: they come before every route."""

@@ -2,15 +2,17 @@
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from balancer.model import Timeouts
 from balancer.runtime.call import Balancer
+from gateway.instance_names import InstanceNames
 from gateway.runtime.endpoints.endpoint import Endpoint
 from gateway.runtime.endpoints.handler_processes import HandlerProcessEndpoints
 from gateway.runtime.endpoints.handler_tunnel import HandlerTunnelEndpoint
 from gateway.runtime.endpoints.handlers_admin import HandlersAdminEndpoints
 from gateway.runtime.endpoints.health import HealthEndpoints
+from gateway.runtime.endpoints.peer_reports import PeerReportEndpoint
 from gateway.runtime.endpoints.peers import PeerEndpoint
 from gateway.runtime.endpoints.pools import Pools
 from gateway.runtime.endpoints.seats import SeatEndpoint
@@ -36,11 +38,13 @@ class LocalEndpoints:
     seats: WaitingRoom
     drains: WaitingRoom
     rng: random.Random
+    names: InstanceNames = field(default_factory=InstanceNames)
 
     def of(self, settings: Settings) -> list[Endpoint]:
         endpoints: list[Endpoint] = [
             *self.health.endpoints(),
-            *PeerEndpoint(self.balancer, self.watcher, settings.handout_ttl_s).endpoints(),
+            *PeerEndpoint(self.balancer, self.watcher, settings.handout_ttl_s, self.names).endpoints(),
+            *PeerReportEndpoint(self.balancer, self.watcher, self.metrics, self.names).endpoints(),
         ]
         if settings.handlers is not None:
             endpoints += [

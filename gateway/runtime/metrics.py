@@ -30,6 +30,7 @@ class Metrics:
         self._tried = Histograms(BUCKETS)
         self._retried = Counters()
         self._refused = Counters()
+        self._reported = Counters()
         self._seats = Counters()
         self._decided = Histograms(DECISION_BUCKETS)
 
@@ -38,6 +39,10 @@ class Metrics:
 
     def refused(self, reason: str) -> None:
         self._refused.count(reason)
+
+    def reported(self, service: ServiceName, outcome: str) -> None:
+        """What a caller elsewhere said of an instance of a service that is known."""
+        self._reported.count(service, outcome)
 
     def seat(self, pool: str, result: str) -> None:
         """What was answered to whom asked for a seat."""
@@ -58,7 +63,16 @@ class Metrics:
 
     def exposition(self, live: LiveState) -> bytes:
         """The text format, with the gauges of `live`."""
-        return generate_latest(_Families([*live.families(), *self._seat_families(live), *self._families()]))
+        return generate_latest(
+            _Families(
+                [
+                    *live.families(),
+                    *self._seat_families(live),
+                    *self._second_hand_families(),
+                    *self._families(),
+                ]
+            )
+        )
 
     def _seat_families(self, live: LiveState) -> Iterable[Metric]:
         settled = {(pool.name, what): n for pool in live.pools for what, n in pool.counts.items()}
@@ -73,6 +87,14 @@ class Metrics:
             "Finding a seat, or that there is none.",
             "pool",
             self._decided,
+        )
+
+    def _second_hand_families(self) -> Iterable[Metric]:
+        yield _counter(
+            "quaymaster_reports",
+            "What callers have reported of instances that they called by themselves.",
+            ["service", "outcome"],
+            self._reported,
         )
 
     def _families(self) -> Iterable[Metric]:

@@ -24,9 +24,11 @@ from tests.gateway.runtime.gateways import (
     exchange_for,
     gateway,
     in_flight,
+    request,
     settings_of,
     unsent_request,
     until_idle,
+    wire,
 )
 from tests.registry.told_watch import ToldWatch
 from tests.servers import ConsulAgent
@@ -60,15 +62,105 @@ async def test_a_peer_that_has_moved_is_answered_where_it_is_now() -> None:
             told.say(name, Seen((there,)))
             await eventually(partial(_is_known, watcher, there))
             for _ in range(2):
-                reply = await peers.answer(
-                    exchange_for(unsent_request("GET", "/get_service_instance?service_name=auth"))
-                )
-                assert isinstance(reply, Reply)
+                reply = await _asked(peers, "auth")
                 assert json.loads(reply.body)["instance"]["url"] == there.url
 
 
-async def _is_known(watcher: Watcher, there: Instance) -> bool:
-    return watcher.current(there.service).usable == (there,)
+async def test_the_answer_names_others_for_when_that_one_fails() -> None:
+    async with gateway(*(instance_at(port, str(port)) for port in (9101, 9102, 9103))) as running:
+        told = (await ask(running.port, "GET", _asking("auth"))).json()
+        assert list(told) == ["instance", "alternates", "ttl_s"]
+        urls = {told["instance"]["url"], *(other["url"] for other in told["alternates"])}
+        assert urls == {f"http://127.0.0.1:{port}" for port in (9101, 9102, 9103)}
+        assert len(told["alternates"]) == 2
+
+
+async def test_an_only_instance_has_no_alternates() -> None:
+    async with gateway(instance_at(9101, "a")) as running:
+        assert (await ask(running.port, "GET", _asking("auth"))).json()["alternates"] == []
+
+
+async def test_who_was_tried_is_handed_out_no_more() -> None:
+    """By id and by URL, and neither as an alternate."""
+    three = [instance_at(port, str(port)) for port in (9101, 9102, 9103)]
+    async with gateway(*three) as running:
+        first = (await ask(running.port, "GET", _asking("auth"))).json()["instance"]
+        second = (await ask(running.port, "GET", f"{_asking('auth')}&exclude={first['id']}")).json()
+        assert second["instance"]["url"] != first["url"]
+        assert first not in second["alternates"]
+        both = f"{_asking('auth')}&exclude={first['url']},{second['instance']['url']}"
+        third = (await ask(running.port, "GET", both)).json()
+        assert len({first["url"], second["instance"]["url"], third["instance"]["url"]}) == 3
+        assert third["alternates"] == []
+        nobody = await ask(running.port, "GET", f"{both}&exclude={third['instance']['id']}")
+        assert (nobody.status, nobody.json()["reason"]) == (503, "all_tried")
+
+
+async def test_a_caller_that_knows_who_is_there_is_handed_nobody() -> None:
+    async with gateway(instance_at(9101, "a"), instance_at(9102, "b")) as running:
+        first = await ask(running.port, "GET", _asking("auth"))
+        tag = first.one("ETag")
+        assert (await ask(running.port, "GET", _asking("auth"))).one("ETag") == tag
+        handed_out = await in_flight(running.port)
+        unchanged = await ask(running.port, "GET", _asking("auth"), f"If-None-Match: {tag}")
+        assert (unchanged.status, unchanged.body) == (304, b"")
+        assert unchanged.one("ETag") == tag
+        assert unchanged.one("X-Quaymaster-Index") == first.one("X-Quaymaster-Index")
+        assert await in_flight(running.port) == handed_out
+        other = await ask(running.port, "GET", _asking("auth"), 'If-None-Match: "other"')
+        assert other.status == 200
+
+
+async def test_a_connection_goes_on_after_a_304() -> None:
+    async with gateway(instance_at(9101, "a")) as running, wire(running.port) as client:
+        await client.say(request("GET", _asking("auth"), "If-None-Match: *"))
+        assert (await client.answer()).status == 304
+        await client.say(request("GET", _asking("auth")))
+        assert (await client.answer()).status == 200
+
+
+async def test_who_wants_another_one_gets_it_whatever_it_knows() -> None:
+    async with gateway(instance_at(9101, "a"), instance_at(9102, "b")) as running:
+        first = await ask(running.port, "GET", _asking("auth"))
+        other = f"{_asking('auth')}&exclude={first.json()['instance']['id']}"
+        assert (await ask(running.port, "GET", other, "If-None-Match: *")).status == 200
+
+
+async def test_what_is_told_of_others_follows_the_registry() -> None:
+    """Tag, index and alternates, although the chosen instance is the same."""
+    told, name = ToldWatch(), ServiceName("auth")
+    async with Watcher(told) as watcher:
+        watcher.pin(name)
+        balancer = Balancer(watcher.current, PooledUpstream(), policies={}, rng=Random(7))
+        peers = PeerEndpoint(balancer, watcher, handout_ttl_s=10.0)
+        here, there = (replace(instance_at(port, str(port)), service=name) for port in (9101, 9102))
+        seen = []
+        for update in ((here,), (here, there), (here, replace(there, weight=0))):
+            told.say(name, Seen(update))
+            await eventually(partial(_is_known, watcher, *update))
+            reply = await _asked(peers, "auth&exclude=9102")
+            plain = await _asked(peers, "auth")
+            headers = dict(plain.headers)
+            assert dict(reply.headers)["ETag"] == headers["ETag"]
+            seen.append(
+                (headers["ETag"], headers["X-Quaymaster-Index"], json.loads(plain.body)["alternates"])
+            )
+        alone, together, drained = seen
+        assert alone[0] != together[0] != drained[0]
+        assert len({alone[1], together[1], drained[1]}) == 3
+        assert (alone[2], len(together[2]), drained[2]) == ([], 1, [])
+
+
+async def _asked(peers: PeerEndpoint, question: str) -> Reply:
+    reply = await peers.answer(
+        exchange_for(unsent_request("GET", f"/get_service_instance?service_name={question}"))
+    )
+    assert isinstance(reply, Reply)
+    return reply
+
+
+async def _is_known(watcher: Watcher, *there: Instance) -> bool:
+    return watcher.current(there[0].service).usable == there
 
 
 async def test_hand_outs_spread_over_the_least_used_until_their_time_is_over() -> None:

@@ -1,0 +1,60 @@
+"""`/report_instance`: what a microservice saw at a peer that it called by itself.
+
+Who is handed an instance calls it past the gateway, which sees nothing of how that ends. These reports are
+its eyes there: they count against an instance as its own calls do, damped, since a caller may have trouble
+that is nobody's but its own.
+"""
+
+from dataclasses import dataclass, field
+
+from balancer.runtime.call import Balancer
+from balancer.selection import refusal
+from gateway.errors import GatewayError, Reason, from_refused, gateway_error
+from gateway.instance_names import InstanceNames
+from gateway.peer_messages import PeerReport
+from gateway.runtime.endpoints.endpoint import Endpoint, read_message
+from gateway.runtime.exchange import Exchange
+from gateway.runtime.metrics import Metrics
+from gateway.runtime.reply import Reply, json_reply
+from registry.model import ServiceName
+from registry.names import is_service_name
+from registry.runtime.watcher import Watcher
+
+UNKNOWN_INSTANCE = "unknown_instance"
+NO_NAME = "id and url are missing: name the instance by what /get_service_instance said of it."
+BAD_NAME = "service_name must be 1 to 128 letters, digits, dots, hyphens or underscores."
+
+
+@dataclass(frozen=True, slots=True)
+class PeerReportEndpoint:
+    balancer: Balancer
+    watcher: Watcher
+    metrics: Metrics
+    names: InstanceNames = field(default_factory=InstanceNames)
+
+    def endpoints(self) -> list[Endpoint]:
+        return [Endpoint("/report_instance", ("POST",), "internal", self.take, quiet=True)]
+
+    async def take(self, exchange: Exchange) -> Reply | GatewayError:
+        """202: it counts. What becomes of it depends on what others see."""
+        report = await read_message(exchange, PeerReport)
+        if isinstance(report, GatewayError):
+            return report
+        if report.id is None and report.url is None:
+            return gateway_error(Reason.MISSING_PARAMETER, message=NO_NAME)
+        if not is_service_name(report.service_name):
+            return gateway_error(Reason.BAD_PARAMETER, message=BAD_NAME)
+        service = ServiceName(report.service_name)
+        snapshot = await self.watcher.ask(service)
+        found = self.names.find(snapshot, id=report.id, url=report.url)
+        if not found:
+            if not snapshot.instances and (refused := refusal(snapshot)) is not None:
+                return from_refused(refused, named_by_client=True)
+            self.metrics.reported(service, UNKNOWN_INSTANCE)
+            return gateway_error(Reason.UNKNOWN_INSTANCE)
+        exchange.service, exchange.instance = service, found[0].id
+        eligible, now = self.balancer.service(service).eligible, self.balancer.clock()
+        for instance in found:
+            eligible.reported(instance.key, exchange.client.address, report.ok, now)
+        self.metrics.reported(service, report.outcome)
+        return json_reply({"status": "taken"}, status=202)
