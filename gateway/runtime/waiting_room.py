@@ -5,8 +5,11 @@ leaves by itself: its task is cancelled.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class WaitingRoom:
@@ -16,6 +19,7 @@ class WaitingRoom:
         self._places = places
         self._waiting = 0
         self._closed = asyncio.Event()
+        self._held: set[asyncio.Timeout] = set()
 
     @contextmanager
     def place(self) -> Iterator[bool]:
@@ -36,9 +40,25 @@ class WaitingRoom:
             return True
         return False
 
+    async def hold(self, news: Awaitable[T]) -> T | None:
+        """What is waited for, or `None` if there is no more waiting here. For who has a place."""
+        limit = asyncio.timeout(0 if self._closed.is_set() else None)
+        self._held.add(limit)
+        try:
+            async with limit:
+                return await news
+        except TimeoutError:
+            if limit.expired():
+                return None
+            raise
+        finally:
+            self._held.discard(limit)
+
     def close(self) -> None:
         """Lets everybody go, for good."""
         self._closed.set()
+        while self._held:
+            self._held.pop().reschedule(asyncio.get_running_loop().time())
 
     def __len__(self) -> int:
         return self._waiting
