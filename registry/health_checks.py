@@ -1,14 +1,31 @@
 """Our own opinion of an instance, by asking it: what is asked, and when an answer changes the opinion.
 
 Rules of this file: Consul's verdict is another one and is kept apart; merge.py says what the two mean
-together.
+together. Nothing here asks: runtime/asking.py does, when runtime/checker.py says so.
+
+* An instance that nobody has asked yet is used: its registration is the only evidence there is. Its first
+  good answer makes it *up*, `down` bad ones in a row make it *down*; until then it is asked each second.
+* Later it takes `down` bad answers in a row to call it down, and `up` good ones to call it up again.
+* A question that this machine could not ask is no answer. A gateway without a free file descriptor, or one
+  whose own event loop stood still, has learnt nothing of anybody.
+* An answer counts for the place that was asked (instance, address, TLS): another process at that address,
+  or the same one elsewhere, starts anew.
 """
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from enum import StrEnum
+from heapq import heapify, heappop, heappush
+from random import Random
+from typing import Literal, NamedTuple
 
-from registry.model import NO_META
+from registry.model import NO_META, Endpoint, Instance, ServiceName, Verdict
+
+FIRST_WITHIN_S = 1.0
+"""A newcomer's first question comes somewhere in so long, so that a thousand newcomers are not asked at once;
+and the next ones as often, until there is a first verdict."""
+JITTER = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +46,192 @@ class HealthCheckPolicy:
     expect_headers: Mapping[str, str] = field(default_factory=lambda: NO_META)
     """What an answer must carry; `{id}` stands for the instance's id, so that a process which took over its
     address does not answer for it."""
+
+
+class Answer(StrEnum):
+    """What came of a question. The bad ones are metric labels."""
+
+    GOOD = "good"
+    UNREACHABLE = "unreachable"
+    """No connection: refused, or no way there."""
+    TIMEOUT = "timeout"
+    BROKEN = "broken"
+    """A connection, and no whole answer over it."""
+    STATUS = "status"
+    IDENTITY = "identity"
+    """Somebody else answers at that address."""
+    NOT_ASKED = "not_asked"
+    """This machine could not ask: it says nothing of the instance."""
+
+
+def judge_answer(
+    policy: HealthCheckPolicy, instance: Instance, status: int, headers: Mapping[str, str]
+) -> Answer:
+    """Whether an HTTP answer is good. `headers` finds names whatever their case."""
+    if not any(first <= status <= last for first, last in policy.statuses):
+        return Answer.STATUS
+    expected = ((name, text.replace("{id}", instance.id)) for name, text in policy.expect_headers.items())
+    same = all(headers.get(name) == text for name, text in expected)
+    return Answer.GOOD if same else Answer.IDENTITY
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """What is thought of one instance."""
+
+    verdict: Verdict = Verdict.UNCHECKED
+    against: int = 0
+    """Answers in a row that contradict the verdict."""
+
+    def after(self, answer: Answer, policy: HealthCheckPolicy) -> "Opinion":
+        """The opinion after one more answer."""
+        if answer is Answer.NOT_ASKED:
+            return self
+        says = Verdict.UP if answer is Answer.GOOD else Verdict.DOWN
+        if says is self.verdict:
+            return self if self.against == 0 else Opinion(self.verdict)
+        enough = policy.down if says is Verdict.DOWN else policy.up
+        if says is Verdict.UP and self.verdict is Verdict.UNCHECKED:
+            enough = 1
+        return Opinion(says) if self.against + 1 >= enough else Opinion(self.verdict, self.against + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One asking of one instance."""
+
+    number: int
+    """Different for every question."""
+    instance: Instance
+    policy: HealthCheckPolicy
+
+    @property
+    def place(self) -> "Place":
+        return self.instance.service, self.instance.endpoint
+
+
+Place = tuple[ServiceName, Endpoint]
+
+
+class Change(NamedTuple):
+    """Of one verdict."""
+
+    before: Verdict
+    after: Verdict
+
+
+@dataclass(slots=True)
+class _Checked:
+    instance: Instance
+    policy: HealthCheckPolicy
+    number: int
+    """Of the question that is under way, or next."""
+    opinion: Opinion = field(default_factory=Opinion)
+
+
+class CheckLedger:
+    """Whom to ask when, and what is thought of whom. Times are seconds of any clock that never goes back."""
+
+    def __init__(self, rng: Random) -> None:
+        self._rng = rng
+        self._checked: dict[Place, _Checked] = {}
+        self._of: dict[ServiceName, set[Endpoint]] = {}
+        self._due: list[tuple[float, int, Place]] = []
+        """A heap. What was removed or asked meanwhile is recognised by its number."""
+        self._numbers = 0
+        self._failed: dict[ServiceName, Counter[str]] = {}
+
+    def follow(
+        self,
+        service: ServiceName,
+        instances: Iterable[Instance],
+        policy: HealthCheckPolicy | None,
+        now: float,
+    ) -> Collection[Place]:
+        """From now on these are asked, and no others of the service; without a policy, nobody.
+
+        Returns the places that are not asked any more. What is known of those that stay is kept.
+        """
+        wanted = {i.endpoint: i for i in instances} if policy is not None else {}
+        known = self._of.get(service, set())
+        left = [(service, endpoint) for endpoint in known - wanted.keys()]
+        for place in left:
+            del self._checked[place]
+        if policy is None:
+            self._of.pop(service, None)
+            self._failed.pop(service, None)
+            return left
+        self._of[service] = set(wanted)
+        for endpoint, instance in wanted.items():
+            place = (service, endpoint)
+            if (checked := self._checked.get(place)) is None:
+                self._checked[place] = _Checked(instance, policy, self._number())
+                self._plan(place, now + self._rng.uniform(0, min(policy.interval_s, FIRST_WITHIN_S)))
+            else:
+                checked.instance, checked.policy = instance, policy
+        self._forget_the_removed()
+        return left
+
+    def due(self, now: float, room: int) -> Iterator[Question]:
+        """The questions to ask now, the longest due first, at most `room`."""
+        while room > 0 and self._due and self._due[0][0] <= now:
+            _, number, place = heappop(self._due)
+            checked = self._checked.get(place)
+            if checked is not None and checked.number == number:
+                room -= 1
+                yield Question(number, checked.instance, checked.policy)
+
+    def next_due(self) -> float | None:
+        """When `due` has something next, at the earliest; `None` while nothing waits."""
+        return self._due[0][0] if self._due else None
+
+    def answered(self, question: Question, answer: Answer, now: float) -> "Change | None":
+        """Takes an answer in and plans the next question. Says how the verdict changed, if it did.
+
+        An answer to a question that nobody waits for any more changes nothing.
+        """
+        checked = self._checked.get(question.place)
+        if checked is None or checked.number != question.number:
+            return None
+        before, policy = checked.opinion.verdict, checked.policy
+        checked.opinion = checked.opinion.after(answer, policy)
+        checked.number = self._number()
+        undecided = checked.opinion.verdict is Verdict.UNCHECKED
+        pause_s = min(policy.interval_s, FIRST_WITHIN_S) if undecided else policy.interval_s
+        self._plan(question.place, now + pause_s * self._rng.uniform(1 - JITTER, 1 + JITTER))
+        if answer not in (Answer.GOOD, Answer.NOT_ASKED):
+            self._failed.setdefault(question.instance.service, Counter())[answer.value] += 1
+        after = checked.opinion.verdict
+        return Change(before, after) if after is not before else None
+
+    def verdicts(self, service: ServiceName) -> Mapping[Endpoint, Verdict]:
+        """What is thought of each instance of a service that is asked."""
+        return {
+            endpoint: self._checked[service, endpoint].opinion.verdict
+            for endpoint in self._of.get(service, ())
+        }
+
+    def failed(self, service: ServiceName) -> Mapping[str, int]:
+        """Bad answers in total, by kind."""
+        return self._failed.get(service, {})
+
+    def __len__(self) -> int:
+        return len(self._checked)
+
+    def __repr__(self) -> str:
+        found = Counter(checked.opinion.verdict.value for checked in self._checked.values())
+        return f"<CheckLedger: {', '.join(f'{found[v.value]} {v.value}' for v in Verdict)}>"
+
+    def _number(self) -> int:
+        self._numbers += 1
+        return self._numbers
+
+    def _plan(self, place: Place, at: float) -> None:
+        heappush(self._due, (at, self._checked[place].number, place))
+
+    def _forget_the_removed(self) -> None:
+        """Keeps the heap as small as what it is about, however often instances come and go."""
+        if len(self._due) > 2 * len(self._checked) + 16:
+            numbers = {checked.number for checked in self._checked.values()}
+            self._due = [each for each in self._due if each[1] in numbers]
+            heapify(self._due)

@@ -159,8 +159,8 @@ def believe(known: Known, now: float, refused: Collection[Instance] = ()) -> Kno
     """Takes the registry's word for the suspects that nothing speaks for any more.
 
     These are those whose time is over (unless they are absent and our checks call them up), those that our
-    checks call down, and those that `refused` a connection. An instance that came back, or was replaced, since the connection was
-    tried is left alone.
+    checks call down, and those that `refused` a connection. An instance that came back, or was replaced,
+    since the connection was tried is left alone.
     """
     return _believed(known, known.snapshot.instances, now, {i.key for i in refused})
 
