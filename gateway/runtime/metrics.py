@@ -29,6 +29,9 @@ class Metrics:
         self._answered = Histograms(BUCKETS)
         self._tried = Histograms(BUCKETS)
         self._retried = Counters()
+        self._unaffordable = Counters()
+        self._hedged = Counters()
+        self._circuits = Counters()
         self._refused = Counters()
         self._reported = Counters()
         self._seats = Counters()
@@ -61,6 +64,15 @@ class Metrics:
     def retried(self, service: ServiceName, reason: str) -> None:
         self._retried.count(service, reason)
 
+    def refused_retry(self, service: ServiceName) -> None:
+        self._unaffordable.count(service)
+
+    def hedged(self, service: ServiceName, won: bool) -> None:
+        self._hedged.count(service, "won" if won else "lost")
+
+    def circuit(self, service: ServiceName, state: str) -> None:
+        self._circuits.count(service, state)
+
     def exposition(self, live: LiveState) -> bytes:
         """The text format, with the gauges of `live`."""
         return generate_latest(
@@ -68,7 +80,7 @@ class Metrics:
                 [
                     *live.families(),
                     *self._seat_families(live),
-                    *self._second_hand_families(),
+                    *self._second_try_families(),
                     *self._families(),
                 ]
             )
@@ -89,7 +101,25 @@ class Metrics:
             self._decided,
         )
 
-    def _second_hand_families(self) -> Iterable[Metric]:
+    def _second_try_families(self) -> Iterable[Metric]:
+        yield _counter(
+            "quaymaster_retries_refused",
+            "Tries after a failed one that the retry budget had no room for.",
+            ["service"],
+            self._unaffordable,
+        )
+        yield _counter(
+            "quaymaster_hedges",
+            "Calls that went to a second instance too, and whether that one was first.",
+            ["service", "result"],
+            self._hedged,
+        )
+        yield _counter(
+            "quaymaster_circuit_changes",
+            "Times a service's circuit came into a state.",
+            ["service", "state"],
+            self._circuits,
+        )
         yield _counter(
             "quaymaster_reports",
             "What callers have reported of instances that they called by themselves.",

@@ -117,6 +117,10 @@ def test_counters_are_labelled_by_what_the_settings_name() -> None:
     metrics.retried(AUTH, "connect_refused")
     metrics.refused("no_route")
     metrics.reported(AUTH, "timeout")
+    metrics.refused_retry(AUTH)
+    metrics.hedged(AUTH, True)
+    metrics.hedged(AUTH, False)
+    metrics.circuit(AUTH, "open")
     metrics.seat("chat", "reserved")
     metrics.decided("chat", 0.0001)
     found = samples(metrics.exposition(NOTHING))
@@ -128,6 +132,10 @@ def test_counters_are_labelled_by_what_the_settings_name() -> None:
     assert found['quaymaster_retries_total{reason="connect_refused",service="auth"}'] == 1
     assert found['quaymaster_errors_total{reason="no_route"}'] == 1
     assert found['quaymaster_reports_total{outcome="timeout",service="auth"}'] == 1
+    assert found['quaymaster_retries_refused_total{service="auth"}'] == 1
+    assert found['quaymaster_hedges_total{result="won",service="auth"}'] == 1
+    assert found['quaymaster_hedges_total{result="lost",service="auth"}'] == 1
+    assert found['quaymaster_circuit_changes_total{service="auth",state="open"}'] == 1
     assert found['quaymaster_seats_total{pool="chat",result="reserved"}'] == 1
     assert found['quaymaster_seat_decision_seconds_bucket{le="0.0001",pool="chat"}'] == 1
     assert found['quaymaster_seat_decision_seconds_bucket{le="5e-05",pool="chat"}'] == 0
