@@ -4,8 +4,9 @@ Built anew whenever something about it changes, and only then, so a strategy may
 from one under the identity of the object.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from registry.model import Instance
 
@@ -48,3 +49,37 @@ def candidates(
     given = tuple(float(i.weight) for i in instances) if weights is None else tuple(weights)
     even = not given or min(given) == max(given)
     return Candidates(tuple(instances), given, sum(given), even, panic, tuple(reserves), local)
+
+
+T = TypeVar("T")
+
+
+class Derived(Generic[T]):
+    """What a strategy makes of a `Candidates`, made once and kept for the two it was asked about last.
+
+    Two, because a service with zones is asked about its local candidates and about all of them in turns.
+    """
+
+    __slots__ = ("_made", "_make", "_others", "last")
+
+    def __init__(self, make: Callable[[Candidates], T]) -> None:
+        self._make = make
+        self.last: Candidates | None = None
+        """Asked about last. While a new one is made: the one before."""
+        self._made: T
+        self._others: tuple[Candidates, T] | None = None
+
+    def of(self, candidates: Candidates) -> T:
+        if candidates is not self.last:
+            self._turn_to(candidates)
+        return self._made
+
+    def forget(self) -> None:
+        self.last = self._others = None
+
+    def _turn_to(self, candidates: Candidates) -> None:
+        others = self._others
+        made = others[1] if others is not None and others[0] is candidates else self._make(candidates)
+        if self.last is not None:
+            self._others = self.last, self._made
+        self.last, self._made = candidates, made

@@ -4,6 +4,7 @@ import random
 from importlib import import_module
 from typing import cast
 
+from balancer.policy import HashPolicy
 from balancer.strategies.base import NewStrategy, Strategy
 
 __all__ = ["STRATEGIES", "Strategy", "load_strategy"]
@@ -14,6 +15,9 @@ STRATEGIES = {
 }
 
 
-def load_strategy(name: str, rng: random.Random) -> Strategy:
+NO_HASHING = HashPolicy()
+
+
+def load_strategy(name: str, rng: random.Random, hashing: HashPolicy = NO_HASHING) -> Strategy:
     """A new strategy of that name. Raises `KeyError` for a name that is not in the table."""
-    return cast(NewStrategy, import_module(STRATEGIES[name]).new_strategy)(rng)
+    return cast(NewStrategy, import_module(STRATEGIES[name]).new_strategy)(rng, hashing)

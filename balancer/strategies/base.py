@@ -10,9 +10,12 @@ from typing import Protocol
 
 from balancer.candidates import Candidates
 from balancer.load import LoadLedger
+from balancer.policy import HashPolicy
 from registry.model import Instance, InstanceId
 
 NOT_TRIED: frozenset[InstanceId] = frozenset()
+FULL_SCAN = 8
+"""Up to so many candidates are looked at one by one: that is the cheapest, and nobody is overlooked."""
 
 
 class Strategy(Protocol):
@@ -23,9 +26,11 @@ class Strategy(Protocol):
     ) -> Instance | None:
         """The best candidate that was not tried, or `None` when there is none.
 
-        `candidates` is the same object for as long as nothing about it changes. `tried` is empty but for a
-        call's second try and those after it. `key` is what the caller is recognised by, empty where nothing
-        is. `now` is monotonic seconds.
+        `candidates` is the same object for as long as nothing about it changes. It may be large, and what a
+        pick costs must not grow with it: derive what you need once (`candidates.Derived`).
+
+        `tried` is empty but for a call's second try and those after it. `key` is what the caller is
+        recognised by, empty where nothing is. `now` is monotonic seconds.
         """
         ...
 
@@ -35,6 +40,6 @@ class Strategy(Protocol):
 
 
 class NewStrategy(Protocol):
-    """The type of every module's `new_strategy`."""
+    """The type of every module's `new_strategy`. `hashing` is for those that go by keys."""
 
-    def __call__(self, rng: random.Random) -> Strategy: ...
+    def __call__(self, rng: random.Random, hashing: HashPolicy) -> Strategy: ...

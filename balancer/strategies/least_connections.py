@@ -3,9 +3,11 @@
 import random
 from math import inf
 
-from balancer.candidates import Candidates
+from balancer.candidates import Candidates, Derived
 from balancer.load import LoadLedger
-from balancer.strategies.base import Strategy
+from balancer.load_order import LoadOrder
+from balancer.policy import HashPolicy
+from balancer.strategies.base import FULL_SCAN, Strategy
 from registry.model import Instance, InstanceId
 
 
@@ -14,10 +16,15 @@ class LeastConnections(Strategy):
 
     The + 1 counts the call being placed, as HAProxy's `leastconn` does: among idle instances the
     heavier one comes first, instead of all of them being equal at zero.
+
+    A few are looked at one by one. Of many, an order is kept that the loads' changes move on, so the
+    pick is as exact and its cost does not grow with them.
     """
 
     def __init__(self, rng: random.Random) -> None:
         self._start = rng.randrange(1 << 16)
+        self._loads: LoadLedger | None = None
+        self._orders = Derived(self._order)
 
     def pick(
         self,
@@ -28,6 +35,11 @@ class LeastConnections(Strategy):
         now: float,
     ) -> Instance | None:
         instances, weights, load_of = candidates.instances, candidates.weights, loads.at(now)
+        if len(instances) > FULL_SCAN:
+            if loads is not self._loads:
+                self._loads = loads
+                self._orders.forget()
+            return self._orders.of(candidates).least(tried)
         best, best_at, lowest = None, 0, inf
         # Looking from behind the last chosen one on, the first of equals is the one whose turn it is.
         at = self._start % len(instances) if instances else 0
@@ -43,5 +55,13 @@ class LeastConnections(Strategy):
             self._start = best_at + 1
         return best
 
+    def _order(self, candidates: Candidates) -> LoadOrder:
+        assert self._loads is not None
+        order = LoadOrder(candidates, self._loads.load_of, self._start % len(candidates))
+        self._loads.follow(candidates.instances[0].service, order)
+        return order
 
-new_strategy = LeastConnections
+
+def new_strategy(rng: random.Random, hashing: HashPolicy) -> Strategy:
+    del hashing
+    return LeastConnections(rng)

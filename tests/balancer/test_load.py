@@ -1,11 +1,14 @@
 """The sum of the counters is the number of live leases, whatever happens in whatever order."""
 
+import gc
+import weakref
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from balancer.load import Lease, LoadLedger
-from registry.model import Instance, InstanceId, ServiceName
+from registry.model import Instance, InstanceId, InstanceKey, ServiceName
 
 TTL_S = 10.0
 MAX_HANDOUTS = 5
@@ -110,3 +113,39 @@ def test_a_lease_shows_its_state() -> None:
     assert repr(lease) == "<Lease on a@7: live>"
     lease.finish()
     assert repr(lease) == "<Lease on a@7: finished>"
+
+
+class Told:
+    """Writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.changes: list[tuple[str, int, int]] = []
+
+    def load_changed(self, key: InstanceKey, load: int, by: int) -> None:
+        self.changes.append((key[0], load, by))
+
+
+def test_who_follows_a_service_is_told_of_every_change_there() -> None:
+    ledger, told, elsewhere = LoadLedger(max_handouts=1), Told(), Told()
+    ledger.follow(ServiceName("s"), told)
+    ledger.follow(ServiceName("other"), elsewhere)
+    lease = ledger.start(instance("a"), 0)
+    ledger.hand_out(instance("a"), now=0, ttl_s=10)
+    ledger.hand_out(instance("b"), now=0, ttl_s=10)
+    lease.finish()
+    lease.finish()
+    ledger.expire(10)
+    assert told.changes == [("a", 1, 1), ("a", 2, 1), ("a", 1, -1), ("b", 1, 1), ("a", 0, -1), ("b", 0, -1)]
+    assert not elsewhere.changes
+
+
+def test_a_follower_that_nobody_holds_any_more_is_forgotten() -> None:
+    ledger, stays, goes = LoadLedger(), Told(), Told()
+    ledger.follow(ServiceName("s"), stays)
+    ledger.follow(ServiceName("s"), goes)
+    kept = weakref.ref(goes)
+    del goes
+    gc.collect()
+    assert kept() is None
+    ledger.start(instance("a"), 0)
+    assert stays.changes == [("a", 1, 1)]
