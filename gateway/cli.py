@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 if TYPE_CHECKING:
+    from gateway.runtime.settings_source import SettingsSource
     from gateway.settings import Settings
 
 app = typer.Typer(
@@ -37,7 +38,7 @@ HIGHEST_DEMO_PORT = 65_485
 @app.command()
 def serve(config: Config = None, overrides: Overrides = None) -> None:
     """Run the gateway until SIGTERM or Ctrl-C."""
-    _serve(_load(config, overrides))
+    _serve(_source(config, overrides))
 
 
 @app.command()
@@ -45,7 +46,7 @@ def check(file: Annotated[Path, typer.Argument(help="The YAML file to check.")])
     """Validate a settings file and list every problem. Exit status 0 or 1."""
     from gateway.runtime.rules import StartFailed, build_verifier
 
-    settings = _load(file, None)
+    settings = _read(_source(file))
     try:
         build_verifier(settings)
     except StartFailed as failed:
@@ -74,11 +75,12 @@ def proxy(
 ) -> None:
     """Run a load balancer in front of fixed addresses, without a file."""
     from gateway.proxy_settings import proxy_settings
+    from gateway.runtime.settings_source import SettingsSource
 
     text = proxy_settings(listen, to, strategy)
     if text is None:
         _fail("--from and --to must be [HOST]:PORT, such as :8080 or 10.0.0.5:9001")
-    _serve(_parse(text, "proxy", ()))
+    _serve(SettingsSource(None, text=text, name="proxy"))
 
 
 @app.command(context_settings={"allow_interspersed_args": False})
@@ -157,43 +159,38 @@ def main(arguments: Sequence[str] | None = None) -> None:
     app(args=list(arguments) if arguments is not None else None)
 
 
-def _serve(settings: "Settings") -> None:
+def _serve(source: "SettingsSource") -> None:
     from gateway.runtime.logs import configure_logging
     from gateway.runtime.rules import StartFailed
     from gateway.runtime.serve import run, serve
 
+    settings = _read(source)
     configure_logging(settings.logging.level, settings.logging.format)
     try:
-        run(serve(settings))
+        run(serve(settings, source))
     except StartFailed as failed:
         _fail(str(failed))
 
 
-def _load(file: Path | None, overrides: Sequence[str] | None) -> "Settings":
-    """The settings of a file (or none), the environment and `--set`; exits with every problem."""
-    text = None
-    if file is not None:
-        try:
-            text = file.read_text()
-        except (OSError, UnicodeDecodeError) as error:
-            _fail(f"{file}: can't be read: {getattr(error, 'strerror', None) or error}")
+def _source(file: Path | None, overrides: Sequence[str] | None = None) -> "SettingsSource":
+    """A file (or none), the environment and `--set`; exits with an override that is none."""
+    from gateway.runtime.settings_source import SettingsSource
+
     pairs = []
     for override in overrides or ():
         key, equals, value = override.partition("=")
         if not equals or not key:
             _fail(f"--set {override}: write KEY=VALUE, such as listen.port=9000")
         pairs.append((key, value))
-    return _parse(text, str(file or "settings"), pairs)
+    return SettingsSource(file, pairs)
 
 
-def _parse(text: str | None, name: str, overrides: Sequence[tuple[str, str]]) -> "Settings":
-    from gateway.settings import Problems, load_settings
-
-    loaded = load_settings(text, environment=os.environ, overrides=overrides)
-    if isinstance(loaded, Problems):
-        count = len(loaded.items)
-        _fail(f"{name}: {count} problem{'s' if count > 1 else ''}\n{loaded}")
-    return loaded
+def _read(source: "SettingsSource") -> "Settings":
+    """The settings; exits with every problem."""
+    read = source.read()
+    if isinstance(read, str):
+        _fail(read)
+    return read
 
 
 def _fail(message: str) -> NoReturn:

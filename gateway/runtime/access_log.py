@@ -35,6 +35,11 @@ class AccessLog:
         self._timer: asyncio.TimerHandle | None = None
         self.dropped = 0
 
+    def follow(self, stream: BinaryIO | None) -> None:
+        """Writes there from here on."""
+        self.flush()
+        self._stream = stream
+
     def write(self, exchange: Exchange, status: int, seconds: float) -> None:
         if self._stream is None:
             return

@@ -6,9 +6,10 @@ import random
 import socket
 import sys
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
 
 import structlog
 from aiohttp import web
@@ -17,15 +18,18 @@ from balancer.model import PoolLimits
 from balancer.runtime.call import Balancer
 from balancer.runtime.upstream import PooledUpstream
 from gateway.limiters import load_limiter
+from gateway.reloading import ReloadLedger, taken_over
 from gateway.runtime.access_log import AccessLog
 from gateway.runtime.dispatch import Dispatcher
 from gateway.runtime.endpoints.health import HealthEndpoints
 from gateway.runtime.forward import Forwarder
 from gateway.runtime.http_server import HttpServer, parser_problem
 from gateway.runtime.local_endpoints import LocalEndpoints
+from gateway.runtime.logs import change_level
 from gateway.runtime.metrics import Metrics
 from gateway.runtime.pools import gateways_seen, opened_pools
-from gateway.runtime.rules import StartFailed, build_verifier
+from gateway.runtime.reply import now_iso
+from gateway.runtime.rules import StartFailed, build_verifier, rules_of
 from gateway.runtime.waiting_room import WaitingRoom
 from gateway.settings import Settings
 from registry.backends import load_backend
@@ -47,6 +51,18 @@ WATCHDOG_SLACK_S = 10.0
 """Beyond the longest silence a blocking query may keep, before its watch counts as broken."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """What new settings are put into."""
+
+    watcher: Watcher
+    balancer: Balancer
+    endpoints: LocalEndpoints
+    dispatcher: Dispatcher
+    server: HttpServer
+    access_log: AccessLog
+
+
 class Gateway:
     """An async context manager: serving inside, everything released outside. Raises `StartFailed`."""
 
@@ -57,6 +73,8 @@ class Gateway:
         self._registered: AsyncExitStack | None = None
         self._health: HealthEndpoints | None = None
         self._waiting = WaitingRoom(MAX_WAITING_FOR_SEATS), WaitingRoom(MAX_WAITING_FOR_DRAINS)
+        self._running: _Running | None = None
+        self.reloads = ReloadLedger(now_iso())
         self.port = settings.listen.port
         """Where it listens: the system's choice when the settings say 0."""
 
@@ -83,6 +101,30 @@ class Gateway:
             await self._registered.aclose()
         await asyncio.sleep(self._settings.listen.drain_s)
 
+    async def follow(self, wanted: Settings) -> tuple[str, ...]:
+        """Puts new settings in force between two requests, and returns the keys that need a restart.
+
+        Counters, connections, ledgers and leases stay. Raises `StartFailed`, having changed nothing.
+        """
+        running = self._running
+        assert running is not None
+        taken = taken_over(self._settings, wanted)
+        if taken.problems:
+            raise StartFailed("\n".join(map(str, taken.problems)))
+        settings = taken.settings
+        endpoints = running.endpoints.of(settings)
+        # Beside the loop: a long table of routes takes its time.
+        rules = await asyncio.to_thread(lambda: rules_of(settings, endpoints, build_verifier(settings)))
+        self._settings = settings
+        for name in settings.services:
+            running.watcher.pin(ServiceName(name))
+        running.balancer.follow(settings.service_policies())
+        running.dispatcher.rules = rules
+        running.server.follow(settings.listen)
+        change_level(settings.logging.level)
+        running.access_log.follow(_access_stream(settings))
+        return taken.not_applied
+
     def _let_go(self) -> None:
         """Whoever waits for something gets an answer now: nobody keeps a gateway from stopping."""
         for room in self._waiting:
@@ -94,10 +136,7 @@ class Gateway:
         ours = self._gateways_name(backend)
         watcher = await self._open_watcher(backend, ours)
         metrics = Metrics(software_version())
-        limits = {ServiceName(name): s.connections.limits() for name, s in settings.services.items()}
-        upstream = await stack.enter_async_context(
-            PooledUpstream(lambda service: limits.get(service, PoolLimits()), watcher.current)
-        )
+        upstream = await stack.enter_async_context(PooledUpstream(self._pool_limits, watcher.current))
         balancer = Balancer(
             watcher.current,
             upstream,
@@ -118,6 +157,7 @@ class Gateway:
             upstream=upstream,
             tunnels=forwarder.tunnels,
             access_log=access_log,
+            reloads=self.reloads,
             waiting=self._waiting,
         )
         seats, drains = self._waiting
@@ -135,8 +175,13 @@ class Gateway:
             metrics=metrics,
             access_log=access_log,
         )
-        self._health.server = await self._listen(dispatcher)
+        self._health.server = server = await self._listen(dispatcher)
+        self._running = _Running(watcher, balancer, endpoints, dispatcher, server, access_log)
         await self._register(backend)
+
+    def _pool_limits(self, service: ServiceName) -> PoolLimits:
+        known = self._settings.services.get(service)
+        return PoolLimits() if known is None else known.connections.limits()
 
     async def _open_backend(self, name: str) -> Backend:
         settings = self._settings
@@ -170,10 +215,8 @@ class Gateway:
         return await self._stack.enter_async_context(watcher)
 
     def _open_access_log(self) -> AccessLog:
-        """Requests are events of level info: a higher level silences them."""
-        logging = self._settings.logging
-        wanted = logging.level in ("debug", "info")
-        access_log = AccessLog(sys.stdout.buffer if wanted else None, as_json=logging.format == "json")
+        settings = self._settings
+        access_log = AccessLog(_access_stream(settings), as_json=settings.logging.format == "json")
         self._stack.callback(access_log.flush, LAST_WORDS_S)
         return access_log
 
@@ -216,6 +259,11 @@ def software_version() -> str:
         return version("quaymaster")
     except PackageNotFoundError:
         return "source"
+
+
+def _access_stream(settings: Settings) -> BinaryIO | None:
+    """Requests are events of level info: a higher level silences them."""
+    return sys.stdout.buffer if settings.logging.level in ("debug", "info") else None
 
 
 def _why_not_listening(host: str, port: int, error: OSError) -> str:

@@ -310,6 +310,13 @@ class HttpServer(web.Server):
     def is_full(self) -> bool:
         return len(self._connections) >= self.listen.max_connections
 
+    def follow(self, listen: ListenSettings) -> None:
+        """Takes new settings: new connections go by them. What was read from headers is read anew."""
+        self.listen = listen
+        for connection in self.connections:
+            if isinstance(connection, _Connection):
+                connection.remembered = None
+
     def __call__(self) -> RequestHandler:
         return _Connection(self, self._loop)
 

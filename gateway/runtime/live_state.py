@@ -25,6 +25,7 @@ class LiveState:
     client_connections: int = 0
     waiting: int = 0
     access_log_dropped: int = 0
+    reloads: Mapping[str, int] = field(default_factory=dict)
 
     def families(self) -> Iterable[Metric]:
         """All of it for Prometheus, labelled by what the settings and the registry name."""
@@ -33,6 +34,12 @@ class LiveState:
         if self.watch is not None:
             yield from _watch_families(self.watch)
         yield from _traffic_families(self)
+        reloads = CounterMetricFamily(
+            "quaymaster_settings_reloads", "Times the settings were read again.", labels=["result"]
+        )
+        for result, count in self.reloads.items():
+            reloads.add_metric([result], count)
+        yield reloads
 
 
 def _registry_families(live: LiveState) -> Iterable[Metric]:

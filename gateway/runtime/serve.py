@@ -4,23 +4,48 @@ import asyncio
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from typing import Any, TypeVar
 
 from gateway.runtime.app import Gateway
+from gateway.runtime.reload import Reloader
+from gateway.runtime.settings_source import SettingsSource
 from gateway.settings import Settings
 
 T = TypeVar("T")
 
 
-async def serve(settings: Settings, started: Callable[[Gateway], None] = lambda _gateway: None) -> None:
-    """Serves until SIGTERM or SIGINT. A second signal skips the draining. Raises `StartFailed`."""
-    with stop_signals() as stop:
-        async with Gateway(settings) as gateway:
-            started(gateway)
-            await stop.wait()
-            stop.clear()
-            await _first_of(gateway.drain(), stop.wait())
+async def serve(
+    settings: Settings,
+    source: SettingsSource | None = None,
+    started: Callable[[Gateway], None] = lambda _gateway: None,
+) -> None:
+    """Serves until SIGTERM or SIGINT. A second signal skips the draining. Raises `StartFailed`.
+
+    With a `source`, SIGHUP and a change of its file put its settings in force, as long as it does not drain.
+    """
+    async with AsyncExitStack() as stack:
+        stop = stack.enter_context(stop_signals())
+        gateway = Gateway(settings)
+        reloader = None if source is None else Reloader(source, gateway.follow, gateway.reloads)
+        if reloader is not None:
+            # Before anything runs: a SIGHUP that nobody handles ends a process.
+            stack.enter_context(_hangup_asks(reloader))
+        await stack.enter_async_context(gateway)
+        started(gateway)
+        await _first_of(stop.wait(), *([reloader.run()] if reloader else []))
+        stop.clear()
+        await _first_of(gateway.drain(), stop.wait())
+
+
+@contextmanager
+def _hangup_asks(reloader: Reloader) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, reloader.ask)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)
 
 
 @contextmanager

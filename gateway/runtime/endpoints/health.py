@@ -8,6 +8,7 @@ from balancer.runtime.call import Balancer
 from balancer.runtime.upstream import PooledUpstream
 from gateway.errors import GatewayError
 from gateway.handler_states import handler_body
+from gateway.reloading import ReloadLedger
 from gateway.runtime.access_log import AccessLog
 from gateway.runtime.endpoints.endpoint import Endpoint
 from gateway.runtime.endpoints.pools import Pool, Pools
@@ -33,6 +34,7 @@ class HealthEndpoints:
     upstream: PooledUpstream
     tunnels: Tunnels
     access_log: AccessLog
+    reloads: ReloadLedger
     waiting: Sequence[WaitingRoom] = ()
     server: HttpServer | None = None
     """Set once it listens."""
@@ -81,6 +83,7 @@ class HealthEndpoints:
                 "status": "healthy" if self._is_ready() else "degraded",
                 "version": self.version,
                 "draining": self.draining,
+                "settings": self.reloads.body(),
                 "services": {s.service: self._service(s, now) for s in self._snapshots()},
                 "pools": {
                     pool.name: {"mode": pool.mode.value, "handlers": len(pool.handlers)} for pool in pools
@@ -130,6 +133,7 @@ class HealthEndpoints:
             waiting=sum(map(len, self.waiting)),
             client_connections=len(self.server.connections) if self.server else 0,
             access_log_dropped=self.access_log.dropped,
+            reloads=self.reloads.counts,
         )
         return Reply(200, self.metrics.exposition(live), (("Content-Type", CONTENT_TYPE),))
 

@@ -13,7 +13,17 @@ from gateway.runtime.app import Gateway, software_version
 from gateway.runtime.rules import StartFailed
 from tests.balancer.origins import Connection, counts_requests, never_answers, origin, until
 from tests.gateway.runtime.consuls import registered
-from tests.gateway.runtime.gateways import ask, eventually, gateway, ready, request, settings_of, wire
+from tests.gateway.runtime.gateways import (
+    ask,
+    eventually,
+    gateway,
+    in_flight,
+    ready,
+    request,
+    settings_of,
+    until_idle,
+    wire,
+)
 from tests.servers import ConsulAgent, free_ports
 
 
@@ -105,6 +115,78 @@ async def test_nothing_of_later_is_announced() -> None:
     async with gateway() as running:
         for path in ("/dashboard", "/admin", "/docs", "/openapi.json"):
             assert (await ask(running.port, "GET", path)).status == 404
+
+
+# New settings
+
+
+async def test_new_routes_limits_and_networks_hold_for_a_kept_connection_too() -> None:
+    targets = ("/open/x", "/new/x", "/health/detailed")
+    async with (
+        origin(counts_requests) as there,
+        gateway(there.instance) as running,
+        wire(running.port) as client,
+    ):
+
+        async def status(target: str) -> int:
+            await client.say(request("GET", target))
+            return (await client.answer()).status
+
+        assert [await status(target) for target in targets] == [200, 404, 200]
+        routes = [{"path": "/new/*", "service": "auth", "access": "public"}]
+        nobody = {"networks": ["192.0.2.0/24"]}
+        wanted = settings_of(there.instance, routes=routes, internal=nobody, limits={"per_address": 3})
+        assert await running.follow(wanted) == ()
+        assert [await status(target) for target in targets] == [404, 200, 403]
+        assert [await status("/new/x") for _ in range(2)] == [200, 429], "the first one before counts too"
+
+
+async def test_a_call_under_way_is_finished_and_counted_by_the_settings_it_began_with() -> None:
+    async with (
+        origin(answers_late) as there,
+        gateway(there.instance) as running,
+        wire(running.port) as client,
+    ):
+        await client.say(request("GET", "/open/x"))
+        await until(lambda: there.requests)
+        routes = [{"path": "/else/*", "service": "auth", "access": "internal"}]
+        await running.follow(settings_of(there.instance, routes=routes))
+        assert await in_flight(running.port) == 1
+        there.go.set()
+        assert (await client.answer()).body == b"late"
+        await until_idle(running.port)
+        metrics = (await ask(running.port, "GET", "/metrics")).body.decode()
+        assert 'quaymaster_requests_total{code="200",method="GET",route="/open/*"} 1.0' in metrics
+
+
+async def test_a_service_that_is_new_is_looked_for(consul: ConsulAgent) -> None:
+    registry = {"backend": "consul", "address": consul.address}
+    routes = [{"path": "/*", "service": "later", "access": "public"}]
+    async with gateway(registry=registry) as running:
+        wanted = settings_of(registry=registry, services={"later": {}}, routes=routes)
+        assert await running.follow(wanted) == ()
+
+        async def is_watched() -> bool:
+            services = (await ask(running.port, "GET", "/health/detailed")).json()["services"]
+            return "later" in services
+
+        await eventually(is_watched)
+
+
+async def test_a_key_that_can_not_be_read_leaves_all_as_it_was(tmp_path: Path) -> None:
+    async with gateway() as running:
+        identity = {"algorithms": ["RS256"], "secret": None, "public_key_file": str(tmp_path / "none")}
+        wanted = settings_of(identity=identity, routes=[])
+        with pytest.raises(StartFailed, match=r"identity\.public_key_file"):
+            await running.follow(wanted)
+        assert (await ask(running.port, "GET", "/mine/x")).status == 401, "the route is still there"
+
+
+async def test_what_the_kept_settings_do_not_allow_is_refused() -> None:
+    async with gateway() as running:
+        wanted = settings_of(services={"more": {}}, registry={"backend": "consul"})
+        with pytest.raises(StartFailed, match=r"services\.more\.instances"):
+            await running.follow(wanted)
 
 
 # In the registry

@@ -63,3 +63,20 @@ def test_people_get_text() -> None:
     assert "said" in text
     assert "service" in text
     assert not text.startswith("{")
+
+
+def test_another_level_holds_for_loggers_in_use_too() -> None:
+    program = """
+import structlog
+from gateway.runtime.logs import change_level, configure_logging
+configure_logging("info", "json")
+log = structlog.get_logger()
+log.debug("unheard")
+log.info("heard")
+change_level("error")
+log.warning("silenced")
+change_level("debug")
+log.debug("heard again")
+"""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert [json.loads(line)["event"] for line in ran.stderr.splitlines()] == ["heard", "heard again"]

@@ -1,7 +1,9 @@
 """The life of a gateway's process: from its first signal to its end."""
 
 import asyncio
+import json
 import os
+import re
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,7 +18,7 @@ from gateway.settings import Settings
 from tests.balancer.origins import Connection, counts_requests, origin, until
 from tests.gateway import programs
 from tests.gateway.runtime.gateways import ask, eventually, ready, request, settings_of, settings_text, wire
-from tests.gateway.runtime.load import Load
+from tests.gateway.runtime.load import WORKERS, Load
 from tests.servers import free_ports
 
 
@@ -25,7 +27,7 @@ async def served(settings: Settings) -> AsyncIterator[tuple[Gateway, "asyncio.Ta
     """A gateway that this process serves, and the task that ends when it has ended."""
     begun: asyncio.Future[Gateway] = asyncio.get_running_loop().create_future()
     async with asyncio.TaskGroup() as group:
-        serving = group.create_task(serve(settings, begun.set_result))
+        serving = group.create_task(serve(settings, started=begun.set_result))
         running = await begun
         await ready(running.port)
         try:
@@ -119,3 +121,61 @@ async def test_sigterm_under_load_loses_nothing_and_ends_with_0(tmp_path: Path) 
         assert ran.code == 0
         assert not {status for status in load.statuses.values() if isinstance(status, int)} - {200}
         assert "Traceback" not in ran.err
+
+
+async def test_twenty_reloads_under_load_lose_no_call_and_no_count(tmp_path: Path) -> None:
+    """Through a file's directory and by SIGHUP in turn, each with another table of routes."""
+    (port,) = free_ports(1)
+    link, routes = tmp_path / "..data", [{"path": "/open/*", "service": "auth", "access": "public"}]
+
+    def publish(number: int, text: str) -> None:
+        (tmp_path / f"..{number}").mkdir()
+        (tmp_path / f"..{number}" / "quaymaster.yaml").write_text(text)
+        link.with_name("..next").symlink_to(f"..{number}")
+        link.with_name("..next").rename(link)
+
+    async with origin(counts_requests) as there:
+
+        def text(number: int) -> str:
+            added = {"path": f"/only-{number}", "service": "auth", "access": "public"}
+            listen, limits = {"port": port, "drain_s": 0}, {"per_address": None}
+            return settings_text(there.instance, routes=[*routes, added], listen=listen, limits=limits)
+
+        publish(0, text(0))
+        async with programs.serving(port, "serve", "--config", link / "quaymaster.yaml") as process:
+            async with Load(port) as load:
+                for number in range(1, 21):
+
+                    async def is_in_force(path: str = f"/only-{number}") -> bool:
+                        return (await ask(port, "GET", path)).status == 200
+
+                    publish(number, text(number))
+                    if number % 2:
+                        process.send_signal(signal.SIGHUP)
+                    await eventually(is_in_force)
+                    await load.more(5)
+                    assert (await ask(port, "GET", f"/only-{number - 1}")).status == 404
+                publish(21, "listen: {prot: 1}")
+                await eventually(lambda: has_refused(port))
+                await load.more(20)
+            # Whoever was asked at the load's end has no answer, and may be counted or not.
+            assert load.failed == {}
+            counted = await counted_calls(port)
+            assert len(load.statuses) <= counted <= len(load.statuses) + WORKERS
+            settings = (await ask(port, "GET", "/health/detailed")).json()["settings"]
+            assert "listen.prot" in settings["error"]
+            process.send_signal(signal.SIGTERM)
+            ran = await programs.ended(process)
+        assert ran.code == 0
+        assert json.loads(ran.err.splitlines()[-1])["event"] == "settings_refused"
+
+
+async def counted_calls(port: int) -> int:
+    """By the gateway's own metric, whatever they were answered."""
+    metrics = (await ask(port, "GET", "/metrics")).body.decode()
+    return sum(map(int, re.findall(r'requests_total\{.*route="/open/\*"\} (\d+)', metrics)))
+
+
+async def has_refused(port: int) -> bool:
+    metrics = (await ask(port, "GET", "/metrics")).body.decode()
+    return 'quaymaster_settings_reloads_total{result="refused"} 1.0' in metrics
