@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from itertools import count, cycle
 
@@ -15,18 +15,32 @@ FRESH_EVERY = 4
 BODY = b'{"work": "something to be done once"}'
 _numbers = count(1)
 
+Headers = Callable[[int], Mapping[str, str]]
+"""What the call of that number says of itself, beside its id."""
+
+
+def nothing(_number: int) -> Mapping[str, str]:
+    return {}
+
 
 class Load:
     """Calls to one path, at several gateways and with several methods in turn."""
 
     def __init__(
-        self, ports: Sequence[int], path: str, per_s: float, methods: Sequence[str], patience_s: float
+        self,
+        ports: Sequence[int],
+        path: str,
+        per_s: float,
+        methods: Sequence[str],
+        headers: Headers,
+        patience_s: float,
     ) -> None:
         self.ledger = CallLedger()
         self.started_at = time.monotonic()
         self.under_way = 0
         self.per_s = per_s
         self._path = path
+        self._headers = headers
         self._clients = {port: Client(port, patience_s) for port in ports}
         self._turns = cycle([(port, method) for method in methods for port in ports])
         self._stopped = asyncio.Event()
@@ -38,7 +52,10 @@ class Load:
             port, method = next(self._turns)
             number = next(_numbers)
             request_id = f"{method.lower()}-{number}"
-            group.create_task(self._call(port, method, request_id, fresh=number % FRESH_EVERY == 0))
+            headers = {"X-Request-Id": request_id, **self._headers(number)}
+            if number % FRESH_EVERY == 0:
+                headers["Connection"] = "close"
+            group.create_task(self._call(port, method, request_id, headers))
             due += 1 / self.per_s
             await asyncio.sleep(max(0.0, due - time.monotonic()))
 
@@ -49,9 +66,8 @@ class Load:
         for client in self._clients.values():
             client.close()
 
-    async def _call(self, port: int, method: str, request_id: str, *, fresh: bool) -> None:
+    async def _call(self, port: int, method: str, request_id: str, headers: Mapping[str, str]) -> None:
         client = self._clients[port]
-        headers = {"X-Request-Id": request_id} | ({"Connection": "close"} if fresh else {})
         body = BODY if method == "POST" else b""
         sent_at = time.monotonic()
         status, reason, instance, retry_after = None, "", "", False
@@ -85,10 +101,11 @@ async def load(
     path: str = "/work/x",
     per_s: float = 60,
     methods: Sequence[str] = ("GET", "POST"),
+    headers: Headers = nothing,
     patience_s: float = PATIENCE_S,
 ) -> AsyncIterator[Load]:
     """The load while the block runs; every call has ended when it is left."""
-    running = Load(ports, path, per_s, methods, patience_s)
+    running = Load(ports, path, per_s, methods, headers, patience_s)
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(running.run(group))

@@ -67,6 +67,13 @@ class Child:
             self.send(signal.SIGKILL)
             await self.ended()
 
+    def kill_now(self) -> None:
+        """The same, blocking: for the end of a run."""
+        if self.running:
+            self.send(signal.SIGKILL)
+            assert self._popen is not None
+            self._popen.wait(END_S)
+
     async def stop(self) -> int:
         """SIGTERM; its exit status."""
         self.send(signal.SIGTERM)

@@ -1,0 +1,16 @@
+"""A registry that dies, forgets, hangs or lies: rows C1 to C8 in their short form."""
+
+import sys
+
+import pytest
+
+from tests.faults.rig import Stage
+from tests.faults.rows.base import Row
+from tests.faults.rows.registry import ROWS
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.quick], ids=lambda row: row.id)
+async def test_row_holds(row: Row, stage: Stage) -> None:
+    shown = await row.run(stage)
+    sys.stdout.write(f"{shown.line()}\n")
+    assert not shown.missed, shown.line()
