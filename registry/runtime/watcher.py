@@ -1,14 +1,16 @@
 """Keeps one snapshot per needed service fresh, and lets readers have it without waiting.
 
 One watch for each service that is needed: those pinned by the settings, and others from their first
-`ask` until nobody has asked for a while. What an update means is decided in registry/merge.py. Each
-snapshot is published by one assignment, so a reader never sees half of a change.
+`ask` until nobody has asked for a while. What an update means is decided in registry/merge.py, together with
+what our own checks say (checker.py). Each snapshot is published by one assignment, so a reader never sees
+half of a change. Until the registry answers, the file of the last run speaks for it (snapshot_file.py).
 """
 
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
@@ -18,18 +20,21 @@ from typing import Self
 import structlog
 
 from registry.backends.base import Watch
-from registry.merge import SUSPECT_S, Known, believe, merge, nothing_known
+from registry.health_checks import HealthCheckPolicy
+from registry.merge import SUSPECT_S, Known, believe, from_disk, judge, merge, nothing_known
 from registry.model import Failed, ServiceName, ServiceSnapshot, Status, Update, snapshot
 from registry.names import is_service_name
+from registry.runtime.checker import Checker
 from registry.runtime.follow import follow
+from registry.runtime.listeners import Listener, Listeners
 from registry.runtime.probe import refusing
+from registry.runtime.snapshot_file import SnapshotFile
 from registry.runtime.tasks import Tasks
 from registry.runtime.trace import trace_of
+from registry.snapshot_codec import Saved, SavedService
 from registry.stats import WatchStats, service_stats
 
 log = structlog.get_logger()
-
-Listener = Callable[[ServiceSnapshot], None]
 
 MAX_UNPINNED = 1000
 """How many services are watched because somebody asked: the one longest not asked for gives way."""
@@ -42,6 +47,8 @@ class _Watched:
     asked_at: float
     told: asyncio.Event = field(default_factory=asyncio.Event)
     """Set by the first update of any kind."""
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set by the next change, and replaced by another one."""
     task: "asyncio.Task[None] | None" = None
 
 
@@ -63,10 +70,17 @@ class Watcher:
         idle_s: float = 600.0,
         silent_after_s: float = 40.0,
         tend_every_s: float = TEND_EVERY_S,
+        checks: Mapping[ServiceName, HealthCheckPolicy] | None = None,
+        snapshot_file: SnapshotFile | None = None,
+        unsaved: Collection[ServiceName] = (),
         clock: Callable[[], float] = time.monotonic,
         rng: Random | None = None,
     ) -> None:
-        """`silent_after_s` must be longer than a watch may rightly say nothing: registry/blocking.py."""
+        """`silent_after_s` must be longer than a watch may rightly say nothing: registry/blocking.py.
+
+        The instances of the services of `checks` are also asked by this process. `unsaved` are services that
+        the settings know better than any file.
+        """
         self._watch = watch
         self._suspect_s = suspect_s
         self._idle_s = idle_s
@@ -78,7 +92,15 @@ class Watcher:
         self._running = False
         self._pinned: set[ServiceName] = set()
         self._watched: dict[ServiceName, _Watched] = {}
-        self._listeners: dict[ServiceName, list[Listener]] = {}
+        self._listeners = Listeners()
+        self._checks = dict(checks or {})
+        self._checker = Checker(self._judge, clock=clock, rng=self._rng)
+        self._file = snapshot_file
+        self._unsaved = frozenset(unsaved)
+        self._from_disk: dict[ServiceName, Known] = {}
+        """What the file knew of services that nobody has needed yet."""
+        self._notes: Counter[str] = Counter()
+        self._stack = AsyncExitStack()
         self._names = _Names()
         self._names_told = asyncio.Event()
         self._suspicion = asyncio.Event()
@@ -86,18 +108,26 @@ class Watcher:
         self._restarts = 0
 
     async def __aenter__(self) -> Self:
+        if self._file is not None and (saved := await self._file.load()) is not None:
+            self._take_saved(saved, self._file.unix_clock())
+        await self._stack.enter_async_context(self._checker)
         self._running = True
         self._follow_names()
         for service in self._watched:
             self._follow_service(service)
         self._tasks.start("tend", self._tend())
+        if self._file is not None:
+            self._tasks.start("save", self._file.keep(self._saved))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._running = False
+        for watched in self._watched.values():
+            watched.news.set()
         await self._tasks.close()
+        await self._stack.aclose()
 
     # What readers use.
 
@@ -142,6 +172,22 @@ class Watcher:
             pass
         return self.current(service)
 
+    async def changed(self, service: ServiceName, version: int, patience_s: float) -> ServiceSnapshot:
+        """What is known once it is not that `version` any more; at the latest after `patience_s`.
+
+        As `ask`, it starts the watch of a service that exists; of one that doesn't, it returns at once.
+        """
+        try:
+            async with asyncio.timeout(patience_s):
+                await self._told(service)
+                while self._running and (watched := self._watched.get(service)) is not None:
+                    if watched.known.snapshot.version != version:
+                        break
+                    await watched.news.wait()
+        except TimeoutError:
+            pass
+        return self.current(service)
+
     def snapshots(self) -> Mapping[ServiceName, ServiceSnapshot]:
         """All watched services."""
         return {name: watched.known.snapshot for name, watched in self._watched.items()}
@@ -151,18 +197,31 @@ class Watcher:
 
         It starts no watch, but a watch with a listener is never dropped for idleness.
         """
-        self._listeners.setdefault(service, []).append(listener)
+        self._listeners.add(service, listener)
         listener(self.current(service))
+
+    def follow_checks(self, checks: Mapping[ServiceName, HealthCheckPolicy]) -> None:
+        """From now on the instances of these services are asked, so; verdicts that stay valid are kept."""
+        self._checks = dict(checks)
+        for service, watched in self._watched.items():
+            self._check(service, watched.known.snapshot)
+            self._judge(service)
 
     def stats(self) -> WatchStats:
         now = self._clock()
         names_at = self._names.answered_at
         return WatchStats(
-            services=tuple(service_stats(watched.known.snapshot, now) for watched in self._watched.values()),
+            services=tuple(
+                service_stats(watched.known.snapshot, now, self._checker.failed(service))
+                for service, watched in self._watched.items()
+            ),
             names_age_s=None if names_at is None else now - names_at,
             failures=dict(self._failures),
             index_resets=self._watch.index_resets,
             restarts=self._restarts,
+            notes=dict(self._notes),
+            saved_age_s=None if self._file is None else self._file.age_s(),
+            save_failures=0 if self._file is None else self._file.failures,
         )
 
     def __repr__(self) -> str:
@@ -177,9 +236,10 @@ class Watcher:
     async def _told(self, service: ServiceName) -> None:
         watched = self._watched.get(service)
         if watched is None:
-            await self._names_told.wait()
-            if service not in self._names.known:
-                return
+            if service not in self._from_disk:
+                await self._names_told.wait()
+                if service not in self._names.known:
+                    return
             watched = self._watched.get(service) or self._start(service)
         watched.asked_at = self._clock()
         await watched.told.wait()
@@ -187,7 +247,8 @@ class Watcher:
     def _start(self, service: ServiceName) -> _Watched:
         if service not in self._pinned:
             self._make_room()
-        watched = self._watched[service] = _Watched(nothing_known(service), self._clock())
+        known = self._from_disk.pop(service, None) or nothing_known(service)
+        watched = self._watched[service] = _Watched(known, self._clock())
         if self._running:
             self._follow_service(service)
         return watched
@@ -202,6 +263,8 @@ class Watcher:
 
     def _drop(self, service: ServiceName) -> None:
         dropped = self._watched.pop(service)
+        dropped.news.set()
+        self._checker.follow(service, (), None)
         if dropped.task is not None:
             dropped.task.cancel()
         log.info("watch_dropped", service=service)
@@ -232,10 +295,12 @@ class Watcher:
         self._restarts += 1
 
     def _task_died(self, name: str, error: BaseException) -> None:
-        """Watches open themselves anew, so this is the tending task: it begins again, with a pause."""
+        """Watches open themselves anew; the others begin again, with a pause."""
         log.error("watcher_task_died", task=name, trace=trace_of(error))
-        if self._running:
+        if self._running and name == "tend":
             self._tasks.start("tend", self._tend())
+        elif self._running and self._file is not None:
+            self._tasks.start("save", self._file.keep(self._saved))
 
     # Updates come in.
 
@@ -246,6 +311,8 @@ class Watcher:
                 log.warning("names_failed", reason=news.reason, detail=news.detail)
             self._names = _Names(self._names.known, self._names.answered_at, news.reason)
         else:
+            if self._file is not None and news != self._names.known:
+                self._file.changed()
             self._names = _Names(news, self._clock())
         self._names_told.set()
 
@@ -257,6 +324,8 @@ class Watcher:
             self._failures[update.reason] += 1
             if update.reason != watched.known.snapshot.failure:
                 log.warning("watch_failed", service=service, reason=update.reason, detail=update.detail)
+        elif update.note is not None:
+            self._notes[update.note] += 1
         self._publish(watched, merge(watched.known, update, self._clock(), suspect_s=self._suspect_s))
         watched.told.set()
 
@@ -266,10 +335,53 @@ class Watcher:
         if new := after.deadlines.keys() - before.deadlines.keys():
             log.warning("removal_distrusted", service=after.snapshot.service, instances=sorted(new))
             self._suspicion.set()
-        if after.snapshot.version != before.snapshot.version:
-            _log_change(before.snapshot, after.snapshot)
-            for listener in self._listeners.get(after.snapshot.service, ()):
-                _call(listener, after.snapshot)
+        if after.snapshot.version == before.snapshot.version:
+            return
+        watched.news.set()
+        watched.news = asyncio.Event()
+        if after.snapshot.instances is not before.snapshot.instances:
+            self._check(after.snapshot.service, after.snapshot)
+        if self._file is not None:
+            self._file.changed()
+        self._listeners.tell(before.snapshot, after.snapshot)
+
+    def _check(self, service: ServiceName, known: ServiceSnapshot) -> None:
+        self._checker.follow(service, known.instances, self._checks.get(service))
+
+    def _judge(self, service: ServiceName) -> None:
+        """Takes in what our own checks say."""
+        watched = self._watched.get(service)
+        if watched is not None:
+            self._publish(watched, judge(watched.known, self._checker.verdicts(service), self._clock()))
+
+    # The last good state goes to the disk and comes back.
+
+    def _take_saved(self, saved: Saved, unix_now: float) -> None:
+        now = self._clock()
+        for service, was in saved.services.items():
+            if service not in self._unsaved:
+                self._from_disk[service] = from_disk(
+                    service, was.instances, now - max(0.0, unix_now - was.answered_at)
+                )
+        for service, watched in self._watched.items():
+            if (known := self._from_disk.pop(service, None)) is not None:
+                self._publish(watched, known)
+        self._names = _Names(saved.names, now - max(0.0, unix_now - saved.names_at))
+
+    def _saved(self) -> Saved | None:
+        assert self._file is not None
+        to_unix = self._file.unix_clock() - self._clock()
+        every = {name: watched.known for name, watched in self._watched.items()} | self._from_disk
+        services = {
+            name: SavedService(known.snapshot.answered_at + to_unix, known.snapshot.instances)
+            for name, known in every.items()
+            if known.snapshot.answered_at is not None
+            and known.snapshot.status is Status.KNOWN
+            and name not in self._unsaved
+        }
+        if not services or self._names.answered_at is None:
+            return None
+        return Saved(self._names.known, self._names.answered_at + to_unix, services)
 
     # Time passes.
 
@@ -290,39 +402,11 @@ class Watcher:
     async def _rest(self) -> None:
         """Until the next look is due: at once for new suspects, at the latest when a suspicion ends."""
         now = self._clock()
-        ends = (at - now for watched in self._watched.values() for at in watched.known.deadlines.values())
+        deadlines = (at for watched in self._watched.values() for at in watched.known.deadlines.values())
+        ends = (at - now for at in deadlines if at > now)  # our checks may vouch for one beyond its deadline
         try:
-            async with asyncio.timeout(max(0.0, min((self._tend_every_s, *ends)))):
+            async with asyncio.timeout(min((self._tend_every_s, *ends))):
                 await self._suspicion.wait()
         except TimeoutError:
             pass
         self._suspicion.clear()
-
-
-def _log_change(before: ServiceSnapshot, after: ServiceSnapshot) -> None:
-    for left_out in set(after.quarantined) - set(before.quarantined):
-        log.warning(
-            "instance_quarantined",
-            service=after.service,
-            instance=left_out.id,
-            reason=left_out.reason,
-            detail=left_out.detail,
-        )
-    if after.instances is not before.instances or after.status is not before.status:
-        log.info(
-            "service_changed",
-            service=after.service,
-            status=after.status.value,
-            instances=len(after.instances),
-            usable=len(after.usable),
-            version=after.version,
-        )
-    elif before.failure is not None and after.failure is None:
-        log.info("watch_recovered", service=after.service)
-
-
-def _call(listener: Listener, news: ServiceSnapshot) -> None:
-    try:
-        listener(news)
-    except Exception as error:  # noqa: BLE001 one listener's bug must not keep the news from the others
-        log.error("listener_failed", service=news.service, trace=trace_of(error))

@@ -252,6 +252,11 @@ async def test_https_is_spoken_where_the_registration_says_so(tmp_path: Path) ->
 # Faults of our own.
 
 
+def take_every_socket(held: list[socket.socket]) -> None:
+    while True:
+        held.append(socket.socket())
+
+
 @contextmanager
 def no_free_descriptor() -> Iterator[None]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -259,8 +264,7 @@ def no_free_descriptor() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
     try:
         with pytest.raises(OSError, match="Too many open files"):
-            while True:
-                held.append(socket.socket())
+            take_every_socket(held)
         yield
     finally:
         for each in held:

@@ -3,6 +3,8 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 
 from registry.backends import load_backend
 from registry.backends.base import BackendSettings, Registration
+from registry.health_checks import HealthCheckPolicy
 from registry.model import (
     Failed,
     Gone,
@@ -20,14 +23,18 @@ from registry.model import (
     Seen,
     ServiceName,
     ServiceSnapshot,
+    Source,
     Status,
+    Verdict,
 )
 from registry.runtime import watcher as watcher_module
 from registry.runtime.registered import Registered
+from registry.runtime.snapshot_file import SnapshotFile
 from registry.runtime.watcher import Watcher
+from registry.snapshot_codec import Saved, SavedService
 from tests.registry.told_watch import ToldWatch
 from tests.registry.waiting import until
-from tests.servers import consul_agent
+from tests.servers import consul_agent, free_ports
 
 WEB = ServiceName("web")
 OTHER = ServiceName("other")
@@ -330,6 +337,171 @@ async def test_no_moment_without_instances_while_a_real_agent_restarts_empty() -
                 within_s=20.0,
             )
     assert {len(snapshot.usable) for snapshot in history} == {3}
+
+
+# Our own checks.
+
+
+ASKING = HealthCheckPolicy(kind="tcp", interval_s=0.02, down=2, up=2)
+
+
+async def test_instances_that_fail_our_checks_are_not_used_until_they_answer_again(told: ToldWatch) -> None:
+    with ExitStack() as stack:
+        (a, _), (b, b_server) = [stack.enter_context(listening(name)) for name in "ab"]
+        async with Watcher(told, checks={WEB: ASKING}) as watcher:
+            watcher.pin(WEB)
+            told.say(WEB, Seen((a, b)))
+            await until(lambda: [i.verdict.value for i in watcher.current(WEB).instances] == ["up", "up"])
+            b_server.close()
+            await until(lambda: ids(watcher.current(WEB)) == "a")
+            (web,) = watcher.stats().services
+            assert (web.verdicts[Verdict.UP], web.verdicts[Verdict.DOWN]) == (1, 1)
+            assert web.checks_failed["unreachable"] >= 2
+            stack.enter_context(socket.create_server(("127.0.0.1", b.port)))
+            await until(lambda: ids(watcher.current(WEB)) == "ab")
+
+
+async def test_what_the_registry_dropped_is_kept_while_it_answers_and_gone_when_it_does_not(
+    told: ToldWatch,
+) -> None:
+    with ExitStack() as stack:
+        servers = [stack.enter_context(listening(name)) for name in "abc"]
+        async with Watcher(told, checks={WEB: ASKING}, suspect_s=0.05, tend_every_s=0.01) as watcher:
+            watcher.pin(WEB)
+            told.say(WEB, Seen(tuple(one for one, _ in servers)))
+            await until(lambda: {i.verdict for i in watcher.current(WEB).instances} == {Verdict.UP})
+            told.say(WEB, Gone())
+            await until(lambda: all(i.suspect for i in watcher.current(WEB).instances))
+            long_over = time.monotonic() + 0.2
+            await until(lambda: time.monotonic() > long_over)
+            assert ids(watcher.current(WEB)) == "abc"
+            servers[0][1].close()
+            await until(lambda: ids(watcher.current(WEB)) == "bc")
+            watcher.follow_checks({})
+            await until(lambda: ids(watcher.current(WEB)) == "")
+
+
+async def test_checks_come_and_go_while_it_runs(told: ToldWatch) -> None:
+    nobody = instance("a", free_ports(1)[0])
+    async with Watcher(told) as watcher:
+        watcher.pin(WEB)
+        told.say(WEB, Seen((nobody,)))
+        await until(lambda: ids(watcher.current(WEB)) == "a")
+        watcher.follow_checks({WEB: ASKING, OTHER: ASKING})
+        await until(lambda: ids(watcher.current(WEB)) == "")
+        watcher.follow_checks({})
+        assert [i.verdict for i in watcher.current(WEB).instances] == [Verdict.UNCHECKED]
+
+
+# Waiting for a change.
+
+
+async def test_who_waits_for_a_change_gets_it_or_what_there_is(told: ToldWatch, clock: Clock) -> None:
+    async with watching(told, clock) as watcher:
+        told.name("web")
+        told.say(WEB, seen("a"))
+        first = await watcher.changed(WEB, 0, patience_s=5.0)
+        assert (ids(first), first.version) == ("a", 1)
+        assert await watcher.changed(WEB, 0, patience_s=5.0) is first
+        assert await watcher.changed(WEB, 1, patience_s=0.01) is first
+        async with asyncio.TaskGroup() as group:
+            waiting = [group.create_task(watcher.changed(WEB, 1, patience_s=5.0)) for _ in range(3)]
+            await asyncio.sleep(0)
+            told.say(WEB, seen("a"), seen("a", "b"))
+        assert [ids(each.result()) for each in waiting] == ["ab"] * 3
+        assert (await watcher.changed(OTHER, 0, patience_s=5.0)).status is Status.UNKNOWN
+
+
+async def test_the_end_ends_all_waiting(told: ToldWatch, clock: Clock) -> None:
+    async with asyncio.TaskGroup() as group:
+        async with watching(told, clock) as watcher:
+            told.name("web")
+            told.say(WEB, seen("a"))
+            await watcher.changed(WEB, 0, patience_s=5.0)
+            waiting = group.create_task(watcher.changed(WEB, 1, patience_s=60.0))
+            await asyncio.sleep(0)
+        assert ids(await asyncio.wait_for(waiting, 5.0)) == "a"
+
+
+# A start while the registry is down.
+
+
+def saved_at(path: Path, *, unix: float = 1_800_000_000.0) -> SnapshotFile:
+    return SnapshotFile(str(path), "consul 127.0.0.1:8500", unix_clock=lambda: unix)
+
+
+async def test_a_start_while_the_registry_is_down_serves_what_the_last_run_knew(
+    told: ToldWatch, clock: Clock, tmp_path: Path
+) -> None:
+    file = saved_at(tmp_path / "state")
+    async with watching(told, clock, snapshot_file=file) as watcher:
+        watcher.pin(WEB)
+        told.name("web", "other")
+        told.say(WEB, seen("a", "b", "c"))
+        told.say(OTHER, Seen((replace(instance("o"), service=OTHER),)))
+        await watcher.ask(OTHER, patience_s=5.0)
+        await until(lambda: file.written_at is not None and watcher.ready)
+        assert watcher.stats().saved_age_s == 0.0
+        clock.now += 30.0
+        told.say(WEB, seen("a", "b"))
+        await until(lambda: ids(watcher.current(WEB)) == "ab")
+        await until(lambda: b'"c"' not in (tmp_path / "state").read_bytes())
+
+    later = Clock()
+    later.now = 5.0
+    told = ToldWatch()
+    told.fail_names(DOWN)
+    told.say(WEB, DOWN)
+    told.say(OTHER, DOWN)
+    second = watching(told, later, snapshot_file=saved_at(tmp_path / "state", unix=1_800_000_100.0))
+    second.pin(WEB)
+    async with second as watcher:
+        assert watcher.ready
+        web = watcher.current(WEB)
+        assert (ids(web), web.source, web.age_s(later.now)) == ("ab", Source.DISK, 100.0)
+        await until(lambda: watcher.current(WEB).failure == "unreachable")
+        assert ids(watcher.current(WEB)) == "ab"
+        assert ids(await watcher.ask(OTHER, patience_s=5.0)) == "o"
+        told.name("web")
+        told.say(WEB, seen("a", "b", "d"))
+        await until(lambda: watcher.current(WEB).source is Source.REGISTRY)
+        assert ids(watcher.current(WEB)) == "abd"
+        assert watcher.current(WEB).age_s(later.now) == 0.0
+
+
+async def test_a_service_that_the_file_does_not_know_keeps_it_from_being_ready(
+    told: ToldWatch, clock: Clock, tmp_path: Path
+) -> None:
+    file = saved_at(tmp_path / "state")
+    await file.save(Saved(frozenset({WEB}), 1.8e9, {WEB: SavedService(1.8e9, seen("a").instances)}))
+    watcher = watching(told, clock, snapshot_file=file)
+    watcher.pin(WEB)
+    watcher.pin(OTHER)
+    async with watcher:
+        assert ids(watcher.current(WEB)) == "a"
+        assert not watcher.ready
+
+
+async def test_what_the_settings_know_better_is_neither_saved_nor_read(
+    told: ToldWatch, clock: Clock, tmp_path: Path
+) -> None:
+    file = saved_at(tmp_path / "state")
+    both = {
+        WEB: SavedService(1.8e9, seen("a").instances),
+        OTHER: SavedService(1.8e9, (replace(instance("o"), service=OTHER),)),
+    }
+    await file.save(Saved(frozenset(both), 1.8e9, both))
+    watcher = watching(told, clock, snapshot_file=file, unsaved=[OTHER])
+    watcher.pin(WEB)
+    watcher.pin(OTHER)
+    async with watcher:
+        assert (ids(watcher.current(WEB)), ids(watcher.current(OTHER))) == ("a", "")
+        told.name("web", "other")
+        told.say(OTHER, Seen(both[OTHER].instances))
+        told.say(WEB, seen("a", "b"))
+        await until(lambda: b'"b"' in (tmp_path / "state").read_bytes())
+        assert ids(watcher.current(OTHER)) == "o"
+        assert b'"o"' not in (tmp_path / "state").read_bytes()
 
 
 # What it says of itself.
