@@ -43,9 +43,13 @@ VOUCHED = frozenset(
 )
 """What instances may believe: set by the gateway on every request, whatever the client sent."""
 
-FOR_US = frozenset({b"expect", b"proxy", b"x-internal-key"})
+EJECT = b"x-quaymaster-eject"
+"""An instance asks to be left alone: seconds, or `true` (also `1`) for as long as the policy says."""
+
+FOR_US = frozenset({b"expect", b"proxy", b"x-internal-key", b"x-request-timeout-ms", EJECT})
 """Ends here. `Expect` is answered by the server in front (as nginx does), the key is a secret between
-peers and this gateway, and `Proxy` becomes HTTP_PROXY in CGI programs (httpoxy)."""
+peers and this gateway, `Proxy` becomes HTTP_PROXY in CGI programs (httpoxy), the time that is left is said
+anew with each try, and only an instance may ask for its own ejection."""
 
 FROM_PROXIES = frozenset({b"forwarded", b"x-real-ip"})
 """Passed on from a trusted proxy only; not set by this gateway."""

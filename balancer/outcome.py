@@ -64,3 +64,7 @@ class Outcome:
 
 
 SUCCESS = Outcome(Phase.DONE, Side.INSTANCE, Kind.OK, sent=True)
+OUT_OF_TIME = Outcome(Phase.CONNECT, Side.GATEWAY, Kind.TIMEOUT, sent=False)
+"""Nothing is left of the call's time before anything was sent."""
+OUTRUN = Outcome(Phase.WAIT, Side.GATEWAY, Kind.CANCELLED, sent=True)
+"""Another try of the same call was answered first: nothing is known against the instance."""

@@ -2,7 +2,8 @@
 
 The two promises this file keeps: nothing is repeated after bytes of an answer have gone to the
 client, and what may have been executed is repeated only where the route says that this is safe.
-Answers are not looked at: a 502, 503 or 504 of an instance is its answer and passes through.
+Answers are not looked at: a 502, 503 or 504 of an instance is its answer and passes through. How many
+retries there may be at all is budget.py's.
 """
 
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ _SAFE, _KEYED = RetryClass.SAFE, RetryClass.KEYED
 
 LONGEST_WAIT_S = 0.25
 """No wait between two tries is longer (Envoy's default: base 25 ms, cap 250 ms)."""
+ROOM_PAUSES_S = (0.02, 0.05, 0.08, 0.1)
+"""After each of these a retry that there was no room for looks again; `LONGEST_WAIT_S` together. Looking a
+few times costs each call a little; waking thousands in order would cost the most when all goes wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,8 @@ class AttemptFacts:
     """The client sent an `Idempotency-Key`."""
     remaining_s: float
     """Until the deadline of the whole call."""
+    usual_s: float = 0.0
+    """What a call of the service takes, as a rule; 0 while that is unknown."""
 
 
 class StopReason(StrEnum):
@@ -72,7 +78,7 @@ def decide(facts: AttemptFacts, outcome: Outcome) -> Retry | Stop:
     if facts.attempt >= facts.max_attempts:
         return Stop(StopReason.ATTEMPTS_USED_UP)
     wait_s = 0.0 if facts.attempt == 1 else LONGEST_WAIT_S
-    if facts.remaining_s <= wait_s:
+    if facts.remaining_s <= wait_s + facts.usual_s:
         return Stop(StopReason.OUT_OF_TIME)
     return Retry(wait_s)
 

@@ -1,17 +1,20 @@
-"""What carries one request to one instance, and its answer back.
+"""What carries one request to one instance, how a call ends, and who is told of it.
 
-Narrow on purpose: it says nothing of what carries the bytes, and every fault leaves it as an `Outcome`.
+Narrow on purpose: `Upstream` says nothing of what carries the bytes, and every fault leaves it as an
+`Outcome`.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from balancer.model import Headers, OutboundRequest, Timeouts
+from balancer.circuit import State
+from balancer.model import Failed, Headers, OutboundRequest, Refused, Timeouts
+from balancer.outcome import Outcome
 from balancer.runtime.bodies import WholeBody
-from balancer.runtime.tunnel import End
-from registry.model import Instance
+from balancer.runtime.tunnel import End as TunnelEnd
+from registry.model import Instance, ServiceName
 
 
 class AnswerBody(Protocol):
@@ -36,7 +39,7 @@ class LeasedBody(AnswerBody, Protocol):
         """The instance has sent all of it, read or not."""
         ...
 
-    def take_over(self, end: End) -> tuple[asyncio.Transport, bytes]:
+    def take_over(self, end: TunnelEnd) -> tuple[asyncio.Transport, bytes]:
         """After a 101: the transport, whose protocol is `end` now, and what came behind the answer's head."""
         ...
 
@@ -53,6 +56,8 @@ class UpstreamAnswer:
     reason: bytes
     headers: Headers
     body: LeasedBody | WholeBody
+    eject: bytes | None = None
+    """The value of `X-Quaymaster-Eject`, if the instance sent it."""
 
 
 class Upstream(Protocol):
@@ -65,3 +70,63 @@ class Upstream(Protocol):
         may have been executed. Raises `UpstreamFailed`.
         """
         ...
+
+
+@dataclass(slots=True)
+class Answer:
+    """The head of an instance's answer, and its body."""
+
+    status: int
+    reason: bytes
+    headers: Headers
+    body: AnswerBody
+    instance: Instance
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Switched:
+    """The instance speaks another protocol from here on (101): its connection is to be taken over."""
+
+    reason: bytes
+    headers: Headers
+    take_over: Callable[[TunnelEnd], tuple[asyncio.Transport, bytes]]
+    instance: Instance
+    attempts: int
+
+
+End = Answer | Switched | Refused | Failed
+
+
+class Observer(Protocol):
+    """Is told of what happens while calls are carried out. Must not raise.
+
+    Observers inherit from it, for what they have no use for.
+    """
+
+    def tried(
+        self,
+        service: ServiceName,
+        instance: Instance,
+        outcome: Outcome,
+        status: int | None,
+        seconds: float,
+    ) -> None:
+        """A try has ended so."""
+        del service, instance, outcome, status, seconds
+
+    def retried(self, service: ServiceName, reason: str) -> None:
+        """A try begins after a failed one; `reason` is the failure's label."""
+        del service, reason
+
+    def refused_retry(self, service: ServiceName) -> None:
+        """A failed call would have been tried again, but the service's retry budget is used up."""
+        del service
+
+    def hedged(self, service: ServiceName, won: bool) -> None:
+        """A second try of a slow call has ended; whether it was answered first."""
+        del service, won
+
+    def circuit(self, service: ServiceName, state: State) -> None:
+        """The circuit of the service has changed to `state`."""
+        del service, state

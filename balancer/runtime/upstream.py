@@ -87,7 +87,7 @@ class PooledUpstream:
         if loop is None:
             raise RuntimeError("use PooledUpstream as an async context manager")
         try:
-            head, declared = encode_head(request, instance)
+            head, declared = encode_head(request, instance, timeouts.total_s)
         except BadRequest as bad:
             fault = Outcome(Phase.CONNECT, Side.CLIENT, Kind.GARBAGE, sent=False, detail=str(bad))
             raise UpstreamFailed(fault) from None
@@ -193,7 +193,7 @@ def _answer(
             pool.give_back(connection)
     else:
         body = StreamedBody(pool, connection, upload)
-    return UpstreamAnswer(head.status, head.reason, head.headers, body)
+    return UpstreamAnswer(head.status, head.reason, head.headers, body, head.eject)
 
 
 def _met_a_closing_connection(outcome: Outcome, kept: Connection, *, repeatable: bool) -> bool:

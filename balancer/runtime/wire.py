@@ -13,7 +13,9 @@ from http import HTTPStatus
 
 import httptools
 
+from balancer.deadline import field_line
 from balancer.field_lines import FieldLines
+from balancer.headers import EJECT
 from balancer.model import Headers, OutboundRequest
 from registry.model import Instance
 
@@ -44,11 +46,14 @@ class CutShort(Exception):
     """The connection ended in the middle of an answer."""
 
 
-def encode_head(request: OutboundRequest, instance: Instance) -> tuple[bytes, int | None]:
+def encode_head(
+    request: OutboundRequest, instance: Instance, left_s: float | None = None
+) -> tuple[bytes, int | None]:
     """The head as it goes out, and the length of the body that follows it; `None` is chunked.
 
     A request without `Host` names the instance. A body in memory gets its length, a stream keeps the
-    client's `Content-Length` or becomes chunked. Raises `BadRequest`.
+    client's `Content-Length` or becomes chunked. `left_s` of the call's time is told, unless the connection
+    is to outlive the call. Raises `BadRequest`.
     """
     lines, body = request.headers, request.body
     if not isinstance(lines, FieldLines):
@@ -58,16 +63,17 @@ def encode_head(request: OutboundRequest, instance: Instance) -> tuple[bytes, in
     head = _request_line(request.method, request.target)
     if not lines.has_host:
         head = b"%bHost: %b\r\n" % (head, instance.authority.encode())
+    told = b"" if left_s is None or request.switch else field_line(left_s)
     declared = lines.declared
     if not isinstance(body, bytes):
         end = b"\r\n" if declared is not None else b"Transfer-Encoding: chunked\r\n\r\n"
-        return head + lines.data + end, declared
+        return head + lines.data + told + end, declared
     length = len(body)
     if declared is None and (length or request.method in _METHODS_WITH_BODIES):
-        return b"%b%bContent-Length: %d\r\n\r\n" % (head, lines.data, length), length
+        return b"%b%b%bContent-Length: %d\r\n\r\n" % (head, lines.data, told, length), length
     if declared is not None and declared != length:
         raise BadRequest("content-length")
-    return head + lines.data + b"\r\n", length
+    return b"%b%b%b\r\n" % (head, lines.data, told), length
 
 
 @lru_cache(maxsize=1024)
@@ -94,6 +100,8 @@ class AnswerHead:
     status: int
     reason: bytes
     headers: Headers
+    eject: bytes | None = None
+    """The value of `X-Quaymaster-Eject`, if the instance sent it."""
 
 
 class AnswerReader:
@@ -248,10 +256,14 @@ class AnswerReader:
             raise BadAnswer("not HTTP/1")
         if self._reason not in _PHRASES and _BAD_REASON.search(self._reason):
             raise BadAnswer("control character in the reason phrase")
-        codings = [v for n, v in headers if len(n) == 17 and n.lower() == b"transfer-encoding"]
-        if codings and (len(codings) > 1 or codings[0].strip().lower() != b"chunked" or version != "1.1"):
-            raise BadAnswer("transfer-encoding other than chunked")
-        self.head = AnswerHead(status, self._reason, headers)
+        eject = None
+        # The two names that mean something here are of these lengths, and hardly any other is.
+        if rare := [(n.lower(), v) for n, v in headers if 16 < len(n) < 19]:
+            codings = [v.strip().lower() for n, v in rare if n == b"transfer-encoding"]
+            if codings and (codings != [b"chunked"] or version != "1.1"):
+                raise BadAnswer("transfer-encoding other than chunked")
+            eject = next((v for n, v in rare if n == EJECT), None)
+        self.head = AnswerHead(status, self._reason, headers, eject)
         self.keep_alive = parser.should_keep_alive()
         if self._no_body:
             # llhttp can't be told that no body follows: it would take the next answer for it.

@@ -10,6 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from balancer.outcome import Outcome
+from balancer.runtime.base import Observer
 from gateway.runtime.live_state import LiveState
 from gateway.tallies import OTHER, Counters, Histograms, Labels
 from gateway.target import CARRIED
@@ -21,8 +22,8 @@ DECISION_BUCKETS = (0.000_05, 0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.
 """From a decision in memory to one that has given up a store."""
 
 
-class Metrics:
-    """Implements the balancer's `Observer` too. Used from one event loop only."""
+class Metrics(Observer):
+    """The balancer's `Observer` too. Used from one event loop only."""
 
     def __init__(self, version: str) -> None:
         self._version = version

@@ -18,6 +18,7 @@ from tests.balancer import origins
 from tests.balancer.origins import Behaviour, answers, counts_requests, origin, until
 
 PATIENT = Timeouts(connect_s=10, first_byte_s=20, idle_s=20, total_s=60)
+TOLD = "X-Request-Timeout-Ms: 60000"
 SHORT = Timeouts(connect_s=10, first_byte_s=0.25, idle_s=0.25, total_s=20)
 """For instances that keep one waiting: long enough for a busy machine, short enough for a test."""
 GET = OutboundRequest("GET", "/", [(b"Host", b"chat.example")])
@@ -91,7 +92,7 @@ async def test_the_target_arrives_byte_for_byte(upstream: PooledUpstream, target
     async with origin(counts_requests) as there:
         request = OutboundRequest("GET", target, [(b"Host", b"chat.example")])
         await whole(await upstream.send(there.instance, request, PATIENT))
-    assert there.heads == [f"GET {target} HTTP/1.1\r\nHost: chat.example\r\n\r\n".encode()]
+    assert there.heads == [f"GET {target} HTTP/1.1\r\nHost: chat.example\r\n{TOLD}\r\n\r\n".encode()]
 
 
 async def test_headers_arrive_in_order_with_case_and_duplicates_and_nothing_is_added(
@@ -107,7 +108,8 @@ async def test_headers_arrive_in_order_with_case_and_duplicates_and_nothing_is_a
     ]
     async with origin(counts_requests) as there:
         await whole(await upstream.send(there.instance, OutboundRequest("DELETE", "/", headers), PATIENT))
-    assert there.heads[0].split(b"\r\n")[1:-2] == [name + b": " + value for name, value in headers]
+    lines = [name + b": " + value for name, value in headers]
+    assert there.heads[0].split(b"\r\n")[1:-2] == [*lines, TOLD.encode()]
 
 
 async def test_without_a_host_the_instance_is_named_and_its_ip_connected_to(
@@ -115,7 +117,8 @@ async def test_without_a_host_the_instance_is_named_and_its_ip_connected_to(
 ) -> None:
     async with origin(counts_requests) as there:
         await whole(await upstream.send(there.instance, OutboundRequest("GET", "/", []), PATIENT))
-    assert there.heads[0] == f"GET / HTTP/1.1\r\nHost: localhost:{there.instance.port}\r\n\r\n".encode()
+    host = f"Host: localhost:{there.instance.port}"
+    assert there.heads[0] == f"GET / HTTP/1.1\r\n{host}\r\n{TOLD}\r\n\r\n".encode()
 
 
 @pytest.mark.parametrize(
@@ -136,7 +139,8 @@ async def test_bodies_keep_the_clients_framing(
     async with origin(counts_requests) as there:
         for _ in range(2):
             await whole(await upstream.send(there.instance, a_request(), PATIENT))
-            assert there.heads[-1].split(b"\r\n")[2:-2] == [framing]
+            lines = there.heads[-1].split(b"\r\n")[2:-2]
+            assert sorted(lines) == sorted([framing, TOLD.encode()])
             assert there.bodies[-1] == body
 
 

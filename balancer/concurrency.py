@@ -1,0 +1,160 @@
+"""Who may be under way at a time, and who waits for room: the limits of one service and of its instances.
+
+Rules of this file: a place is taken by `enter` (or handed to who waits longest) and given up by `leave`,
+so that places = calls under way, always. Nobody overtakes: while somebody waits, whoever comes lines up.
+What a waiter is made of is its owner's; here it has a `wake`.
+"""
+
+from collections import deque
+from typing import Protocol
+
+from balancer.gradient import GradientLimit
+from balancer.policy import ConcurrencyPolicy
+from registry.model import Instance, InstanceId, InstanceKey
+
+
+class Waiter(Protocol):
+    def wake(self) -> None:
+        """It is its turn. Must not call back."""
+        ...
+
+
+class ConcurrencyLedger:
+    """Of one service that has a limit. Owned by the balancer; `now` is monotonic seconds."""
+
+    def __init__(self, policy: ConcurrencyPolicy) -> None:
+        self.under_way = 0
+        """Places taken, those included that were handed to somebody who has not gone on yet."""
+        self.full: set[InstanceId] = set()
+        """Instances at their limit."""
+        self._for_service: deque[Waiter] = deque()
+        self._for_instance: deque[Waiter] = deque()
+        self._called = 0
+        self._at: dict[InstanceKey, int] = {}
+        self._gradient: GradientLimit | None = None
+        self.follow(policy)
+
+    def follow(self, policy: ConcurrencyPolicy) -> None:
+        """Takes other limits. More room is given out at once, less comes about as calls end."""
+        self.policy = policy
+        if not policy.adaptive:
+            self._gradient = None
+        elif self._gradient is None or self._gradient.most != policy.service:
+            self._gradient = GradientLimit(policy.service)
+        most = policy.instance
+        self.full = {key[0] for key, at in self._at.items() if most is not None and at >= most}
+        self._give_out()
+
+    @property
+    def limit(self) -> int | None:
+        """Of the service, at the moment."""
+        return self.policy.service if self._gradient is None else self._gradient.limit
+
+    @property
+    def waiting(self) -> int:
+        return len(self._for_service) + len(self._for_instance) + self._called
+
+    # --- the service's places ----------------------------------------------------------------------
+
+    def enter(self) -> bool:
+        """Takes a place, if there is one and nobody waits for it."""
+        if self._for_service or not self._has_room():
+            return False
+        self.under_way += 1
+        return True
+
+    def line_up(self, waiter: Waiter) -> bool:
+        """Waits for a place, which is the waiter's when it is woken. False: too many wait already."""
+        if self.waiting >= self.policy.queue:
+            return False
+        self._for_service.append(waiter)
+        return True
+
+    def step_out(self, waiter: Waiter) -> bool:
+        """The waiter waits no longer. False: a place has been handed to it, for it to use or to `leave`."""
+        try:
+            self._for_service.remove(waiter)
+        except ValueError:
+            return False
+        return True
+
+    def leave(self) -> None:
+        """Gives a place up: to who waits longest, if anybody does."""
+        self.under_way -= 1
+        self._give_out()
+
+    def _has_room(self) -> bool:
+        limit = self.limit
+        return limit is None or self.under_way < limit
+
+    def _give_out(self) -> None:
+        while self._for_service and self._has_room():
+            self.under_way += 1
+            self._for_service.popleft().wake()
+
+    # --- the instances' places ---------------------------------------------------------------------
+
+    @property
+    def contended(self) -> bool:
+        """Somebody waits for an instance: whoever comes now lines up behind."""
+        return bool(self._for_instance) or self._called > 0
+
+    def started(self, instance: Instance) -> None:
+        """A try begins there."""
+        at = self._at[instance.key] = self._at.get(instance.key, 0) + 1
+        limit = self.policy.instance
+        if limit is not None and at >= limit:
+            self.full.add(instance.id)
+
+    def finished(self, instance: Instance) -> None:
+        """That try has ended. Who waits longest for an instance is called, to look for one itself."""
+        left = self._at[instance.key] - 1
+        if left:
+            self._at[instance.key] = left
+        else:
+            del self._at[instance.key]
+        limit = self.policy.instance
+        if limit is None or left < limit:
+            self.full.discard(instance.id)
+            if self._for_instance:
+                self._called += 1
+                self._for_instance.popleft().wake()
+
+    def line_up_for_instance(self, waiter: Waiter, *, first: bool) -> bool:
+        """Waits for any instance to have room. `first`: it was called before, and found none."""
+        if first:
+            self._for_instance.appendleft(waiter)
+        elif self.waiting >= self.policy.queue:
+            return False
+        else:
+            self._for_instance.append(waiter)
+        return True
+
+    def looked(self) -> None:
+        """Somebody who was called has taken a place at an instance, or found none, or has gone."""
+        self._called -= 1
+
+    def step_out_for_instance(self, waiter: Waiter) -> bool:
+        """The waiter waits no longer. False: it has been called."""
+        try:
+            self._for_instance.remove(waiter)
+        except ValueError:
+            return False
+        return True
+
+    def gone(self) -> None:
+        """Somebody who was called does not look any more: the next is called instead."""
+        self._called -= 1
+        if self._for_instance:
+            self._called += 1
+            self._for_instance.popleft().wake()
+
+    # --- the adaptive limit ------------------------------------------------------------------------
+
+    def took(self, seconds: float, now: float) -> None:
+        """An instance has answered after so long, or kept us waiting for so long."""
+        if self._gradient is not None and self._gradient.sample(seconds, self.under_way, now):
+            self._give_out()
+
+    def __repr__(self) -> str:
+        return f"<ConcurrencyLedger: {self.under_way} of {self.limit}, {self.waiting} waiting>"

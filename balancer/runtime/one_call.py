@@ -1,0 +1,315 @@
+"""One call: let in, tried at an instance, and at others as far as policy, budget and time allow."""
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator
+from dataclasses import replace
+from types import TracebackType
+
+from tenacity import RetryCallState
+
+from balancer.deadline import total_of
+from balancer.hedging import hedge_after, may_hedge
+from balancer.model import CallPolicy, Failed, OutboundRequest, Refused, RefusedReason, UpstreamFailed
+from balancer.outcome import OUT_OF_TIME, OUTRUN, SUCCESS, Kind, Outcome, Phase, Side
+from balancer.retry import ROOM_PAUSES_S, AttemptFacts, Retry, decide, safe_to_repeat
+from balancer.runtime.admission import Admission
+from balancer.runtime.attempt import Counted, CountedBody, Try
+from balancer.runtime.base import Answer, End, Switched, UpstreamAnswer
+from balancer.runtime.bodies import WholeBody
+from balancer.runtime.hedge import Race, Sending, first_of
+from balancer.runtime.shared import Shared
+from balancer.selection import choose
+from balancer.service import ServiceLedger
+from registry.model import Instance, InstanceId
+
+_FIRST, _SECOND, _NOT = Counted.FIRST, Counted.SECOND, Counted.NOT
+# Every call asks; looking up a member of an enumeration costs as much as a call.
+_NOBODY: frozenset[InstanceId] = frozenset()
+_ALL_TRIED = Refused(RefusedReason.ALL_TRIED)
+
+
+class Call:
+    """A context that is entered once; everything taken for the call is given back when it is left."""
+
+    __slots__ = (
+        "_admission",
+        "_body",
+        "_deadline",
+        "_failed",
+        "_ledger",
+        "_no_room",
+        "_only",
+        "_policy",
+        "_race",
+        "_repeatable",
+        "_request",
+        "_shared",
+        "_shortened",
+        "_started_at",
+        "_stream",
+        "_tried",
+    )
+
+    def __init__(
+        self, shared: Shared, policy: CallPolicy, request: OutboundRequest, only: Instance | None
+    ) -> None:
+        self._shared = shared
+        self._only = only
+        self._policy = policy
+        self._stream = None if isinstance(request.body, bytes) else _OnceStream(request.body)
+        self._request = request if self._stream is None else replace(request, body=self._stream)
+        self._repeatable = safe_to_repeat(policy.retry, keyed=request.idempotency_key)
+        self._started_at = shared.clock()
+        self._deadline = self._started_at + total_of(policy.timeouts.total_s, request.deadline_s)
+        self._shortened = request.deadline_s is not None
+        """Less is left than the route gives."""
+        self._ledger: ServiceLedger | None = None
+        self._admission: Admission | None = None
+        self._race: Race | None = None
+        self._tried = _NOBODY
+        self._failed: Failed | None = None
+        self._no_room = False
+        """For another try, within the time that one may wait."""
+        self._body: CountedBody | None = None
+
+    async def __aenter__(self) -> End:
+        shared, service = self._shared, self._policy.service
+        found = shared.ledger_for(service) if self._only is None else shared.services.of(service)
+        if isinstance(found, Refused):
+            return found
+        self._ledger = found
+        found.calls += 1
+        try:
+            if found.circuit is not None or found.concurrency is not None:
+                return await self._admitted(found)
+            return await self._carry_out(found)
+        except BaseException:
+            await self._leave()
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._leave()
+
+    async def _leave(self) -> None:
+        """Gives back what is held. A second time there is nothing left."""
+        body, self._body = self._body, None
+        try:
+            if body is not None:
+                await body.close()
+        finally:
+            ledger, self._ledger = self._ledger, None
+            if ledger is not None:
+                ledger.calls -= 1
+            if self._admission is not None:
+                self._admission.leave()
+
+    async def _admitted(self, ledger: ServiceLedger) -> End:
+        """As `_carry_out`, within the limits of a service that has some."""
+        self._shortened = True
+        admission = Admission(self._shared, self._policy.service, self._started_at, self._deadline)
+        self._admission = admission
+        refused = await admission.enter(ledger)
+        if refused is not None:
+            return refused
+        end = await self._carry_out(ledger)
+        route_s = self._policy.timeouts.total_s
+        admission.judge(end, hurried=self._deadline < self._started_at + route_s)
+        return end
+
+    # --- tries -------------------------------------------------------------------------------------
+
+    async def _carry_out(self, ledger: ServiceLedger) -> End:
+        now = self._shared.clock() if self._shortened else self._started_at
+        if self._shortened and self._remaining_s(now) <= 0:
+            return Failed(OUT_OF_TIME, 0)
+        this = self._begin(ledger, _FIRST, now)
+        if isinstance(this, Refused) and self._admission is not None:
+            this = await self._admission.wait_for_instance(
+                lambda: self._begin(ledger, _FIRST, self._shared.clock()), this
+            )
+        if isinstance(this, Refused):
+            return this
+        # The first try runs outside of tenacity, which would cost every good call 25 microseconds.
+        if self._policy.hedge and self._only is None and may_hedge(self._policy.retry, self._request):
+            end = await self._send_hedged(ledger, this)
+        else:
+            end = await self._send(this)
+        if isinstance(end, Failed) and self._wants_another(end):
+            self._shortened = True
+            # A copy: the object's own state is shared by all its users.
+            again = self._shared.retrying.copy(retry=self._wants_yet_another)
+            end = await again(self._try_again, ledger)
+        if isinstance(end, Refused) and self._failed is not None:
+            return self._failed
+        return end
+
+    def _begin(self, ledger: ServiceLedger, counted: Counted, now: float) -> Try | Refused:
+        """Another try at an instance that has not been tried. Nothing is waited for until it is sent."""
+        shared, policy, instance = self._shared, self._policy, self._only
+        excluded = self._tried
+        if instance is None:
+            if self._admission is not None:
+                if self._admission.must_line_up and not excluded:
+                    return _ALL_TRIED
+                excluded = self._admission.without_full(excluded)
+            chosen = choose(
+                shared.snapshots(policy.service),
+                ledger.eligible,
+                shared.loads,
+                ledger.strategy,
+                excluded,
+                self._request.key,
+                now,
+                repeatable=self._repeatable,
+            )
+            if isinstance(chosen, Refused):
+                return chosen
+            instance = chosen.instance
+        elif self._tried:
+            return _ALL_TRIED
+        self._tried |= {instance.id}
+        places = None if self._admission is None else self._admission.places
+        return Try(shared, policy.service, ledger, instance, now, counted, places)
+
+    async def _send(self, this: Try) -> End:
+        shared, timeouts = self._shared, self._policy.timeouts
+        if self._shortened:
+            timeouts = replace(timeouts, total_s=max(0.0, self._remaining_s(shared.clock())))
+        try:
+            answer = await shared.upstream.send(
+                this.instance, self._request, timeouts, repeatable=self._repeatable
+            )
+        except UpstreamFailed as fault:
+            this.end(fault.outcome)
+            self._failed = Failed(fault.outcome, len(self._tried))
+            return self._failed
+        except BaseException as error:
+            this.end(self._given_up(this, error))
+            raise
+        this.answered(answer)
+        body = answer.body
+        if self._race is not None and not self._race.is_won_by(this):
+            return await self._lost(this, answer)
+        attempts = len(self._tried)
+        if isinstance(body, WholeBody):
+            this.end(SUCCESS)
+            return Answer(answer.status, answer.reason, answer.headers, body, this.instance, attempts)
+        self._body = CountedBody(body, this)
+        if answer.status == 101:
+            return Switched(answer.reason, answer.headers, body.take_over, this.instance, attempts)
+        return Answer(answer.status, answer.reason, answer.headers, self._body, this.instance, attempts)
+
+    def _given_up(self, this: Try, error: BaseException) -> Outcome:
+        if self._race is not None and self._race.lost_by(this):
+            return OUTRUN
+        side = Side.CLIENT if isinstance(error, asyncio.CancelledError) else Side.GATEWAY
+        return Outcome(Phase.WAIT, side, Kind.CANCELLED, sent=True)
+
+    # --- second tries ------------------------------------------------------------------------------
+
+    async def _try_again(self, ledger: ServiceLedger) -> End:
+        """One try after a failed one, if there is room for it or comes to be soon."""
+        failed, shared = self._failed, self._shared
+        assert failed is not None
+        counted = _SECOND if failed.outcome.sent else _NOT
+        for pause_s in (*ROOM_PAUSES_S, None):
+            now = shared.clock()
+            if counted is _NOT or ledger.budget.has_room(now):
+                this = self._begin(ledger, counted, now)
+                if not isinstance(this, Refused):
+                    if shared.observer is not None:
+                        shared.observer.retried(self._policy.service, failed.outcome.label)
+                    return await self._send(this)
+                if self._admission is None or not self._admission.instances_are_full():
+                    return this
+            if pause_s is None or not self._has_time_for(ledger, pause_s, now):
+                break
+            await shared.sleep(pause_s)
+        self._no_room = True
+        if shared.observer is not None:
+            shared.observer.refused_retry(self._policy.service)
+        return failed
+
+    def _wants_yet_another(self, state: RetryCallState) -> bool:
+        """tenacity's predicate: it asks after every try. Whatever was raised ends the call."""
+        assert state.outcome is not None
+        if state.outcome.failed:
+            return False
+        end = state.outcome.result()
+        return isinstance(end, Failed) and self._wants_another(end)
+
+    def _wants_another(self, end: Failed) -> bool:
+        now, ledger = self._shared.clock(), self._ledger
+        if self._no_room or ledger is None:
+            return False
+        facts = AttemptFacts(
+            retry=self._policy.retry,
+            attempt=end.attempts,
+            max_attempts=self._policy.max_attempts,
+            replayable=self._stream is None or not self._stream.begun,
+            keyed=self._request.idempotency_key,
+            remaining_s=self._remaining_s(now),
+            usual_s=ledger.recent.median(now) or 0.0,
+        )
+        return isinstance(decide(facts, end.outcome), Retry)
+
+    async def _send_hedged(self, ledger: ServiceLedger, first: Try) -> End:
+        """Sends the first try, and one more if that is slow for its service."""
+        shared, second = self._shared, None
+        after_s = hedge_after(ledger.recent, shared.clock())
+        if after_s is None:
+            return await self._send(first)
+        race = self._race = Race()
+
+        def hedge() -> Sending | None:
+            nonlocal second
+            now = shared.clock()
+            if len(self._tried) >= self._policy.max_attempts or not ledger.budget.has_room(now):
+                return None
+            begun = self._begin(ledger, _SECOND, now)
+            if isinstance(begun, Refused):
+                return None
+            second = begun
+            return self._send(begun)
+
+        try:
+            return await first_of(race, self._send(first), after_s, hedge)
+        finally:
+            # A task that was cancelled before its first step has ended nothing.
+            for this in (first, second):
+                if this is not None and this is not race.winner:
+                    this.end(OUTRUN)
+            if second is not None and shared.observer is not None:
+                shared.observer.hedged(self._policy.service, race.winner is second)
+
+    async def _lost(self, this: Try, answer: UpstreamAnswer) -> Failed:
+        """The answer came in the very turn in which another try's did."""
+        this.end(OUTRUN)
+        if not isinstance(answer.body, WholeBody):
+            await answer.body.release()
+        return Failed(OUTRUN, len(self._tried))
+
+    # --- time --------------------------------------------------------------------------------------
+
+    def _remaining_s(self, now: float) -> float:
+        return self._deadline - now
+
+    def _has_time_for(self, ledger: ServiceLedger, wait_s: float, now: float) -> bool:
+        return self._remaining_s(now) > wait_s + (ledger.recent.median(now) or 0.0)
+
+
+class _OnceStream:
+    """A client's body stream, and whether anything was taken from it."""
+
+    def __init__(self, source: AsyncIterable[bytes]) -> None:
+        self._chunks = aiter(source)
+        self.begun = False
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        self.begun = True
+        return await anext(self._chunks)
