@@ -2,9 +2,12 @@
 
 Map of the package:
 
-    selection.py  snapshot + loads + cool-downs + tried -> Chosen | Refused
+    selection.py  snapshot + eligible + loads + tried -> Chosen | Refused
     load.py       LoadLedger: calls in flight per instance, as leases
-    cooldown.py   instances put aside after a refused connection
+    eligibility.py  who may be picked and how much, from these:
+      outlier.py      instances put aside for the way their calls end; record(s).py: what is known of each
+      places.py       where each stands: ready, parked, suspected, unreachable; panic
+      slow_start.py, zones.py, reports.py   newcomers, the own zone, callers' reports
     outcome.py    phase x side x kind of every failure, and whether a byte was sent
     retry.py      (attempt, outcome) -> Retry | Stop
     headers.py    what is forwarded, in both directions

@@ -1,22 +1,25 @@
 """Who of a service may be picked, and how much: the snapshot, less what is held against its instances.
 
 Rules of this file: the registry says who exists, this says who gets calls; the order among them is the
-strategy's. What is derived is kept until something about it changes.
+strategy's. What is derived is kept until something about it changes. Where
+each instance stands is told in places.py.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
 
-from balancer.candidates import NOBODY, Candidates, candidates
-from balancer.cooldown import CooldownLedger
+from balancer.candidates import NOBODY, Candidates
 from balancer.outcome import Outcome
-from balancer.outlier import AnswerHints, Reason
+from balancer.outlier import UNKNOWN, AnswerHints, OutlierLedger, Reason
+from balancer.places import kept, places
 from balancer.policy import ServicePolicy
+from balancer.record import Record
+from balancer.reports import ReportLedger
 from registry.model import Instance, InstanceId, InstanceKey, ServiceSnapshot
 
-UNKNOWN = inf
-"""When a try began, for those who can't say."""
+EVERY_S = 0.1
+"""While all are unreachable, so often one call finds out whether that is still so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +29,9 @@ class InstanceState:
     id: InstanceId
     aside: Reason | None
     until_in_s: float
-    """Until it is probed, or comes back; 0 when it is not put aside or due."""
+    """Until it is probed, or comes back; 0 when it is not put aside, or due."""
     weight: float
-    """Of the moment; the registry's, less while it is new or asks for less."""
+    """Of the moment: the registry's, less while it is new or asks for less. 0 when it gets no calls."""
     ejections: int
     """In a row."""
 
@@ -41,87 +44,154 @@ class EligibilityLedger:
     """
 
     def __init__(self, policy: ServicePolicy) -> None:
-        self.policy = policy
-        self.panic = False
-        self.ejected_total: Mapping[str, int] = dict.fromkeys(Reason, 0)
-        """By reason, ever growing."""
-        self._cooldowns = CooldownLedger()
-        self._usable: tuple[Instance, ...] = ()
-        self._calm: Candidates = NOBODY
+        self._policy = policy
+        self._outliers = OutlierLedger(policy.ejection)
+        self._reports = ReportLedger()
+        self._instances: tuple[Instance, ...] | None = None
+        self._standing: list[Record] = []
+        """Of `_instances`, in their order."""
+        self._current = self._calm = NOBODY
+        self._next_try_at = -inf
 
-    def candidates(self, snapshot: ServiceSnapshot, now: float) -> Candidates:
-        """Whom a call may go to now: the same object until that changes."""
-        if snapshot.usable is not self._usable:
-            weighted = [i for i in snapshot.usable if i.weight > 0]
-            self._calm = candidates(weighted, reserves=[i for i in snapshot.usable if i.weight <= 0])
-            self._usable = snapshot.usable
-        if not self._cooldowns.entries:
-            return self._calm
-        cooling = [i for i in self._usable if self._cooldowns.cooling(i, now)]
-        if not cooling:
-            return self._calm
-        ready = [i for i in self._calm.instances if i not in cooling]
-        reserves = sorted({*self._calm.reserves, *cooling}, key=self._cooldowns.until)
-        return candidates(ready, reserves=reserves)
+    @property
+    def policy(self) -> ServicePolicy:
+        """May be replaced at any time; what is known of instances stays."""
+        return self._policy
+
+    @policy.setter
+    def policy(self, policy: ServicePolicy) -> None:
+        self._policy = policy
+        self._outliers.obey(policy.ejection)
+
+    # Whom a call may go to
+
+    def candidates(self, snapshot: ServiceSnapshot, now: float, *, hand_out: bool = False) -> Candidates:
+        """Whom a call may go to now: the same object until that changes.
+
+        A hand-out promises a healthy instance, so panic is not for it.
+        """
+        if snapshot.instances is not self._instances or now >= self._outliers.holds_until:
+            self._derive(snapshot, now)
+        return self._calm if hand_out else self._current
 
     def probe(
-        self,
-        snapshot: ServiceSnapshot,  # noqa: ARG002
-        tried: frozenset[InstanceId],  # noqa: ARG002
-        now: float,  # noqa: ARG002
-        *,
-        repeatable: bool,  # noqa: ARG002
+        self, snapshot: ServiceSnapshot, tried: frozenset[InstanceId], now: float, *, repeatable: bool
     ) -> Instance | None:
         """An instance whose time aside is over and that this call is to find out about."""
-        return None
+        if not self._outliers.aside:
+            return None
+        panic = self.candidates(snapshot, now).panic
+        return self._outliers.probe(tried, now, repeatable=repeatable, panic=panic)
+
+    def reserve(
+        self, among: Candidates, tried: frozenset[InstanceId], now: float, *, hand_out: bool = False
+    ) -> Instance | None:
+        """Who is left when no candidate is: an instance that something speaks against is better than none.
+
+        But when nobody takes connections, calls should fail at once and not after a timeout each: every
+        tenth of a second one call finds out whether that is still so, the others get nobody.
+        """
+        untried = [instance for instance in among.reserves if instance.id not in tried]
+        if among.instances or not untried:
+            return untried[0] if untried else None
+        aside = self._outliers.aside
+        idle = [record for i in untried if (record := aside.get(i.key)) and record.probe is None]
+        if hand_out:
+            idle = [record for record in idle if record.until <= now]
+        elif now < self._next_try_at:
+            return None
+        if not idle:
+            return None
+        self._next_try_at = now + EVERY_S
+        return min(idle, key=lambda record: (record.asked_at, record.until)).instance
+
+    # What happens to tries
 
     def starting(self, instance: Instance, now: float) -> None:
-        """A call is about to go there."""
-        if self._cooldowns.entries:
-            self._cooldowns.starting(instance, now)
+        """A try is about to go there."""
+        if self._outliers.aside:
+            self._outliers.starting(instance.key, now)
 
     def answered(
         self,
         instance: Instance,
-        status: int,  # noqa: ARG002
-        hints: AnswerHints | None,  # noqa: ARG002
-        now: float,  # noqa: ARG002
-        began: float = UNKNOWN,  # noqa: ARG002
+        status: int,
+        hints: AnswerHints | None,
+        now: float,
+        began: float = UNKNOWN,
     ) -> None:
         """The head of an answer is there."""
-        if self._cooldowns.entries:
-            self._cooldowns.answered(instance)
+        if self._outliers.aside or status == 429 or hints is not None:
+            self._outliers.answered(instance, status, hints, now, began)
 
     def ended(
         self,
         instance: Instance,
         outcome: Outcome,
-        status: int | None,  # noqa: ARG002
+        status: int | None,
         now: float,
-        began: float = UNKNOWN,  # noqa: ARG002
+        began: float = UNKNOWN,
     ) -> None:
         """A try there ended so; `status` is that of its answer, `None` when there was none."""
-        self._cooldowns.ended(instance, outcome, now)
+        self._outliers.ended(instance, outcome, status, now, began)
 
     def reported(self, key: InstanceKey, caller: str, ok: bool, now: float) -> None:
         """A caller elsewhere says how a call of its own went there."""
+        record = self._outliers.records.get(key)
+        if record is None or record.reason is not None:
+            return
+        condemned = self._reports.add(key, caller, ok, now, self._policy.ejection.window_s)
+        if condemned and self._outliers.condemn(record.instance, now):
+            self._reports.forget(key)
+
+    # What others may know
+
+    @property
+    def panic(self) -> bool:
+        """Whether too few were usable when a call last asked."""
+        return self._current.panic
+
+    @property
+    def ejected_total(self) -> Mapping[str, int]:
+        """How often instances were put aside, by reason; ever growing."""
+        return self._outliers.ejected_total
+
+    def aside(self, instance: Instance, now: float) -> bool:  # noqa: ARG002 - a probe ends it, not time
+        """Whether it is put aside now."""
+        return instance.key in self._outliers.aside
 
     def states(self, snapshot: ServiceSnapshot, now: float) -> tuple[InstanceState, ...]:
         """Of every discovered instance."""
-        return tuple(
-            InstanceState(
-                i.id,
-                Reason.CONNECT_FAILURES if self.aside(i, now) else None,
-                max(0.0, self._cooldowns.until(i) - now),
-                float(i.weight),
-                0,
-            )
-            for i in snapshot.instances
-        )
+        among = self.candidates(snapshot, now)
+        weights = dict(zip((i.key for i in among.instances), among.weights, strict=True))
+        return tuple(self._state(i, weights.get(i.key, 0.0), now) for i in snapshot.instances)
 
-    def aside(self, instance: Instance, now: float) -> bool:
-        """Whether it is put aside now."""
-        return self._cooldowns.cooling(instance, now)
+    def _state(self, instance: Instance, weight: float, now: float) -> InstanceState:
+        record = self._outliers.records.of(instance)
+        until_in_s = max(0.0, record.until - now) if record.reason else 0.0
+        in_a_row = record.ejections if now < record.forgiven_at else 0
+        return InstanceState(instance.id, record.reason, until_in_s, weight, in_a_row)
+
+    # Derived when something has changed
+
+    def _derive(self, snapshot: ServiceSnapshot, now: float) -> None:
+        outliers, policy = self._outliers, self._policy
+        if snapshot.instances is not self._instances:
+            outliers.follow(snapshot.instances, now)
+            self._instances = snapshot.instances
+            self._standing = [outliers.records.of(instance) for instance in snapshot.instances]
+        settled_until = outliers.settle(now)
+        stand = places(self._standing)
+        calm, until = stand.candidates(policy, now, panic=False)
+        self._calm = kept(self._calm, calm)
+        panic = self._calm
+        if stand.too_few(policy.ejection.panic_percent):
+            panic, panic_until = stand.candidates(policy, now, panic=True)
+            until = min(until, panic_until)
+        self._current = kept(self._current, panic)
+        outliers.holds_until = min(settled_until, until)
 
     def __repr__(self) -> str:
-        return f"<EligibilityLedger: {self._cooldowns!r}>"
+        among = self._current
+        panic = ", panic" if among.panic else ""
+        return f"<EligibilityLedger: {len(among)} candidates, {len(among.reserves)} reserves{panic}>"

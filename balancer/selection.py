@@ -10,7 +10,8 @@ from balancer.eligibility import EligibilityLedger
 from balancer.load import LoadLedger
 from balancer.model import Refused, RefusedReason
 from balancer.strategies import Strategy
-from registry.model import Instance, InstanceId, ServiceSnapshot, Status
+from balancer.zones import has_room
+from registry.model import Health, Instance, InstanceId, ServiceSnapshot, Status
 
 
 @dataclass(slots=True)
@@ -19,8 +20,11 @@ class Chosen:
 
 
 def refusal(snapshot: ServiceSnapshot) -> Refused | None:
-    """Why no call can go to that service at all, or `None` when there is somebody to choose."""
-    if snapshot.usable:
+    """Why no call can go to that service at all, or `None` when there may be somebody to choose.
+
+    An instance that is not usable counts as somebody: in panic it is, unless it is in maintenance.
+    """
+    if snapshot.usable or any(i.health is not Health.MAINTENANCE for i in snapshot.instances):
         return None
     if snapshot.instances:
         return Refused(RefusedReason.NO_HEALTHY_INSTANCE)
@@ -52,10 +56,18 @@ def choose(
     """
     if not snapshot.usable and (refused := refusal(snapshot)) is not None:
         return refused
+    among = eligible.candidates(snapshot, now, hand_out=hand_out)
     if not hand_out and (back := eligible.probe(snapshot, tried, now, repeatable=repeatable)) is not None:
         return Chosen(back)
-    candidates = eligible.candidates(snapshot, now)
-    picked = strategy.pick(candidates, loads, tried, key, now)
+    picked = None
+    if among.local is not None:
+        near = strategy.pick(among.local, loads, tried, key, now)
+        if near is not None and has_room(loads.load_of(near), near.weight, eligible.policy.zone_room):
+            picked = near
     if picked is None:
-        picked = next((i for i in candidates.reserves if i.id not in tried), None)
-    return Refused(RefusedReason.ALL_TRIED) if picked is None else Chosen(picked)
+        picked = strategy.pick(among, loads, tried, key, now)
+    if picked is None:
+        picked = eligible.reserve(among, tried, now, hand_out=hand_out)
+    if picked is not None:
+        return Chosen(picked)
+    return Refused(RefusedReason.ALL_TRIED if among.instances else RefusedReason.NO_HEALTHY_INSTANCE)

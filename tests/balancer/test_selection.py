@@ -1,4 +1,5 @@
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -8,11 +9,12 @@ from balancer.eligibility import EligibilityLedger
 from balancer.load import LoadLedger
 from balancer.model import Refused, RefusedReason
 from balancer.outcome import Kind, Outcome, Phase, Side
-from balancer.policy import ServicePolicy
+from balancer.policy import EjectionPolicy, ServicePolicy
 from balancer.selection import Chosen, choose, refusal
 from balancer.strategies import STRATEGIES, load_strategy
 from registry.model import Health, Instance, InstanceId, ServiceName, ServiceSnapshot, Status, snapshot
 
+BROKEN = Outcome(Phase.WAIT, Side.INSTANCE, Kind.RESET, sent=True)
 REFUSED_CONNECTION = Outcome(Phase.CONNECT, Side.INSTANCE, Kind.REFUSED, sent=False)
 NAME = ServiceName("auth")
 
@@ -31,10 +33,14 @@ def pick(
     loads: LoadLedger | None = None,
     eligible: EligibilityLedger | None = None,
     now: float = 0,
+    *,
+    repeatable: bool = False,
+    hand_out: bool = False,
 ) -> Chosen | Refused:
     strategy = load_strategy("least_connections", random.Random(1))
     eligible = eligible or EligibilityLedger(ServicePolicy())
-    return choose(of, eligible, loads or LoadLedger(), strategy, tried, b"", now)
+    loads = loads or LoadLedger()
+    return choose(of, eligible, loads, strategy, tried, b"", now, repeatable=repeatable, hand_out=hand_out)
 
 
 def cooling(*failed: tuple[Instance, float]) -> EligibilityLedger:
@@ -75,6 +81,10 @@ def test_the_chosen_is_always_usable_and_never_tried(
         assert not untried
         assert (chosen.reason is RefusedReason.ALL_TRIED) == bool(of.usable)
         return
+    assert chosen.instance.id not in tried_ids
+    if eligible.panic:
+        assert chosen.instance.usable or chosen.instance.health is not Health.MAINTENANCE
+        return
     assert chosen.instance in untried
     preferred = [i for i in untried if not eligible.aside(i, 0.5) and i.weight > 0]
     assert chosen.instance in preferred or not preferred
@@ -86,10 +96,7 @@ def test_the_chosen_is_always_usable_and_never_tried(
         (snapshot(NAME, Status.UNREACHABLE), RefusedReason.REGISTRY_UNREACHABLE),
         (snapshot(NAME, Status.UNKNOWN), RefusedReason.UNKNOWN_SERVICE),
         (known(), RefusedReason.NO_INSTANCES),
-        (
-            known(instance(1, Health.CRITICAL), instance(2, Health.MAINTENANCE)),
-            RefusedReason.NO_HEALTHY_INSTANCE,
-        ),
+        (known(instance(2, Health.MAINTENANCE)), RefusedReason.NO_HEALTHY_INSTANCE),
     ],
     ids=lambda value: str(getattr(value, "status", value)),
 )
@@ -118,16 +125,65 @@ def test_the_dead_instance_with_no_load_gets_nothing_while_it_cools_down() -> No
         loads.start(busy, 0)
 
 
-def test_when_all_cool_down_the_one_that_is_ready_first_is_tried() -> None:
+def test_when_all_are_unreachable_one_call_finds_out_and_the_others_are_refused_at_once() -> None:
     first, second = instance(1), instance(2)
-    ledger = cooling((second, 0), (first, 0.5))
-    assert pick(known(first, second), eligible=ledger, now=0.6) == Chosen(second)
-    assert pick(known(first, second), frozenset({second.id}), eligible=ledger, now=0.6) == Chosen(first)
+    of, eligible = known(first, second), cooling((second, 0), (first, 0.5))
+    assert pick(of, eligible=eligible, now=0.6) == Chosen(second)
+    refused = pick(of, eligible=eligible, now=0.65)
+    assert refused == Refused(RefusedReason.NO_HEALTHY_INSTANCE, retry_after_s=1)
+    assert pick(of, frozenset({second.id}), eligible=eligible, now=0.75) == Chosen(first)
+
+
+def test_one_whose_time_is_over_gets_one_call_that_may_be_repeated() -> None:
+    fine, back = instance(1), instance(2)
+    of, eligible = (
+        known(fine, back),
+        EligibilityLedger(ServicePolicy(ejection=EjectionPolicy(server_errors=1))),
+    )
+    eligible.candidates(of, 0)
+    eligible.ended(back, BROKEN, None, 0)
+    assert pick(of, eligible=eligible, now=2) == Chosen(fine), "lost if the probe fails"
+    assert pick(of, eligible=eligible, now=2, hand_out=True) == Chosen(fine), "we would not see how it ends"
+    assert pick(of, eligible=eligible, now=2, repeatable=True) == Chosen(back)
+    eligible.starting(back, 2)
+    assert pick(of, eligible=eligible, now=2.1, repeatable=True) == Chosen(fine)
+
+
+def test_a_call_that_cannot_be_repeated_probes_when_no_other_came() -> None:
+    fine, back = instance(1), instance(2)
+    of, eligible = (
+        known(fine, back),
+        EligibilityLedger(ServicePolicy(ejection=EjectionPolicy(server_errors=1))),
+    )
+    eligible.candidates(of, 0)
+    eligible.ended(back, BROKEN, None, 0)
+    assert pick(of, eligible=eligible, now=3.9) == Chosen(fine)
+    assert pick(of, eligible=eligible, now=4) == Chosen(back)
 
 
 def test_an_untried_one_that_cools_down_comes_before_giving_up() -> None:
     fine, cold = instance(1), instance(2)
     assert pick(known(fine, cold), frozenset({fine.id}), eligible=cooling((cold, 0))) == Chosen(cold)
+
+
+def test_in_panic_calls_go_to_critical_ones_but_they_are_not_handed_out() -> None:
+    of = known(instance(1, Health.CRITICAL))
+    assert refusal(of) is None
+    assert pick(of) == Chosen(of.instances[0])
+    assert pick(of, hand_out=True) == Refused(RefusedReason.NO_HEALTHY_INSTANCE)
+
+
+def test_the_own_zone_comes_first_while_it_has_room() -> None:
+    near, far = replace(instance(1), zone="a"), replace(instance(2), zone="b")
+    loads, eligible = LoadLedger(), EligibilityLedger(ServicePolicy(zone="a", zone_room=3))
+    went = []
+    for _ in range(5):
+        chosen = pick(known(near, far), loads=loads, eligible=eligible)
+        assert isinstance(chosen, Chosen)
+        loads.start(chosen.instance, 0)
+        went.append(chosen.instance)
+    assert went == [near, near, near, far, far]
+    assert pick(known(near, far), frozenset({near.id}), eligible=eligible) == Chosen(far)
 
 
 def test_weight_zero_serves_only_when_nobody_else_does() -> None:
