@@ -37,6 +37,7 @@ from registry.backends.base import Backend, Registration
 from registry.model import RegistryError, ServiceName
 from registry.names import instance_id
 from registry.runtime.registration import Registered
+from registry.runtime.snapshot_file import SnapshotFile
 from registry.runtime.watcher import Watcher
 
 log = structlog.get_logger()
@@ -45,6 +46,7 @@ EVERYWHERE = {"0.0.0.0", "::", ""}
 LAST_WORDS_S = 1.0
 """How long the end waits for whoever reads the access log."""
 MAX_WAITING_FOR_SEATS = 1000
+MAX_WAITING_FOR_PEERS = 2000
 MAX_WAITING_FOR_DRAINS = 64
 """Each of them asks the store for all handlers, four times a second."""
 WATCHDOG_SLACK_S = 10.0
@@ -72,7 +74,8 @@ class Gateway:
         self._stack = AsyncExitStack()
         self._registered: AsyncExitStack | None = None
         self._health: HealthEndpoints | None = None
-        self._waiting = WaitingRoom(MAX_WAITING_FOR_SEATS), WaitingRoom(MAX_WAITING_FOR_DRAINS)
+        places = (MAX_WAITING_FOR_SEATS, MAX_WAITING_FOR_DRAINS, MAX_WAITING_FOR_PEERS)
+        self._waiting = tuple(map(WaitingRoom, places))
         self._running: _Running | None = None
         self.reloads = ReloadLedger(now_iso())
         self.port = settings.listen.port
@@ -118,6 +121,7 @@ class Gateway:
         self._settings = settings
         for name in settings.services:
             running.watcher.pin(ServiceName(name))
+        running.watcher.follow_checks(settings.health_checks())
         running.balancer.follow(settings.service_policies())
         running.dispatcher.rules = rules
         running.server.follow(settings.listen)
@@ -160,9 +164,9 @@ class Gateway:
             reloads=self.reloads,
             waiting=self._waiting,
         )
-        seats, drains = self._waiting
+        seats, drains, peers = self._waiting
         endpoints = LocalEndpoints(
-            watcher, balancer, forwarder, pools, metrics, self._health, seats, drains, self._rng
+            watcher, balancer, forwarder, pools, metrics, self._health, seats, drains, peers, self._rng
         )
         dispatcher = Dispatcher(
             settings,
@@ -202,8 +206,15 @@ class Gateway:
     async def _open_watcher(self, backend: Backend, gateways: ServiceName | None) -> Watcher:
         settings, registry = self._settings, self._settings.registry
         longest_silence_s = registry.wait_s * 17 / 16 + WATCHDOG_SLACK_S
+        file, origin = registry.snapshot_file, registry.snapshot_origin()
         watcher = Watcher(
-            backend.watch, suspect_s=registry.suspect_s, silent_after_s=longest_silence_s, rng=self._rng
+            backend.watch,
+            suspect_s=registry.suspect_s,
+            silent_after_s=longest_silence_s,
+            checks=settings.health_checks(),
+            snapshot_file=SnapshotFile(file, origin, registry.snapshot_max_age_s) if file else None,
+            unsaved=[ServiceName(name) for name, service in settings.services.items() if service.instances],
+            rng=self._rng,
         )
         needed = list(settings.services)
         if settings.handlers is not None:

@@ -7,16 +7,16 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from balancer.runtime.upstream import PoolStats
 from gateway.runtime.pool_state import PoolState, pool_families
-from registry.model import ServiceName, ServiceSnapshot
+from gateway.runtime.service_families import service_families
+from gateway.service_views import ServiceView
+from registry.model import ServiceName
 from registry.stats import WatchStats
 
 
 @dataclass(frozen=True, slots=True)
 class LiveState:
     now: float
-    snapshots: Sequence[ServiceSnapshot] = ()
-    active: Mapping[ServiceName, Mapping[str, int]] = field(default_factory=dict)
-    """Calls in flight and live hand-outs by service and instance id."""
+    services: Sequence[ServiceView] = ()
     pools: Sequence[PoolState] = ()
     watch: WatchStats | None = None
     upstream: Mapping[ServiceName, PoolStats] = field(default_factory=dict)
@@ -29,7 +29,7 @@ class LiveState:
 
     def families(self) -> Iterable[Metric]:
         """All of it for Prometheus, labelled by what the settings and the registry name."""
-        yield from _registry_families(self)
+        yield from service_families(self.services, self.now)
         yield from pool_families(self.pools)
         if self.watch is not None:
             yield from _watch_families(self.watch)
@@ -40,33 +40,6 @@ class LiveState:
         for result, count in self.reloads.items():
             reloads.add_metric([result], count)
         yield reloads
-
-
-def _registry_families(live: LiveState) -> Iterable[Metric]:
-    instances = GaugeMetricFamily(
-        "quaymaster_instances", "Instances by what the registry says.", labels=["service", "health"]
-    )
-    age = GaugeMetricFamily(
-        "quaymaster_discovery_age_seconds", "Since the registry's last answer.", labels=["service"]
-    )
-    quarantined = GaugeMetricFamily(
-        "quaymaster_instances_quarantined", "Registrations left out.", labels=["service", "reason"]
-    )
-    active = GaugeMetricFamily(
-        "quaymaster_upstream_in_flight", "Calls in flight and live hand-outs.", labels=["service", "instance"]
-    )
-    for snapshot in live.snapshots:
-        _count(
-            instances,
-            snapshot.service,
-            ["suspect" if i.suspect else i.health.value for i in snapshot.instances],
-        )
-        _count(quarantined, snapshot.service, [q.reason for q in snapshot.quarantined])
-        if (seconds := snapshot.age_s(live.now)) is not None:
-            age.add_metric([snapshot.service], seconds)
-        for instance, count in live.active.get(snapshot.service, {}).items():
-            active.add_metric([snapshot.service, instance], count)
-    return (instances, age, quarantined, active)
 
 
 def _watch_families(watch: WatchStats) -> Iterable[Metric]:
@@ -80,6 +53,41 @@ def _watch_families(watch: WatchStats) -> Iterable[Metric]:
         "quaymaster_discovery_index_resets", "Times the registry's index went backwards.", watch.index_resets
     )
     yield CounterMetricFamily("quaymaster_discovery_restarts", "Watches opened anew.", watch.restarts)
+    yield CounterMetricFamily(
+        "quaymaster_discovery_failovers", "Changes to another of the registry's addresses.", watch.failovers
+    )
+    notes = CounterMetricFamily(
+        "quaymaster_discovery_notes", "Answers with which something was amiss.", labels=["note"]
+    )
+    for note, count in watch.notes.items():
+        notes.add_metric([note], count)
+    yield notes
+    yield from _check_families(watch)
+    yield from _disk_families(watch)
+
+
+def _check_families(watch: WatchStats) -> Iterable[Metric]:
+    failed = CounterMetricFamily(
+        "quaymaster_health_checks_failed",
+        "Questions of our own to instances that got no good answer.",
+        labels=["service", "reason"],
+    )
+    for service in watch.services:
+        for reason, count in service.checks_failed.items():
+            failed.add_metric([service.service, reason], count)
+    return (failed,)
+
+
+def _disk_families(watch: WatchStats) -> Iterable[Metric]:
+    saved = GaugeMetricFamily(
+        "quaymaster_discovery_saved_age_seconds", "Since the last good state was written to disk."
+    )
+    if watch.saved_age_s is not None:
+        saved.add_metric([], watch.saved_age_s)
+    failures = CounterMetricFamily(
+        "quaymaster_discovery_save_failures", "Times it could not be written.", watch.save_failures
+    )
+    return (saved, failures)
 
 
 def _traffic_families(live: LiveState) -> Iterable[Metric]:
@@ -106,14 +114,11 @@ def _traffic_families(live: LiveState) -> Iterable[Metric]:
         "quaymaster_client_connections", "Open from clients, tunnels included.", live.client_connections
     )
     waiting = GaugeMetricFamily(
-        "quaymaster_requests_waiting", "Held until there is a seat or a drain is over.", live.waiting
+        "quaymaster_requests_waiting",
+        "Held until there is a seat, a drain is over or a service changes.",
+        live.waiting,
     )
     dropped = CounterMetricFamily(
         "quaymaster_access_log_dropped", "Lines that could not be written.", live.access_log_dropped
     )
     return (connections, resent, tunnels, clients, waiting, dropped)
-
-
-def _count(family: GaugeMetricFamily, service: str, values: Sequence[str]) -> None:
-    for value in sorted(set(values)):
-        family.add_metric([service, value], values.count(value))

@@ -37,13 +37,16 @@ class LocalEndpoints:
     health: HealthEndpoints
     seats: WaitingRoom
     drains: WaitingRoom
+    peers: WaitingRoom
     rng: random.Random
     names: InstanceNames = field(default_factory=InstanceNames)
 
     def of(self, settings: Settings) -> list[Endpoint]:
         endpoints: list[Endpoint] = [
             *self.health.endpoints(),
-            *PeerEndpoint(self.balancer, self.watcher, settings.handout_ttl_s, self.names).endpoints(),
+            *PeerEndpoint(
+                self.balancer, self.watcher, settings.handout_ttl_s, self.peers, self.names
+            ).endpoints(),
             *PeerReportEndpoint(self.balancer, self.watcher, self.metrics, self.names).endpoints(),
         ]
         if settings.handlers is not None:

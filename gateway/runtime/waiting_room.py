@@ -54,6 +54,10 @@ class WaitingRoom:
         finally:
             self._held.discard(limit)
 
+    @property
+    def closed(self) -> bool:
+        return self._closed.is_set()
+
     def close(self) -> None:
         """Lets everybody go, for good."""
         self._closed.set()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from balancer.runtime.call import Balancer
 from balancer.runtime.upstream import PooledUpstream
+from balancer.service import ServiceState
 from gateway.errors import GatewayError
 from gateway.handler_states import handler_body
 from gateway.reloading import ReloadLedger
@@ -20,6 +21,7 @@ from gateway.runtime.pool_state import PoolState
 from gateway.runtime.reply import Reply, json_reply
 from gateway.runtime.tunnelling import Tunnels
 from gateway.runtime.waiting_room import WaitingRoom
+from gateway.service_views import ServiceView, service_body
 from registry.model import ServiceSnapshot
 from registry.runtime.watcher import Watcher
 
@@ -84,7 +86,7 @@ class HealthEndpoints:
                 "version": self.version,
                 "draining": self.draining,
                 "settings": self.reloads.body(),
-                "services": {s.service: self._service(s, now) for s in self._snapshots()},
+                "services": {view.snapshot.service: service_body(view, now) for view in self._views()},
                 "pools": {
                     pool.name: {"mode": pool.mode.value, "handlers": len(pool.handlers)} for pool in pools
                 },
@@ -92,39 +94,30 @@ class HealthEndpoints:
             }
         )
 
-    def _service(self, snapshot: ServiceSnapshot, now: float) -> dict[str, object]:
-        loads = {load.id: load for load in self.balancer.loads(snapshot.service)}
-        age_s = snapshot.age_s(now)
-        return {
-            "status": snapshot.status.value,
-            "age_s": None if age_s is None else round(age_s, 3),
-            "failure": snapshot.failure,
-            "instances": [
-                {
-                    "id": instance.id,
-                    "url": instance.url,
-                    "health": instance.health.value,
-                    "suspect": instance.suspect,
-                    "weight": instance.weight,
-                    "active": loads[instance.id].active if instance.id in loads else 0,
-                    "aside": loads[instance.id].aside if instance.id in loads else False,
-                }
-                for instance in snapshot.instances
-            ],
-            "quarantined": [
-                {"id": q.id, "reason": q.reason, "detail": q.detail} for q in snapshot.quarantined
-            ],
-        }
+    def _views(self) -> list[ServiceView]:
+        called = {state.service: state for state in self.balancer.service_states()}
+        snapshots = sorted(self.watcher.snapshots().values(), key=lambda found: found.service)
+        return [self._view(snapshot, called.get(snapshot.service)) for snapshot in snapshots]
 
-    def _snapshots(self) -> list[ServiceSnapshot]:
-        return sorted(self.watcher.snapshots().values(), key=lambda snapshot: snapshot.service)
+    def _view(self, snapshot: ServiceSnapshot, calls: ServiceState | None) -> ServiceView:
+        active = {load.id: load.active for load in self.balancer.loads(snapshot.service)}
+        if calls is None:
+            return ServiceView(snapshot, active)
+        eligible = self.balancer.service(snapshot.service).eligible
+        states = eligible.states(snapshot, self.balancer.clock())
+        return ServiceView(
+            snapshot,
+            active,
+            {state.id: state for state in states},
+            panic=eligible.panic,
+            ejected=eligible.ejected_total,
+            calls=calls,
+        )
 
     async def scrape(self, _exchange: Exchange) -> Reply | GatewayError:
-        snapshots = self._snapshots()
         live = LiveState(
             now=self.clock(),
-            snapshots=snapshots,
-            active={s.service: {i.id: i.active for i in self.balancer.loads(s.service)} for s in snapshots},
+            services=self._views(),
             pools=await self._pool_states(),
             watch=self.watcher.stats(),
             upstream=self.upstream.stats(),

@@ -54,6 +54,7 @@ class PeerReportEndpoint:
             return gateway_error(Reason.UNKNOWN_INSTANCE)
         exchange.service, exchange.instance = service, found[0].id
         eligible, now = self.balancer.service(service).eligible, self.balancer.clock()
+        eligible.candidates(snapshot, now)  # so that it knows of them, although none was called from here
         for instance in found:
             eligible.reported(instance.key, exchange.client.address, report.ok, now)
         self.metrics.reported(service, report.outcome)

@@ -13,13 +13,14 @@ from multidict import istr
 from balancer.candidates import Candidates
 from balancer.model import Refused
 from balancer.runtime.call import Balancer
-from gateway.errors import GatewayError, from_refused
+from gateway.errors import GatewayError, Reason, from_refused, gateway_error
 from gateway.instance_names import InstanceNames
 from gateway.peer_answers import alternates, etag, is_known, peer_body
 from gateway.peer_questions import PeerQuestion, read_question
 from gateway.runtime.endpoints.endpoint import REMEMBERED, REMEMBERED_LENGTH, Endpoint
 from gateway.runtime.exchange import Exchange, Pairs
 from gateway.runtime.reply import Reply, json_reply
+from gateway.runtime.waiting_room import WaitingRoom
 from registry.model import Instance, InstanceId, InstanceKey, ServiceName, ServiceSnapshot
 from registry.runtime.watcher import Watcher
 
@@ -28,6 +29,7 @@ KEPT_REPLIES = 4096
 KEPT_TAGS = 1024
 FRESH_S = 1.0
 """After so long the alternates of a reply are chosen anew, by the load of then."""
+NO_ROOM = "Too many callers wait for changes: ask without wait, or later."
 INDEX = "X-Quaymaster-Index"
 _IF_NONE_MATCH = istr("If-None-Match")
 
@@ -47,6 +49,8 @@ class PeerEndpoint:
     balancer: Balancer
     watcher: Watcher
     handout_ttl_s: float
+    room: WaitingRoom
+    """For those who ask to be told of changes."""
     names: InstanceNames = field(default_factory=InstanceNames)
     _replies: dict[InstanceKey, _Kept] = field(default_factory=dict, repr=False)
     _tags: dict[ServiceName, tuple[Candidates, str]] = field(default_factory=dict, repr=False)
@@ -63,6 +67,11 @@ class PeerEndpoint:
             return question
         exchange.service = question.service
         snapshot = await self.watcher.ask(question.service)
+        if question.waits_at(snapshot.version):
+            news = await self._news(question, snapshot)
+            if isinstance(news, GatewayError):
+                return news
+            snapshot = news
         if question.excluded:
             return self._other_than(exchange, question, snapshot)
         known = exchange.request.headers.get(_IF_NONE_MATCH)
@@ -73,6 +82,16 @@ class PeerEndpoint:
             return _refusal(chosen, snapshot)
         exchange.instance = chosen.id
         return self._reply(chosen, snapshot)
+
+    async def _news(self, question: PeerQuestion, known: ServiceSnapshot) -> ServiceSnapshot | GatewayError:
+        """What is known once it is something else, once the time is over, or once the gateway stops."""
+        with self.room.place() as waits:
+            if waits:
+                news = self.watcher.changed(question.service, known.version, question.wait_s)
+                return await self.room.hold(news) or known
+        if self.room.closed:
+            return known
+        return gateway_error(Reason.OVERLOADED, message=NO_ROOM)
 
     def _other_than(
         self, exchange: Exchange, question: PeerQuestion, snapshot: ServiceSnapshot

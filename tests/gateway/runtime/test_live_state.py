@@ -1,5 +1,8 @@
+from dataclasses import replace
+
 from balancer.runtime.upstream import PoolStats
 from gateway.runtime.live_state import LiveState
+from gateway.service_views import ServiceView
 from registry.model import (
     Health,
     Instance,
@@ -10,7 +13,7 @@ from registry.model import (
     Status,
     snapshot,
 )
-from registry.stats import WatchStats
+from registry.stats import WatchStats, service_stats
 from tests.gateway.runtime.scrapes import samples_of
 
 AUTH, CHAT = ServiceName("auth"), ServiceName("chat")
@@ -31,8 +34,7 @@ def test_instances_are_counted_by_what_the_registry_says() -> None:
     found = samples_of(
         LiveState(
             now=12.5,
-            snapshots=[known(instance("a"), instance("b"), instance("c", suspect=True))],
-            active={AUTH: {"a": 3}},
+            services=[ServiceView(known(instance("a"), instance("b"), instance("c", suspect=True)))],
             watch=WatchStats((), 1.0, {"unreachable": 4}, 2, 1),
         )
     )
@@ -40,7 +42,6 @@ def test_instances_are_counted_by_what_the_registry_says() -> None:
     assert found['quaymaster_instances{health="suspect",service="auth"}'] == 1
     assert found['quaymaster_instances_quarantined{reason="bad_port",service="auth"}'] == 1
     assert found['quaymaster_discovery_age_seconds{service="auth"}'] == 2.5
-    assert found['quaymaster_upstream_in_flight{instance="a",service="auth"}'] == 3
     assert found['quaymaster_discovery_failures_total{reason="unreachable"}'] == 4
     assert found["quaymaster_discovery_index_resets_total"] == 2
     assert found["quaymaster_discovery_restarts_total"] == 1
@@ -69,8 +70,20 @@ def test_connections_and_tunnels_are_counted_by_service() -> None:
     assert found["quaymaster_requests_waiting"] == 9
 
 
-def test_a_departed_instance_takes_its_series_with_it() -> None:
-    there = LiveState(now=0.0, snapshots=[known(instance("a"))], active={AUTH: {"a": 1}})
-    assert any('instance="a"' in name for name in samples_of(there))
-    gone = LiveState(now=0.0, snapshots=[known()], active={AUTH: {}})
-    assert not any('instance="a"' in name for name in samples_of(gone))
+def test_what_is_amiss_with_discovery_is_counted() -> None:
+    checked = replace(service_stats(known(), 12.0), checks_failed={"timeout": 3})
+    watch = WatchStats(
+        (checked,), 1.0, {}, 0, 0, failovers=2, notes={"no_leader": 4}, saved_age_s=5.0, save_failures=6
+    )
+    found = samples_of(LiveState(now=0.0, watch=watch, reloads={"failed": 7}))
+    assert found["quaymaster_discovery_failovers_total"] == 2
+    assert found['quaymaster_discovery_notes_total{note="no_leader"}'] == 4
+    assert found['quaymaster_health_checks_failed_total{reason="timeout",service="auth"}'] == 3
+    assert found["quaymaster_discovery_saved_age_seconds"] == 5
+    assert found["quaymaster_discovery_save_failures_total"] == 6
+    assert found['quaymaster_settings_reloads_total{result="failed"}'] == 7
+
+
+def test_without_a_last_good_state_on_disk_it_has_no_age() -> None:
+    found = samples_of(LiveState(now=0.0, watch=WatchStats((), 1.0, {}, 0, 0)))
+    assert "quaymaster_discovery_saved_age_seconds" not in found

@@ -44,6 +44,11 @@ async def id_of(port: int, url: str) -> str:
     return name
 
 
+async def urls_aside(port: int) -> set[str]:
+    found = (await ask(port, "GET", "/health/detailed")).json()["services"]["auth"]["instances"]
+    return {instance["url"] for instance in found if instance["aside"]}
+
+
 async def test_a_report_of_a_known_instance_is_taken_and_counted() -> None:
     async with gateway(*four()) as running:
         url = "http://127.0.0.1:9101"
@@ -54,6 +59,18 @@ async def test_a_report_of_a_known_instance_is_taken_and_counted() -> None:
         found = await scrape(running.port)
         assert found['quaymaster_reports_total{outcome="timeout",service="auth"}'] == 1
         assert found['quaymaster_reports_total{outcome="ok",service="auth"}'] == 1
+
+
+async def test_two_callers_put_an_instance_aside_and_one_does_not() -> None:
+    async with gateway(*four()) as running:
+        lone, bad = "http://127.0.0.1:9101", "http://127.0.0.1:9102"
+        for _ in range(50):
+            assert (await report(running.port, url=lone, outcome="server_error")).status == 202
+            for caller in ("127.0.0.1", "127.0.0.2", "127.0.0.3"):
+                assert (await report(running.port, caller, url=bad, outcome="connect_failed")).status == 202
+        assert await urls_aside(running.port) == {bad}
+        told = (await ask(running.port, "GET", "/get_service_instance?service_name=auth")).json()
+        assert bad not in {told["instance"]["url"], *(other["url"] for other in told["alternates"])}
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 import asyncio
 import json
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from random import Random
@@ -11,10 +13,13 @@ import pytest
 
 from balancer.runtime.call import Balancer
 from balancer.runtime.upstream import PooledUpstream
+from gateway.errors import GatewayError
 from gateway.runtime.app import Gateway
 from gateway.runtime.endpoints.peers import PeerEndpoint
+from gateway.runtime.exchange import Exchange
 from gateway.runtime.reply import Reply
-from registry.model import Instance, Seen, ServiceName
+from gateway.runtime.waiting_room import WaitingRoom
+from registry.model import Gone, Health, Instance, Seen, ServiceName
 from registry.runtime.watcher import Watcher
 from tests.balancer.origins import instance_at
 from tests.gateway.runtime.consuls import deregister, passes, register_in
@@ -32,6 +37,9 @@ from tests.gateway.runtime.gateways import (
 )
 from tests.registry.told_watch import ToldWatch
 from tests.servers import ConsulAgent
+
+AUTH = ServiceName("auth")
+HERE, THERE = (replace(instance_at(port, str(port)), service=AUTH) for port in (9101, 9102))
 
 
 async def instance_of(port: int, service: str) -> str:
@@ -56,7 +64,7 @@ async def test_a_peer_that_has_moved_is_answered_where_it_is_now() -> None:
     async with Watcher(told) as watcher:
         watcher.pin(name)
         balancer = Balancer(watcher.current, PooledUpstream(), policies={}, rng=Random(7))
-        peers = PeerEndpoint(balancer, watcher, handout_ttl_s=10.0)
+        peers = PeerEndpoint(balancer, watcher, 10.0, WaitingRoom(1))
         for port in (9101, 9102):
             there = replace(instance_at(port, "a"), service=name, incarnation="1")
             told.say(name, Seen((there,)))
@@ -132,7 +140,7 @@ async def test_what_is_told_of_others_follows_the_registry() -> None:
     async with Watcher(told) as watcher:
         watcher.pin(name)
         balancer = Balancer(watcher.current, PooledUpstream(), policies={}, rng=Random(7))
-        peers = PeerEndpoint(balancer, watcher, handout_ttl_s=10.0)
+        peers = PeerEndpoint(balancer, watcher, 10.0, WaitingRoom(1))
         here, there = (replace(instance_at(port, str(port)), service=name) for port in (9101, 9102))
         seen = []
         for update in ((here,), (here, there), (here, replace(there, weight=0))):
@@ -151,10 +159,97 @@ async def test_what_is_told_of_others_follows_the_registry() -> None:
         assert (alone[2], len(together[2]), drained[2]) == ([], 1, [])
 
 
-async def _asked(peers: PeerEndpoint, question: str) -> Reply:
-    reply = await peers.answer(
-        exchange_for(unsent_request("GET", f"/get_service_instance?service_name={question}"))
-    )
+# Who waits for news
+
+
+@asynccontextmanager
+async def waiting_room(places: int) -> AsyncIterator[tuple[PeerEndpoint, ToldWatch, WaitingRoom, int]]:
+    """An endpoint that knows one instance of `auth`, and the version of that."""
+    told, room = ToldWatch(), WaitingRoom(places)
+    async with Watcher(told) as watcher:
+        watcher.pin(AUTH)
+        balancer = Balancer(watcher.current, PooledUpstream(), policies={}, rng=Random(7))
+        told.say(AUTH, Seen((HERE,)))
+        await eventually(partial(_is_known, watcher, HERE))
+        yield PeerEndpoint(balancer, watcher, 10.0, room), told, room, watcher.current(AUTH).version
+
+
+async def _waits(room: WaitingRoom, count: int = 1) -> None:
+    async def so_many() -> bool:
+        return len(room) == count
+
+    await eventually(so_many)
+
+
+async def test_a_long_poll_ends_when_an_instance_comes() -> None:
+    async with waiting_room(1) as (peers, told, room, version), asyncio.TaskGroup() as group:
+        poll = group.create_task(_asked(peers, f"auth&wait=60&index={version}"))
+        await _waits(room)
+        assert not poll.done()
+        told.say(AUTH, Seen((HERE, THERE)))
+        reply = await poll
+        assert len(json.loads(reply.body)["alternates"]) == 1
+        assert dict(reply.headers)["X-Quaymaster-Index"] != str(version)
+        assert len(room) == 0
+
+
+async def test_who_knows_something_else_is_answered_at_once() -> None:
+    async with waiting_room(0) as (peers, _, _, version):
+        assert (await _asked(peers, f"auth&wait=60&index={version + 1}")).status == 200
+        assert (await _asked(peers, f"auth&wait=0&index={version}")).status == 200
+
+
+async def test_a_long_poll_without_news_ends_with_its_time() -> None:
+    """And with nothing, where the caller has said what it knows."""
+    async with waiting_room(1) as (peers, _, _, version):
+        reply = await _asked(peers, f"auth&wait=0.01&index={version}")
+        assert (reply.status, dict(reply.headers)["X-Quaymaster-Index"]) == (200, str(version))
+        tag = dict(reply.headers)["ETag"]
+        assert (await _asked(peers, f"auth&wait=0.01&index={version}", If_None_Match=tag)).status == 304
+
+
+async def test_a_gateway_that_stops_answers_whoever_waits() -> None:
+    async with waiting_room(2) as (peers, _, room, version), asyncio.TaskGroup() as group:
+        polls = [group.create_task(_asked(peers, f"auth&wait=60&index={version}")) for _ in range(2)]
+        await _waits(room, 2)
+        room.close()
+        assert [(await poll).status for poll in polls] == [200, 200]
+        assert (await _asked(peers, f"auth&wait=60&index={version}")).status == 200
+
+
+async def test_when_too_many_wait_the_next_is_told_so() -> None:
+    async with waiting_room(1) as (peers, _, room, version), asyncio.TaskGroup() as group:
+        poll = group.create_task(_asked(peers, f"auth&wait=60&index={version}"))
+        await _waits(room)
+        refused = await peers.answer(_exchange(f"auth&wait=60&index={version}"))
+        assert isinstance(refused, GatewayError)
+        assert (refused.status, refused.reason) == (503, "overloaded")
+        assert (await _asked(peers, "auth")).status == 200
+        poll.cancel()
+    assert len(room) == 0
+
+
+async def test_one_can_wait_for_the_first_instance_too() -> None:
+    async with waiting_room(1) as (peers, told, room, _), asyncio.TaskGroup() as group:
+        told.say(AUTH, Gone(), Seen((replace(HERE, health=Health.CRITICAL),)))
+        while True:
+            sick = await peers.answer(_exchange("auth"))
+            if isinstance(sick, GatewayError) and sick.reason == "no_healthy_instance":
+                break
+            await asyncio.sleep(0)
+        index = dict(sick.headers)["X-Quaymaster-Index"]
+        poll = group.create_task(_asked(peers, f"auth&wait=60&index={index}"))
+        await _waits(room)
+        told.say(AUTH, Seen((HERE,)))
+        assert (await poll).status == 200
+
+
+def _exchange(question: str, **headers: str) -> Exchange:
+    return exchange_for(unsent_request("GET", _asking(question), **headers))
+
+
+async def _asked(peers: PeerEndpoint, question: str, **headers: str) -> Reply:
+    reply = await peers.answer(_exchange(question, **headers))
     assert isinstance(reply, Reply)
     return reply
 
