@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from balancer.model import RetryClass
 from balancer.outcome import Kind, Outcome, Phase, Side
-from balancer.retry import LONGEST_WAIT_S, AttemptFacts, Retry, Stop, StopReason, decide
+from balancer.retry import LONGEST_WAIT_S, ROOM_PAUSES_S, AttemptFacts, Retry, Stop, StopReason, decide
 
 FACTS = AttemptFacts(RetryClass.SAFE, attempt=1, max_attempts=3, replayable=True, keyed=False, remaining_s=10)
 REFUSED = Outcome(Phase.CONNECT, Side.INSTANCE, Kind.REFUSED, sent=False)
@@ -88,3 +88,14 @@ def test_a_retry_keeps_every_limit(known: AttemptFacts, outcome: Outcome) -> Non
         assert known.attempt < known.max_attempts
         assert known.replayable
         assert known.remaining_s > verdict.longest_wait_s
+
+
+def test_a_retry_that_could_not_finish_in_time_is_not_begun() -> None:
+    assert isinstance(decide(replace(FACTS, remaining_s=1.0, usual_s=0.9), RESET), Retry)
+    assert decide(replace(FACTS, remaining_s=1.0, usual_s=1.0), RESET) == Stop(StopReason.OUT_OF_TIME)
+    later = replace(FACTS, attempt=2, remaining_s=1.0, usual_s=0.8)
+    assert decide(later, RESET) == Stop(StopReason.OUT_OF_TIME), "the wait before it takes time, too"
+
+
+def test_the_pauses_of_a_retry_without_room_are_the_longest_wait() -> None:
+    assert sum(ROOM_PAUSES_S) == pytest.approx(LONGEST_WAIT_S)
