@@ -52,7 +52,8 @@ class Instance:
         if fault is fails_half:
             fault = resets_before_head if self._rng.getrandbits(1) else works
         answer = await fault(request)
-        answer.headers["X-Instance"] = self._name
+        if not answer.prepared:
+            answer.headers["X-Instance"] = self._name
         return answer
 
     async def health(self, request: web.Request) -> web.StreamResponse:
@@ -116,6 +117,17 @@ async def cuts_body(request: web.Request) -> web.StreamResponse:
     return answer
 
 
+async def streams(request: web.Request) -> web.StreamResponse:
+    """A body that does not end before its reader leaves."""
+    answer = web.StreamResponse()
+    await answer.prepare(request)
+    try:
+        while True:
+            await answer.write(b"x" * BODY_BYTES)
+    except ConnectionError:
+        return answer
+
+
 async def ejects_itself(request: web.Request) -> web.StreamResponse:
     return web.Response(text="done", headers={"X-Quaymaster-Eject": "2"})
 
@@ -133,7 +145,7 @@ async def never_accepts(request: web.Request) -> web.StreamResponse:
 FAULTS: dict[str, Fault] = {
     fault.__name__: fault
     for fault in (
-        *(works, answers_500, slow, never_answers, resets_before_head, cuts_body),
+        *(works, answers_500, slow, never_answers, resets_before_head, cuts_body, streams),
         *(ejects_itself, fails_half, never_accepts),
     )
 }

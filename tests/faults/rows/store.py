@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from tests.faults.client import Client
 from tests.faults.figure import Figure, figure, ms
 from tests.faults.ledger import CallLedger
 from tests.faults.load import Load, load
 from tests.faults.processes import Child
-from tests.faults.rig import Rig, Stage, came_true, eventually
+from tests.faults.rig import GatewayProcess, Rig, Stage, came_true, eventually
 from tests.faults.rows.base import Row
 from tests.gateway.runtime.gateways import SECRET, token
 from tests.servers import RedisServer, free_ports, own_redis
@@ -52,20 +53,49 @@ class Shown:
 
 
 @asynccontextmanager
+async def seats_scene(stage: Stage, row: str, *, capacity: int, guaranteed_s: float) -> AsyncIterator[Rig]:
+    """Two gateways on one Redis, and one handler that both know."""
+    with own_redis() as redis:
+        settings = settings_with(redis)
+        settings["handlers"] |= {"guaranteed_s": guaranteed_s}
+        async with stage.rig(row, gateways=2, **settings) as rig:
+            one = handler(rig, f"{rig.service}-ws", capacity)
+            try:
+                one.start()
+                await eventually(lambda: are_there(rig, 1))
+                yield rig
+            finally:
+                await one.kill()
+
+
+async def seat(gateway: GatewayProcess, number: int) -> int:
+    """The status of a client's question for a seat."""
+    client = Client(gateway.port)
+    headers = {"Authorization": f"Bearer {token(f'user-{number}')}", "X-Request-Id": f"seat-{number}"}
+    try:
+        return (await client.ask("GET", "/get_websocket_handler", headers)).status
+    finally:
+        client.close()
+
+
+def settings_with(redis: RedisServer) -> dict[str, Any]:
+    return {
+        "store": {"backend": "redis", "url": redis.url},
+        "limits": {"per_address": 1_000_000, "per_user": 1_000_000},
+        "identity": {"secret": SECRET},
+        "handlers": {"secret": "the secret of the handlers of this row", "joins_per_s": 1000},
+    }
+
+
+@asynccontextmanager
 async def scene(stage: Stage, row: str) -> AsyncIterator[Shown]:
     with own_redis() as redis:
-        settings: dict[str, Any] = {
-            "store": {"backend": "redis", "url": redis.url},
-            "limits": {"per_address": 1_000_000, "per_user": 1_000_000},
-            "identity": {"secret": SECRET},
-            "handlers": {"secret": "the secret of the handlers of this row", "joins_per_s": 1000},
-        }
-        async with stage.rig(row, instances=2, **settings) as rig:
+        async with stage.rig(row, instances=2, **settings_with(redis)) as rig:
             handlers = [handler(rig, f"{rig.service}-ws{n}") for n in (1, 2)]
             try:
                 for one in handlers:
                     one.start()
-                await eventually(lambda: both_there(rig))
+                await eventually(lambda: are_there(rig, 2))
                 async with (
                     load(*rig.ports) as forwarded,
                     load(
@@ -85,22 +115,22 @@ async def scene(stage: Stage, row: str) -> AsyncIterator[Shown]:
                     await one.kill()
 
 
-def handler(rig: Rig, name: str) -> Child:
-    (port,) = free_ports(1)
+def handler(rig: Rig, name: str, capacity: int = 10_000) -> Child:
+    (own,) = free_ports(1)
     return Child(
         name,
         [
-            *(sys.executable, "-m", "bench.fleet.handler", "--id", name, "--port", str(port)),
-            *("--capacity", "10000", "--consul", rig.consul),
-            *("--gateway", f"http://127.0.0.1:{rig.gateway.port}"),
+            *(sys.executable, "-m", "bench.fleet.handler", "--id", name, "--port", str(own)),
+            *("--capacity", str(capacity), "--consul", rig.consul),
+            *(word for port in rig.ports for word in ("--gateway", f"http://127.0.0.1:{port}")),
         ],
         rig.folder / f"{name}.log",
     )
 
 
-async def both_there(rig: Rig) -> bool:
-    handlers = (await rig.gateway.detailed())["handlers"]
-    return len([one for one in handlers if one["eligible"]]) == 2
+async def are_there(rig: Rig, handlers: int) -> bool:
+    found = [(await gateway.detailed())["handlers"] for gateway in rig.gateways]
+    return all(len([one for one in seen if one["eligible"]]) == handlers for seen in found)
 
 
 def tell(redis: RedisServer, command: str) -> str:
