@@ -147,7 +147,8 @@ class PeerEndpoint:
         return json_reply(body, headers=self._about(snapshot, candidates))
 
     def _candidates(self, snapshot: ServiceSnapshot, now: float) -> Candidates:
-        return self.balancer.service(snapshot.service).eligible.candidates(snapshot, now)
+        """Whom a hand-out may go to."""
+        return self.balancer.service(snapshot.service).eligible.candidates(snapshot, now, hand_out=True)
 
     def _about(self, snapshot: ServiceSnapshot, candidates: Candidates) -> Pairs:
         return (("ETag", self._tag(snapshot.service, candidates)), (INDEX, str(snapshot.version)))

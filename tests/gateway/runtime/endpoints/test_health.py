@@ -11,6 +11,7 @@ import pytest
 from gateway.runtime.app import Gateway
 from tests.balancer.origins import (
     Connection,
+    answers,
     answers_once_then_closes_on_the_second,
     counts_requests,
     never_answers,
@@ -31,6 +32,7 @@ from tests.gateway.runtime.gateways import (
 from tests.gateway.runtime.scrapes import scrape
 from tests.servers import ConsulAgent
 
+fails = answers(b"HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n")
 INTERNAL = ("/health/detailed", "/metrics", "/get_service_instance?service_name=auth")
 ELSEWHERE = {"networks": ["10.0.0.0/8"], "key": KEY}
 
@@ -86,6 +88,34 @@ async def test_the_detailed_health_shows_instances_with_their_load() -> None:
         assert detailed["services"]["auth"]["status"] == "known"
         assert instance["url"] == f"http://127.0.0.1:{there.instance.port}"
         assert (instance["active"], instance["health"], instance["aside"]) == (1, "passing", False)
+
+
+async def test_an_instance_that_is_put_aside_is_shown_with_the_reason() -> None:
+    ejection = {"server_errors": 2, "base_s": 60, "max_s": 60}
+    async with origin(fails) as bad, origin(counts_requests) as good:
+        urls = [f"http://127.0.0.1:{there.instance.port}" for there in (bad, good)]
+        services = {
+            "auth": {"instances": urls, "ejection": ejection, "circuit": {}, "concurrency": {"service": 9}}
+        }
+        async with gateway(services=services) as running:
+            for _ in range(4):
+                await ask(running.port, "POST", "/open/x")
+            detailed = (await ask(running.port, "GET", "/health/detailed")).json()["services"]["auth"]
+            aside, well = detailed["instances"]
+            assert (aside["aside"], aside["aside_reason"], aside["weight_now"]) == (
+                True,
+                "server_errors",
+                0.0,
+            )
+            assert 50 < aside["aside_for_s"] <= 60
+            assert (well["aside"], well["aside_reason"], well["weight_now"]) == (False, None, 1.0)
+            assert (detailed["circuit"], detailed["limit"], detailed["queued"]) == ("closed", 9, 0)
+            assert (detailed["source"], detailed["panic"]) == ("registry", False)
+            found = await scrape(running.port)
+            assert found['quaymaster_ejections_total{reason="server_errors",service="auth"}'] == 1
+            assert found['quaymaster_instances_aside{reason="server_errors",service="auth"}'] == 1
+            assert found['quaymaster_circuit{service="auth",state="closed"}'] == 1
+            assert found['quaymaster_service_limit{service="auth"}'] == 9
 
 
 async def test_a_registration_that_is_left_out_is_shown_with_its_reason(consul: ConsulAgent) -> None:
