@@ -82,7 +82,7 @@ class AddressPolicy:
     """Where instances may live; empty means anywhere but the special places."""
     loopback: bool = False
     """Whether the registry itself is on this machine, so that loopback means the same to both."""
-    registry: tuple[str, int] | None = None
+    registries: tuple[tuple[str, int], ...] = ()
     """Where the registry's own API listens, as the settings say it: no instance may be there."""
 
     def refusal(self, address: Address) -> str | None:
@@ -106,11 +106,11 @@ class AddressPolicy:
 
     def is_registry(self, address: Address, port: int, resolved: Mapping[str, Sequence[str]]) -> bool:
         """Whether calls to that place would reach the registry's API, with whatever a client sends."""
-        if self.registry is None or port != self.registry[1]:
-            return False
-        host = self.registry[0]
         here = self.loopback and address.is_loopback  # all of 127.0.0.0/8 is this machine
-        return here or str(address) in (host, *resolved.get(host, ()))
+        return any(
+            port == its_port and (here or str(address) in (host, *resolved.get(host, ())))
+            for host, its_port in self.registries
+        )
 
 
 def _lies_in(inner: Network, outer: Network) -> bool:
@@ -120,7 +120,7 @@ def _lies_in(inner: Network, outer: Network) -> bool:
 
 
 def address_policy(
-    allowed_networks: tuple[str, ...], *, loopback: bool, registry: tuple[str, int] | None = None
+    allowed_networks: tuple[str, ...], *, loopback: bool, registries: Sequence[tuple[str, int]] = ()
 ) -> AddressPolicy:
     """The policy of the settings. Raises `ValueError` that names the entry that is no network."""
     networks: list[Network] = []
@@ -129,7 +129,7 @@ def address_policy(
             networks.append(ip_network(text))
         except ValueError as error:
             raise ValueError(f"allowed_networks: {error}; write 10.0.0.0/8 or fd00::/8") from None
-    return AddressPolicy(tuple(networks), loopback, registry)
+    return AddressPolicy(tuple(networks), loopback, tuple(registries))
 
 
 def is_loopback_host(host: str) -> bool:

@@ -47,7 +47,8 @@ class _Unfit(Exception):
 def names_to_resolve(candidates: Iterable[Candidate], policy: AddressPolicy) -> frozenset[str]:
     """The DNS names among the hosts, and the registry's own, for the caller to resolve before `admit`."""
     found = set()
-    for raw in (*(candidate.host for candidate in candidates), *(policy.registry or ())[:1]):
+    of_the_registry = (host for host, _ in policy.registries)
+    for raw in (*(candidate.host for candidate in candidates), *of_the_registry):
         try:
             host = read_host(_text(raw))
         except (ValueError, _Unfit):

@@ -4,6 +4,8 @@ From Consul's documentation, "Blocking Queries", implementation details:
 
 * An index that goes backwards (the servers were restored, the agent restarted) is thrown away:
   asking with an old, higher index blocks the whole wait while the world changes.
+* An index means something to the agent that gave it, and to no other: at another address the first
+  question does not block.
 * An index below one is taken as one, otherwise the loop spins.
 * The loop is rate limited by a token bucket, because an answer is no guarantee of a change.
 """
@@ -25,12 +27,18 @@ class Position:
     index: int | None = None
     resets: int = 0
     """How often the index went backwards."""
+    address: int = 0
+    """Which of several agents gave the index."""
+
+    def at(self, address: int) -> "Position":
+        """The position for a query to that agent."""
+        return self if address == self.address else Position(None, self.resets, address)
 
     def after(self, answered: int) -> "Position":
         """The position after an answer that carried this index."""
         answered = max(answered, 1)
         if self.index is not None and answered < self.index:
-            return Position(None, self.resets + 1)
+            return replace(self, index=None, resets=self.resets + 1)
         return replace(self, index=answered)
 
     def after_error(self) -> "Position":

@@ -20,6 +20,11 @@ class Watch(Protocol):
         """How often a stream started anew because the registry's index went backwards."""
         ...
 
+    @property
+    def failovers(self) -> int:
+        """How often it went from one address of the registry to another."""
+        ...
+
     def watch(self, service: ServiceName) -> AsyncGenerator[Update, None]:
         """What the registry says of one service: at once, and then whenever that changes.
 
@@ -93,6 +98,8 @@ class BackendSettings:
     """
 
     address: str = "127.0.0.1:8500"
+    fallback_addresses: tuple[str, ...] = ()
+    """Further agents of the same registry."""
     token: str = ""
     scheme: str = "http"
     ca_file: str | None = None
@@ -102,6 +109,11 @@ class BackendSettings:
     allowed_networks: tuple[str, ...] = ()
     wait_s: float = 30.0
     static: dict[ServiceName, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def origin(self) -> str:
+        """What an answer depends on: which registry was asked, and which of its instances were believed."""
+        return " ".join((f"{self.scheme}://{self.address}", *sorted(self.allowed_networks)))
 
 
 class OpenBackend(Protocol):

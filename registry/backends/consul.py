@@ -1,4 +1,4 @@
-"""A Consul agent, through py-consul with a corrected client.
+"""Consul's agents, through py-consul with a corrected client.
 
 The only file that knows Consul's wire format, besides the embedded agent that speaks it. Errors of
 aiohttp and py-consul become `RegistryError` in one place, `_translated`.
@@ -7,10 +7,14 @@ What is corrected in py-consul's client, each measured: no limit of 100 connecti
 used them up), a deadline for every call, no deprecated TLS arguments, the explicit token before
 `CONSUL_HTTP_TOKEN`, `stale` for health queries, no cookies, no redirects, and the header that tells
 an empty answer from a forbidden one. Service names and ids never reach a path unchecked.
+
+With several addresses, watches and registrations each keep to one that works (registry/failover.py). A
+registration lives in the agent that took it: an agent that does not know it gets it anew, and one that was
+left is told to forget it as soon as it can be.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from random import Random
@@ -25,13 +29,17 @@ from yarl import URL
 from registry.addresses import AddressPolicy, address_policy, is_loopback_host, split_address
 from registry.admission import Candidate, admit, names_to_resolve
 from registry.backends.base import Backend, BackendSettings, Registration, Watch
+from registry.backends.shared.homeward import going_home
 from registry.backends.shared.polling import Poller
 from registry.backends.shared.resolver import Resolver
 from registry.backends.shared.session import open_session, read_text, tls_context
 from registry.backends.static import FixedFirst, read_fixed, speak_every_s
 from registry.blocking import deadline_s
 from registry.checks import CheckFacts, health_of, weigh
+from registry.failover import HOME, AddressLedger
 from registry.model import (
+    FILTERED,
+    NO_LEADER,
     BadAnswer,
     Denied,
     Failed,
@@ -40,6 +48,7 @@ from registry.model import (
     InstanceId,
     NotRegistered,
     RegistryError,
+    Seen,
     ServiceName,
     Unreachable,
     Update,
@@ -54,6 +63,8 @@ ITSELF = frozenset({ServiceName("consul")})
 CONNECT_S = 2.0
 CALL_S = 5.0
 """The deadline of calls that do not block."""
+FORGET_S = 1.0
+"""The deadline of asking agents that were left to forget an instance."""
 
 
 @contextmanager
@@ -130,9 +141,15 @@ class _Http(consul.base.HTTPClient):  # type: ignore[misc]  # py-consul has no t
             body = await read_text(answer)
         if 300 <= answer.status < 400:
             raise consul.exceptions.ConsulException(f"answer {answer.status}: an agent does not redirect")
-        if answer.headers.get("X-Consul-Results-Filtered-By-ACLs") == "true" and body.strip() in ("[]", "{}"):
+        filtered = answer.headers.get("X-Consul-Results-Filtered-By-ACLs") == "true"
+        if filtered and body.strip() in ("[]", "{}"):
             raise consul.exceptions.ACLPermissionDenied("the token may not read this: the answer was emptied")
-        return callback(consul.base.Response(answer.status, answer.headers, body))
+        result = callback(consul.base.Response(answer.status, answer.headers, body))
+        if not isinstance(result, tuple):
+            return result
+        # py-consul hands (index, data) on as it is: the third is for the readers below.
+        without_leader = answer.headers.get("X-Consul-KnownLeader") == "false"
+        return *result, FILTERED if filtered else NO_LEADER if without_leader else None
 
     async def close(self) -> None:
         await self._session.close()
@@ -152,10 +169,17 @@ class _Client(consul.aio.Consul):  # type: ignore[misc]  # py-consul has no type
 
 
 class ConsulWatch:
-    """A `Watch` by blocking queries."""
+    """A `Watch` by blocking queries; one client for each address."""
 
-    def __init__(self, client: Any, poller: Poller, resolver: Resolver, policy: AddressPolicy, wait_s: float):
-        self._client = client
+    def __init__(
+        self,
+        clients: Sequence[Any],
+        poller: Poller,
+        resolver: Resolver,
+        policy: AddressPolicy,
+        wait_s: float,
+    ) -> None:
+        self._clients = clients
         self._poller = poller
         self._resolver = resolver
         self._policy = policy
@@ -165,6 +189,10 @@ class ConsulWatch:
     def index_resets(self) -> int:
         return self._poller.index_resets
 
+    @property
+    def failovers(self) -> int:
+        return self._poller.failovers
+
     def watch(self, service: ServiceName) -> AsyncGenerator[Update, None]:
         if not is_service_name(service):
             raise ValueError(f"{service!r} is no service name")
@@ -173,21 +201,26 @@ class ConsulWatch:
     def watch_names(self) -> AsyncGenerator[frozenset[ServiceName] | Failed, None]:
         return self._poller.poll(self._read_names)
 
-    async def _read_service(self, service: ServiceName, index: int | None) -> tuple[int, Update]:
+    async def _read_service(
+        self, service: ServiceName, address: int, index: int | None
+    ) -> tuple[int, Update]:
         with _translated():
-            answer = await self._client.health.service(service, index=index, wait=self._wait)
-            answered, entries = int(answer[0]), answer[1]
+            health = self._clients[address].health
+            answer = await health.service(service, index=index, wait=self._wait)
+            answered, entries, note = int(answer[0]), answer[1], answer[2]
         if not isinstance(entries, list):
             raise BadAnswer("the list of instances is no list")
         if not entries:
-            return answered, Gone()
+            return answered, Gone(note)
         candidates = [_candidate(entry) for entry in entries]
         resolved = await self._resolver.resolve(names_to_resolve(candidates, self._policy))
-        return answered, admit(service, candidates, resolved, self._policy)
+        seen = admit(service, candidates, resolved, self._policy)
+        return answered, Seen(seen.instances, seen.quarantined, note)
 
-    async def _read_names(self, index: int | None) -> tuple[int, frozenset[ServiceName]]:
+    async def _read_names(self, address: int, index: int | None) -> tuple[int, frozenset[ServiceName]]:
         with _translated():
-            answer = await self._client.catalog.services(index=index, wait=self._wait)
+            catalog = self._clients[address].catalog
+            answer = await catalog.services(index=index, wait=self._wait)
             answered, services = int(answer[0]), answer[1]
         if not isinstance(services, dict):
             raise BadAnswer("the catalogue is no object")
@@ -211,6 +244,7 @@ def _candidate(entry: object) -> Candidate:
         tags=service.get("Tags"),
         meta=service.get("Meta"),
         node=str(node.get("Node", "")),
+        zone=_object(node.get("Meta")).get("zone", ""),
     )
 
 
@@ -225,18 +259,24 @@ def _object(raw: object) -> Mapping[str, Any]:
 
 
 class ConsulRegistrar:
-    """A `Registrar` at an agent. A service's one check has the id Consul gives it: `service:<id>`."""
+    """A `Registrar` at one of several agents. A service's one check has the id Consul gives it:
+    `service:<id>`."""
 
-    def __init__(self, client: Any) -> None:
-        self._client = client
+    def __init__(self, clients: Sequence[Any], addresses: AddressLedger) -> None:
+        self._clients = clients
+        self._addresses = addresses
         self._without_ttl: set[InstanceId] = set()
+        self._at: dict[InstanceId, set[int]] = {}
+        """Which agents may know an instance from us."""
 
     async def register(self, registration: Registration) -> None:
         instance = _for_a_path(registration.id)
         _must_be(is_service_name(registration.service), f"{registration.service!r} is no service name")
         _must_be(1 <= registration.port <= 65535, f"port {registration.port} is not in 1 to 65535")
-        with _translated():
-            taken = await self._client.agent.service.register(
+        address = self._addresses.current
+        self._at.setdefault(instance, set()).add(address)
+        with self._asking(address) as client:
+            taken = await client.agent.service.register(
                 registration.service,
                 service_id=instance,
                 address=registration.address,
@@ -249,37 +289,83 @@ class ConsulRegistrar:
         _must_be(taken, "the agent did not take the registration")
         if registration.check_http is not None:
             self._without_ttl.add(instance)
+            await self._forgotten_elsewhere(instance, address)
         else:  # an agent that knew the instance keeps its check's old state, so it is fed at once
             self._without_ttl.discard(instance)
             await self.heartbeat(instance, Health.PASSING)
 
     async def deregister(self, instance: InstanceId) -> None:
-        try:
-            with _translated():
-                await self._client.agent.service.deregister(_for_a_path(instance))
-        except NotRegistered:
-            pass
+        _for_a_path(instance)
+        address = self._addresses.current
+        await self._deregister_at(address, instance)
+        await self._forgotten_at(self._at.pop(instance, set()) - {address}, instance)
         self._without_ttl.discard(instance)
 
     async def heartbeat(self, instance: InstanceId, health: Health, note: str = "") -> None:
         """Without a TTL there is nothing to feed; it still asks whether the agent knows the instance."""
-        with _translated():
+        address = self._addresses.current
+        with self._asking(address) as client:
             if instance in self._without_ttl:
-                known = instance in _object(await self._client.agent.services())
+                known = instance in _object(await client.agent.services())
             else:
-                check = self._client.agent.check
+                check = client.agent.check
                 feeds = {Health.PASSING: check.ttl_pass, Health.WARNING: check.ttl_warn}
                 feed = feeds.get(health, check.ttl_fail)
                 known = await feed(f"service:{_for_a_path(instance)}", notes=note)
         if not known:
             raise NotRegistered(f"the agent does not know {instance}")
+        await self._forgotten_elsewhere(instance, address)
 
     async def maintenance(self, instance: InstanceId, *, enable: bool, reason: str = "") -> None:
-        with _translated():
+        with self._asking(self._addresses.current) as client:
             switch = "true" if enable else "false"
-            known = await self._client.agent.service.maintenance(_for_a_path(instance), switch, reason)
+            known = await client.agent.service.maintenance(_for_a_path(instance), switch, reason)
         if not known:
             raise NotRegistered(f"the agent does not know {instance}")
+
+    @contextmanager
+    def _asking(self, address: int) -> Iterator[Any]:
+        """The client of that address, and a look at how it goes."""
+        try:
+            with _translated():
+                yield self._clients[address]
+        except (Unreachable, asyncio.CancelledError):
+            # Callers with less patience than ours cancel: that agent hung, too.
+            self._addresses.failed(address)
+            raise
+        except RegistryError:
+            self._addresses.answered(address)
+            raise
+        self._addresses.answered(address)
+
+    async def _deregister_at(self, address: int, instance: InstanceId) -> None:
+        try:
+            with self._asking(address) as client:
+                await client.agent.service.deregister(instance)
+        except NotRegistered:
+            pass
+
+    async def _forgotten_elsewhere(self, instance: InstanceId, address: int) -> None:
+        """That agent has it, so the ones that were left on the way may forget it."""
+        others = self._at.get(instance, set()) - {address}
+        reachable = {other for other in others if not self._addresses.is_failing(other)}
+        if reachable:
+            self._at[instance] -= await self._forgotten_at(reachable, instance)
+
+    async def _forgotten_at(self, addresses: Collection[int], instance: InstanceId) -> set[int]:
+        """Those that did it in time. The others forget what nobody feeds, after a while."""
+        done: set[int] = set()
+
+        async def forget(address: int) -> None:
+            try:
+                async with asyncio.timeout(FORGET_S):
+                    await self._deregister_at(address, instance)
+            except (RegistryError, TimeoutError):
+                return
+            done.add(address)
+
+        await asyncio.gather(*map(forget, addresses))
+        return done
 
 
 def _for_a_path(instance: InstanceId) -> InstanceId:
@@ -311,29 +397,34 @@ def _duration(seconds: float) -> str:
 
 @asynccontextmanager
 async def open_backend(settings: BackendSettings) -> AsyncGenerator[Backend, None]:
-    """Watches and registers at the agent of `settings.address`, which need not be up yet."""
-    host, _ = read_address(settings)
-    async with open_at(settings, loopback=is_loopback_host(host)) as backend:
+    """Watches and registers at the agents of the settings' addresses, which need not be up yet."""
+    local = all(is_loopback_host(host) for host, _ in read_addresses(settings))
+    async with open_at(settings, loopback=local) as backend:
         yield backend
 
 
-def read_address(settings: BackendSettings) -> tuple[str, int]:
-    """The agent's host and port. Raises `RegistryError` that says how to write them."""
-    try:
-        return split_address(settings.address, DEFAULT_PORT)
-    except ValueError as error:
-        raise RegistryError(f"registry.address: {error}") from None
+def read_addresses(settings: BackendSettings) -> Sequence[tuple[str, int]]:
+    """The agents' hosts and ports, each once. Raises `RegistryError` that says how to write them."""
+    written = [("registry.address", settings.address)]
+    written += [("registry.fallback_addresses", text) for text in settings.fallback_addresses]
+    found = []
+    for key, text in written:
+        try:
+            found.append(split_address(text, DEFAULT_PORT))
+        except ValueError as error:
+            raise RegistryError(f"{key}: {error}") from None
+    return list(dict.fromkeys(found))
 
 
 @asynccontextmanager
 async def open_at(settings: BackendSettings, *, loopback: bool) -> AsyncGenerator[Backend, None]:
     """As `open_backend`, told whether registrations of loopback addresses mean this machine."""
-    host, port = read_address(settings)
+    agents = read_addresses(settings)
     if not settings.token.isprintable() or not settings.token.isascii():
         raise RegistryError("registry.token: holds a character that no token has; is there a line end?")
     try:
-        url = URL.build(scheme=settings.scheme, host=host, port=port)
-        policy = address_policy(settings.allowed_networks, loopback=loopback, registry=(host, port))
+        urls = [URL.build(scheme=settings.scheme, host=host, port=port) for host, port in agents]
+        policy = address_policy(settings.allowed_networks, loopback=loopback, registries=agents)
         tls = await asyncio.to_thread(tls_context, settings) if settings.scheme == "https" else None
     except (ValueError, OSError) as error:
         raise RegistryError(f"registry: {error}") from error
@@ -341,15 +432,22 @@ async def open_at(settings: BackendSettings, *, loopback: bool) -> AsyncGenerato
     async with AsyncExitStack() as stack:
         resolver = await stack.enter_async_context(Resolver())
         watching, controlling = [
-            _Client(
-                _Http(url, await stack.enter_async_context(open_session(tls)), settings.wait_s),
-                settings.token,
-            )
-            for _ in range(2)  # so that a registration never queues behind long polls
-        ]
-        poller = Poller(Random())
+            [_Client(_Http(url, session, settings.wait_s), settings.token) for url in urls]
+            for session in [await stack.enter_async_context(open_session(tls)) for _ in range(2)]
+        ]  # so that a registration never queues behind long polls
+        watched_at, registered_at = AddressLedger(len(urls)), AddressLedger(len(urls))
+        if len(urls) > 1:
+            both = [watched_at, registered_at]
+            await stack.enter_async_context(going_home(both, partial(_leads, controlling[HOME]), Random()))
+        poller = Poller(Random(), watched_at)
         watch: Watch = ConsulWatch(watching, poller, resolver, policy, settings.wait_s)
         yield Backend(
             FixedFirst(fixed, resolver, watch, every_s=speak_every_s(settings)) if fixed else watch,
-            ConsulRegistrar(controlling),
+            ConsulRegistrar(controlling, registered_at),
         )
+
+
+async def _leads(client: Any) -> bool:
+    """Whether that agent answers, and knows a leader."""
+    with _translated():
+        return bool(await client.status.leader())

@@ -16,11 +16,13 @@ async def open_backend(settings: BackendSettings) -> AsyncGenerator[Backend, Non
 
     Loopback registrations are believed only while nobody but this machine can register.
     """
-    host, port = consul.read_address(settings)
+    host, port = consul.read_addresses(settings)[0]
     async with AsyncExitStack() as stack:
         agent = await stack.enter_async_context(EmbeddedAgent(host, port, data_dir=settings.data_dir))
         _, bound = split_address(agent.address, port)
-        there = replace(settings, address=_reachable(host, bound), scheme="http", token="")
+        there = replace(
+            settings, address=_reachable(host, bound), fallback_addresses=(), scheme="http", token=""
+        )
         yield await stack.enter_async_context(consul.open_at(there, loopback=is_loopback_host(host)))
 
 

@@ -74,6 +74,10 @@ class FixedFirst:
     def index_resets(self) -> int:
         return self._behind.index_resets if self._behind else 0
 
+    @property
+    def failovers(self) -> int:
+        return self._behind.failovers if self._behind else 0
+
     def watch(self, service: ServiceName) -> AsyncGenerator[Update, None]:
         if service in self._fixed or self._behind is None:
             return self._repeat(service)

@@ -219,6 +219,7 @@ class Watcher:
             failures=dict(self._failures),
             index_resets=self._watch.index_resets,
             restarts=self._restarts,
+            failovers=self._watch.failovers,
             notes=dict(self._notes),
             saved_age_s=None if self._file is None else self._file.age_s(),
             save_failures=0 if self._file is None else self._file.failures,

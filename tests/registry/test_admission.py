@@ -127,8 +127,8 @@ def test_names_are_judged_by_what_they_resolve_to() -> None:
 
 
 def test_the_registry_itself_is_no_instance() -> None:
-    local = address_policy((), loopback=True, registry=("127.0.0.1", 8500))
-    remote = address_policy((), loopback=False, registry=("consul.internal", 8500))
+    local = address_policy((), loopback=True, registries=[("127.0.0.1", 8500)])
+    remote = address_policy((), loopback=False, registries=[("10.7.7.7", 8500), ("consul.internal", 8500)])
     assert names_to_resolve([], local) == frozenset()
     assert names_to_resolve([], remote) == {"consul.internal"}
     resolved = {"consul.internal": ["10.0.0.5"], "sly.internal": ["10.0.0.5"]}

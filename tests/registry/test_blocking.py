@@ -20,6 +20,15 @@ def test_after_an_error_the_next_query_answers_at_once() -> None:
     assert Position(42, resets=3).after_error() == Position(None, resets=3)
 
 
+def test_an_index_is_never_carried_to_another_address() -> None:
+    position = Position().after(42)
+    assert position.at(0) is position
+    assert position.at(1) == Position(None, address=1)
+    assert position.at(1).after(7) == Position(7, address=1), "lower, and no reset"
+    assert position.at(1).after(7).at(0).index is None
+    assert position.at(1).after(7).after(3) == Position(None, resets=1, address=1)
+
+
 @given(st.lists(st.one_of(st.integers(-3, 50), st.none()), max_size=50))
 def test_no_query_ever_blocks_on_an_index_above_the_last_answer(answers: list[int | None]) -> None:
     position = Position()

@@ -17,6 +17,7 @@ class ToldWatch:
         """How often each stream was opened; that of the names as "names"."""
         self.open: Counter[str] = Counter()
         self.index_resets = 0
+        self.failovers = 0
         self._updates: defaultdict[ServiceName, asyncio.Queue[Update | Exception]] = defaultdict(
             asyncio.Queue
         )

@@ -286,6 +286,210 @@ async def test_an_agent_that_says_index_zero_is_not_asked_in_a_loop() -> None:
         assert [request.query.get("index") for request in agent.asked] == [None, "1", "1", "1"]
 
 
+# Several agents.
+
+
+@pytest.fixture(scope="module")
+def second_agent() -> Iterator[ConsulAgent]:
+    """The fallback; no test stops it. It shares nothing with the first, so tests see who answered."""
+    with consul_agent() as agent:
+        yield agent
+
+
+async def test_a_watch_takes_the_next_address_when_one_is_gone_and_starts_from_no_index(
+    own_agent: ConsulAgent, second_agent: ConsulAgent, service: ServiceName
+) -> None:
+    await put_service(own_agent, service, "first", Port=80)
+    await put_service(second_agent, service, "second", Port=80)
+    fallback = (second_agent.address,)
+    async with (
+        backend_at(own_agent.address, fallback_addresses=fallback, wait_s=60.0) as backend,
+        aclosing(backend.watch.watch(service)) as stream,
+    ):
+        assert set(seen(await anext(stream))) == {"first"}
+        await asyncio.to_thread(own_agent.stop)
+        try:
+            lost = await first(stream, lambda u: isinstance(u, Failed))
+            assert isinstance(lost, Failed)
+            assert lost.reason == "unreachable"
+            assert set(seen(await anext(stream))) == {"second"}, "at once, and with all there is"
+            await put_service(second_agent, service, "third", Port=80)
+            assert set(seen(await first(stream, lambda u: len(seen(u)) == 2))) == {"second", "third"}
+            assert (backend.watch.failovers, backend.watch.index_resets) == (1, 0)
+        finally:
+            await asyncio.to_thread(own_agent.start)
+
+
+async def test_a_frozen_agent_is_left_for_one_that_works(
+    own_agent: ConsulAgent, second_agent: ConsulAgent, service: ServiceName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("registry.blocking.SLACK_S", 0.3)
+    await put_service(second_agent, service, "second", Port=80)
+    async with (
+        backend_at(own_agent.address, fallback_addresses=(second_agent.address,), wait_s=0.5) as backend,
+        aclosing(backend.watch.watch(service)) as stream,
+    ):
+        assert isinstance(await anext(stream), Gone)
+        own_agent.pause()
+        try:
+            await first(stream, lambda u: isinstance(u, Failed), within_s=5.0)
+            assert set(seen(await anext(stream))) == {"second"}
+        finally:
+            own_agent.resume()
+
+
+async def test_who_had_to_leave_returns_to_the_first_address_once_it_answers(
+    own_agent: ConsulAgent, second_agent: ConsulAgent, service: ServiceName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("registry.backends.shared.homeward.AFTER_S", 0.2)
+    async with (
+        backend_at(own_agent.address, fallback_addresses=(second_agent.address,), wait_s=0.5) as backend,
+        aclosing(backend.watch.watch(service)) as stream,
+    ):
+        await anext(stream)
+        await asyncio.to_thread(own_agent.stop)
+        await first(stream, lambda u: isinstance(u, Failed))
+        await first(stream, lambda u: not isinstance(u, Failed))
+        await asyncio.to_thread(own_agent.start)
+        await put_service(own_agent, service, "home", Port=80)
+        told = await first(stream, lambda u: isinstance(u, Failed), within_s=15.0)
+        assert told == Failed("moved", "another address of the registry is asked now")
+        assert set(seen(await anext(stream))) == {"home"}
+        assert backend.watch.failovers == 2
+
+
+async def known_at(agent: ConsulAgent, instance: str) -> bool:
+    url = f"http://{agent.address}/v1/agent/services"
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        return instance in await answer.json()
+
+
+async def test_a_registration_moves_with_its_agents_and_is_left_behind_nowhere(
+    own_agent: ConsulAgent, second_agent: ConsulAgent, service: ServiceName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consul_backend, "CALL_S", 0.5)
+    monkeypatch.setattr("registry.backends.shared.homeward.AFTER_S", 0.2)
+    one = Registration(InstanceId(service), service, 80, ttl_s=60.0)
+    async with backend_at(own_agent.address, fallback_addresses=(second_agent.address,)) as backend:
+        registrar = backend.registrar
+        assert registrar is not None
+        await registrar.register(one)
+        own_agent.pause()
+        try:
+            with pytest.raises(Unreachable):
+                await registrar.heartbeat(one.id, Health.PASSING)
+            with pytest.raises(NotRegistered):
+                await registrar.heartbeat(one.id, Health.PASSING)
+            await registrar.register(one)
+            await registrar.heartbeat(one.id, Health.PASSING)
+            assert await known_at(second_agent, service)
+        finally:
+            own_agent.resume()
+        assert await known_at(own_agent, service), "it knows the instance still"
+        async with asyncio.timeout(10):
+            while await known_at(second_agent, service):
+                await registrar.heartbeat(one.id, Health.PASSING)
+        assert await known_at(own_agent, service)
+        await registrar.deregister(one.id)
+        assert not await known_at(own_agent, service)
+
+
+async def test_a_deregistration_reaches_every_agent_that_may_know_the_instance(
+    own_agent: ConsulAgent, second_agent: ConsulAgent, service: ServiceName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consul_backend, "CALL_S", 0.5)
+    one = Registration(InstanceId(service), service, 80)
+    async with backend_at(own_agent.address, fallback_addresses=(second_agent.address,)) as backend:
+        registrar = backend.registrar
+        assert registrar is not None
+        await registrar.register(one)
+        own_agent.pause()
+        try:
+            with pytest.raises(Unreachable):
+                await registrar.register(one)
+            await registrar.register(one)
+        finally:
+            own_agent.resume()
+        assert await known_at(own_agent, service)
+        assert await known_at(second_agent, service)
+        await registrar.deregister(one.id)
+        assert not await known_at(own_agent, service)
+        assert not await known_at(second_agent, service)
+
+
+async def test_an_agent_that_hangs_longer_than_its_caller_waits_is_left_too(
+    second_agent: ConsulAgent, service: ServiceName
+) -> None:
+    """A caller that gives up cancels, and no error ever comes."""
+    one = Registration(InstanceId(service), service, 80)
+    async with (
+        fake_agent(never_answers) as hanging,
+        backend_at(hanging.address, fallback_addresses=(second_agent.address,)) as backend,
+    ):
+        registrar = backend.registrar
+        assert registrar is not None
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await registrar.register(one)
+        await registrar.register(one)
+        assert await known_at(second_agent, service)
+        await registrar.deregister(one.id)
+
+
+async def test_no_instance_may_be_at_any_of_the_agents(
+    consul: ConsulAgent, second_agent: ConsulAgent, service: ServiceName
+) -> None:
+    await put_service(consul, service, "registry", Port=second_agent.port)
+    update = await first_update(consul.address, service, fallback_addresses=(second_agent.address,))
+    assert isinstance(update, Seen)
+    assert [q.reason for q in update.quarantined] == ["not_allowed"]
+
+
+async def test_loopback_is_believed_only_from_agents_that_are_all_here() -> None:
+    async with fake_agent(says([entry("a")])) as agent:
+        assert set(seen(await first_update(agent.address))) == {"a"}
+        update = await first_update(agent.address, fallback_addresses=("10.0.0.1:8500",))
+        assert not seen(update)
+
+
+# What comes with an answer.
+
+
+async def test_the_zone_is_that_of_the_service_or_of_its_node(
+    consul: ConsulAgent, service: ServiceName
+) -> None:
+    for name, meta in (("own", {"zone": "b"}), ("nodes", {})):
+        await put(
+            consul,
+            "/v1/catalog/register",
+            {
+                "Node": f"zoned-{service}",
+                "Address": "10.0.0.1",
+                "NodeMeta": {"zone": "a"},
+                "Service": {"Service": service, "ID": name, "Port": 80, "Meta": meta},
+            },
+        )
+    instances = seen(await first_update(consul.address, service))
+    assert {name: i.zone for name, i in instances.items()} == {"own": "b", "nodes": "a"}
+
+
+@pytest.mark.parametrize(
+    ("answers", "note"),
+    [
+        (says([entry("a")]), None),
+        (says([entry("a")], X_Consul_KnownLeader="true"), None),
+        (says([entry("a")], X_Consul_KnownLeader="false"), "no_leader"),
+        (says([], X_Consul_KnownLeader="false"), "no_leader"),
+        (emptied_by_acls([entry("a")]), "filtered"),
+    ],
+)
+async def test_what_is_amiss_with_an_answer_comes_with_it(answers: Answers, note: str | None) -> None:
+    async with fake_agent(answers) as agent:
+        update = await first_update(agent.address)
+    assert isinstance(update, Seen | Gone)
+    assert update.note == note
+
+
 # Answers that are none.
 
 
@@ -444,6 +648,7 @@ async def test_tls_with_an_authority_and_a_client_certificate(tmp_path: Path) ->
     [
         ({"address": "127.0.0.1:port"}, "address"),
         ({"address": "::1"}, "address"),
+        ({"fallback_addresses": ("10.0.0.1:8500", "::1")}, "fallback_addresses"),
         ({"token": "abc\n"}, "token"),
         ({"allowed_networks": ("10.0.0.1/8",)}, "allowed_networks"),
         ({"scheme": "https", "ca_file": "/nowhere/ca.pem"}, "No such file"),

@@ -6,25 +6,29 @@ import pytest
 
 from registry.backends.shared.polling import Poller
 from registry.backoff import CAP_S
+from registry.failover import AddressLedger
 from registry.model import Denied, Failed, Unreachable
 
 
 class Script:
     """A server that answers from a list, and time that passes only while somebody sleeps."""
 
-    def __init__(self, *answers: int | Exception) -> None:
+    def __init__(self, *answers: int | Exception, addresses: int = 1) -> None:
+        self.addresses = AddressLedger(addresses)
         self.answers: Iterator[int | Exception] = iter(answers)
         self.indexes: list[int | None] = []
+        self.asked: list[int] = []
         self.slept: list[float] = []
         self.now = 0.0
-        self.poller = Poller(random.Random(7), clock=lambda: self.now, sleep=self.sleep)
+        self.poller = Poller(random.Random(7), self.addresses, clock=lambda: self.now, sleep=self.sleep)
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.now += seconds
 
-    async def read(self, index: int | None) -> tuple[int, str]:
+    async def read(self, address: int, index: int | None) -> tuple[int, str]:
         self.indexes.append(index)
+        self.asked.append(address)
         answer = next(self.answers)
         if isinstance(answer, Exception):
             raise answer
@@ -72,3 +76,43 @@ async def test_the_pauses_after_failures_grow_to_the_cap_and_start_anew_after_an
 async def test_an_error_that_is_none_of_the_registry_is_not_hidden() -> None:
     with pytest.raises(ZeroDivisionError):
         await Script(ZeroDivisionError()).run(1)
+
+
+# Several addresses.
+
+
+async def test_another_address_is_tried_at_once_and_asked_from_the_beginning() -> None:
+    script = Script(5, Unreachable("nobody"), 900, 901, addresses=2)
+    assert await script.run(4) == ["at 5", Failed("unreachable", "nobody"), "at 900", "at 901"]
+    assert script.asked == [0, 0, 1, 1]
+    assert script.indexes == [None, 5, None, 900]
+    assert script.poller.index_resets == 0, "another agent's index is no news of this one"
+    assert script.poller.failovers == 1
+    assert script.now == 1.0, "the token bucket, and no backoff"
+
+
+async def test_when_all_have_failed_the_pauses_grow() -> None:
+    script = Script(*[Unreachable("nobody")] * 40, addresses=3)
+    await script.run(40)
+    assert set(script.asked) == {0, 1, 2}
+    assert script.asked[:3] == [0, 1, 2]
+    assert script.now > 100
+
+
+async def test_a_token_that_may_not_read_here_is_no_reason_to_ask_elsewhere() -> None:
+    script = Script(Denied("no"), Denied("no"), 5, addresses=2)
+    await script.run(3)
+    assert script.asked == [0, 0, 0]
+
+
+async def test_a_move_without_a_failure_is_told_as_one_so_that_losses_are_doubted() -> None:
+    script = Script(5, 7, 8, addresses=2)
+    async with aclosing(script.poller.poll(script.read)) as stream:
+        assert await anext(stream) == "at 5"
+        script.addresses.failed(0)
+        moved = await anext(stream)
+        assert isinstance(moved, Failed)
+        assert moved.reason == "moved"
+        assert [await anext(stream), await anext(stream)] == ["at 7", "at 8"]
+    assert script.asked == [0, 1, 1]
+    assert script.indexes == [None, None, 7]
