@@ -1,12 +1,10 @@
 """Calls over real sockets to instances that misbehave, and every interleaving of their ends."""
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
 from random import Random
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -21,119 +19,41 @@ from balancer.model import (
     RetryClass,
     Timeouts,
     UpstreamBroke,
-    UpstreamFailed,
 )
 from balancer.outcome import SUCCESS, Kind, Outcome, Phase, Side
-from balancer.policy import RetryBudget, ServicePolicy
+from balancer.policy import RetryBudget
 from balancer.runtime.attempt import ABANDONED
-from balancer.runtime.base import Answer, Observer, Switched, Upstream, UpstreamAnswer
+from balancer.runtime.base import Answer, Switched
 from balancer.runtime.call import Balancer
 from balancer.runtime.tunnel import End, Tunnel
 from balancer.runtime.upstream import PooledUpstream
 from balancer.service import MAX_SERVICES
-from registry.model import Instance, InstanceId, ServiceName, ServiceSnapshot, Status, snapshot
+from registry.model import Instance, ServiceName, Status, snapshot
 from tests.balancer import origins
 from tests.balancer.origins import (
     SERVICE,
     Behaviour,
-    Origin,
     answers,
     counts_requests,
     instance_at,
     origin,
     until,
 )
-
-PATIENT = Timeouts(connect_s=10, first_byte_s=20, idle_s=20, total_s=60)
-SHORT = Timeouts(connect_s=0.5, first_byte_s=0.25, idle_s=0.25, total_s=20)
-"""For instances that keep one waiting: long enough for a busy machine, short enough for a test."""
-IDLE = "<LoadLedger: 0 calls, 0 hand-outs, 0 instances>"
-
-
-class Watching(Observer):
-    """An observer that keeps what it was told."""
-
-    def __init__(self) -> None:
-        self.tries: list[tuple[InstanceId, str, int | None]] = []
-        self.retries: list[str] = []
-
-    def tried(
-        self, service: ServiceName, instance: Instance, outcome: Outcome, status: int | None, seconds: float
-    ) -> None:
-        assert seconds >= 0
-        self.tries.append((instance.id, outcome.label, status))
-
-    def retried(self, service: ServiceName, reason: str) -> None:
-        self.retries.append(reason)
-
-
-async def no_time(seconds: float) -> None:
-    """A wait that is over at once."""
-    await asyncio.sleep(0)
-
-
-def known(*instances: Instance) -> ServiceSnapshot:
-    return snapshot(SERVICE, Status.KNOWN, instances=instances)
-
-
-def balancer_of(
-    upstream: Upstream,
-    *instances: Instance,
-    strategy: str = "least_connections",
-    clock: Callable[[], float] = time.monotonic,
-    observer: Watching | None = None,
-    seed: int = 1,
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    **of_service: Any,
-) -> Balancer:
-    # One snapshot for all, as the watcher keeps it: a strategy knows its candidates by identity.
-    published = known(*instances)
-    return Balancer(
-        lambda service: published,
-        upstream,
-        policies={SERVICE: ServicePolicy(strategy, **of_service)},
-        rng=Random(seed),
-        clock=clock,
-        sleep=sleep,
-        observer=observer,
-    )
-
-
-@pytest.fixture
-async def upstream() -> AsyncIterator[PooledUpstream]:
-    async with PooledUpstream() as opened:
-        yield opened
-
-
-def policy(
-    retry: RetryClass = RetryClass.SAFE, timeouts: Timeouts = PATIENT, max_attempts: int = 3
-) -> CallPolicy:
-    return CallPolicy(SERVICE, retry, timeouts, max_attempts)
-
-
-def get() -> OutboundRequest:
-    return OutboundRequest("GET", "/", [(b"Host", b"chat.example")])
-
-
-def post(body: bytes | AsyncIterator[bytes] = b"{}", keyed: bool = False) -> OutboundRequest:
-    return OutboundRequest("POST", "/", [(b"Host", b"chat.example")], body, keyed)
-
-
-async def outcome_of(
-    balancer: Balancer, of: CallPolicy | None = None, request: OutboundRequest | None = None
-) -> tuple[Answer | Refused | Failed, bytes]:
-    async with balancer.call(of or policy(), request or get()) as end:
-        if isinstance(end, Answer):
-            return end, b"".join([chunk async for chunk in end.body])
-        assert not isinstance(end, Switched)
-        return end, b""
-
-
-@asynccontextmanager
-async def bad_and_good(behaviour: Behaviour) -> AsyncIterator[tuple[Origin, Origin]]:
-    """The bad one is so heavy that an idle balancer tries it first."""
-    async with origin(behaviour, "bad", weight=100) as bad, origin(counts_requests, "good") as good:
-        yield bad, good
+from tests.balancer.runtime.balancers import (
+    IDLE,
+    PATIENT,
+    SHORT,
+    ScriptedUpstream,
+    Watching,
+    bad_and_good,
+    balancer_of,
+    get,
+    known,
+    no_time,
+    outcome_of,
+    policy,
+    post,
+)
 
 
 async def test_a_call_reaches_an_instance_and_counts_until_its_body_has_ended(
@@ -569,78 +489,6 @@ async def test_strategies_are_kept_per_service_and_bounded(upstream: PooledUpstr
 
 
 # Any interleaving
-
-
-class ScriptedBody:
-    """The body of a scripted answer: one chunk per step, then its end or a break."""
-
-    def __init__(self, script: "Script") -> None:
-        self._script = script
-        self.ended = False
-        self.releases = 0
-
-    def whole(self) -> bytes | None:
-        return b"" if self.ended else None
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        await self._script.step()
-        match self._script.how:
-            case "ends":
-                self.ended = True
-                raise StopAsyncIteration
-            case "breaks":
-                raise UpstreamBroke(Outcome(Phase.BODY, Side.INSTANCE, Kind.RESET, sent=True))
-            case _:
-                return b"x"
-
-    def take_over(self, end: End) -> tuple[asyncio.Transport, bytes]:
-        raise AssertionError("no script switches protocols")
-
-    async def release(self) -> None:
-        self.releases += 1
-
-
-class Script:
-    """How one try goes: it waits for the driver at every step."""
-
-    def __init__(self, instance: Instance, how: str) -> None:
-        self.instance = instance
-        self.how = how
-        self._gate = asyncio.Event()
-        self.body = ScriptedBody(self)
-
-    async def step(self) -> None:
-        await self._gate.wait()
-        self._gate.clear()
-
-    def go(self) -> None:
-        self._gate.set()
-
-
-class ScriptedUpstream:
-    """A transport whose every step is released by the driver: an interleaving as data."""
-
-    def __init__(self, endings: list[str]) -> None:
-        self._endings = endings
-        self.scripts: list[Script] = []
-
-    async def send(
-        self, instance: Instance, request: OutboundRequest, timeouts: Timeouts, *, repeatable: bool
-    ) -> UpstreamAnswer:
-        how = self._endings[len(self.scripts) % len(self._endings)]
-        script = Script(instance, how)
-        self.scripts.append(script)
-        await script.step()
-        if how == "refuses":
-            raise UpstreamFailed(Outcome(Phase.CONNECT, Side.INSTANCE, Kind.REFUSED, sent=False))
-        if how == "resets":
-            raise UpstreamFailed(Outcome(Phase.WAIT, Side.INSTANCE, Kind.RESET, sent=True))
-        if how == "is our bug":
-            raise RuntimeError
-        return UpstreamAnswer(200, b"OK", [], script.body)
 
 
 async def client(balancer: Balancer, of: CallPolicy) -> None:

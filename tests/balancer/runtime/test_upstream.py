@@ -24,12 +24,6 @@ SHORT = Timeouts(connect_s=10, first_byte_s=0.25, idle_s=0.25, total_s=20)
 GET = OutboundRequest("GET", "/", [(b"Host", b"chat.example")])
 
 
-@pytest.fixture
-async def upstream() -> AsyncIterator[PooledUpstream]:
-    async with PooledUpstream() as opened:
-        yield opened
-
-
 async def whole(answer: UpstreamAnswer) -> bytes:
     try:
         return b"".join([chunk async for chunk in answer.body])
