@@ -11,7 +11,8 @@ Map of the package:
     outcome.py    phase x side x kind of every failure, and whether a byte was sent
     retry.py      (attempt, outcome) -> Retry | Stop
     headers.py    what is forwarded, in both directions
-    strategies/   one file per way to choose: round_robin, least_connections
+    strategies/   one file per way to choose, and their table; a pick costs the same among 10 and 10,000
+    load_order.py, sampling.py, latency.py, rings.py  what strategies derive from candidates and loads
     runtime/      call.py chooses, sends and retries; upstream.py talks to instances;
                   progress.py says how far a try has got, and its deadline
 

@@ -10,6 +10,9 @@ from typing import Generic, TypeVar
 
 from registry.model import Instance
 
+FULL_SCAN = 8
+"""Up to so many candidates are looked at one by one: that is the cheapest, and nobody is overlooked."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidates:

@@ -11,6 +11,10 @@ __all__ = ["STRATEGIES", "Strategy", "load_strategy"]
 
 STRATEGIES = {
     "least_connections": "balancer.strategies.least_connections",
+    "peak_ewma": "balancer.strategies.peak_ewma",
+    "power_of_two": "balancer.strategies.power_of_two",
+    "random": "balancer.strategies.random",
+    "rendezvous": "balancer.strategies.rendezvous",
     "round_robin": "balancer.strategies.round_robin",
 }
 

@@ -14,8 +14,6 @@ from balancer.policy import HashPolicy
 from registry.model import Instance, InstanceId
 
 NOT_TRIED: frozenset[InstanceId] = frozenset()
-FULL_SCAN = 8
-"""Up to so many candidates are looked at one by one: that is the cheapest, and nobody is overlooked."""
 
 
 class Strategy(Protocol):

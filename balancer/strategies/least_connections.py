@@ -3,11 +3,11 @@
 import random
 from math import inf
 
-from balancer.candidates import Candidates, Derived
+from balancer.candidates import FULL_SCAN, Candidates, Derived
 from balancer.load import LoadLedger
 from balancer.load_order import LoadOrder
 from balancer.policy import HashPolicy
-from balancer.strategies.base import FULL_SCAN, Strategy
+from balancer.strategies.base import Strategy
 from registry.model import Instance, InstanceId
 
 

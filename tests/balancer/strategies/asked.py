@@ -14,7 +14,7 @@ class Asked:
     def __init__(self, strategy: Strategy) -> None:
         self.strategy = strategy
         self.loads = LoadLedger()
-        self._among: tuple[Sequence[Instance], Candidates] | None = None
+        self._among: dict[int, tuple[Sequence[Instance], Candidates]] = {}
 
     def pick(
         self,
@@ -23,9 +23,10 @@ class Asked:
         key: bytes = b"",
         now: float = 0.0,
     ) -> Instance | None:
-        if self._among is None or self._among[0] is not among:
-            self._among = among, candidates([i for i in among if i.weight > 0])
-        return self.strategy.pick(self._among[1], self.loads, tried, key, now)
+        if id(among) not in self._among:
+            # With the sequence itself, so that no other one gets its identity.
+            self._among[id(among)] = among, candidates([i for i in among if i.weight > 0])
+        return self.strategy.pick(self._among[id(among)][1], self.loads, tried, key, now)
 
     def begin(self, instance: Instance, calls: int = 1) -> None:
         """So many calls there that do not end."""
