@@ -147,14 +147,11 @@ class RegistrySettings(Section):
             raise ValueError("ca_file, cert_file and key_file need registry.scheme: https")
         return key_file
 
-    def snapshot_origin(self) -> str:
-        """Which registry, read under which rules: another one's last good state is not believed."""
-        return " ".join([f"{self.scheme}://{self.address}", *map(str, self.allowed_networks)])
-
     def backend_settings(self, services: dict[str, ServiceSettings]) -> BackendSettings:
         """This section as the registry's backends want it, with the fixed addresses of the services."""
         return BackendSettings(
             address=self.address,
+            fallback_addresses=self.fallback_addresses,
             token=self.token.get_secret_value() if self.token else "",
             scheme=self.scheme,
             ca_file=self.ca_file,

@@ -206,7 +206,7 @@ class Gateway:
     async def _open_watcher(self, backend: Backend, gateways: ServiceName | None) -> Watcher:
         settings, registry = self._settings, self._settings.registry
         longest_silence_s = registry.wait_s * 17 / 16 + WATCHDOG_SLACK_S
-        file, origin = registry.snapshot_file, registry.snapshot_origin()
+        file, origin = registry.snapshot_file, registry.backend_settings(settings.services).origin
         watcher = Watcher(
             backend.watch,
             suspect_s=registry.suspect_s,

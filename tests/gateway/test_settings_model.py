@@ -101,6 +101,7 @@ def test_a_registry_over_tls() -> None:
         {
             "backend": "consul",
             "address": "consul.example.org:8501",
+            "fallback_addresses": ["consul2.example.org:8501"],
             "scheme": "https",
             "ca_file": "ca.pem",
             "cert_file": "cert.pem",
@@ -116,6 +117,7 @@ def test_a_registry_over_tls() -> None:
     }
     assert settings.backend_settings(services) == BackendSettings(
         address="consul.example.org:8501",
+        fallback_addresses=("consul2.example.org:8501",),
         token="t",
         scheme="https",
         ca_file="ca.pem",

@@ -185,3 +185,50 @@ async def test_a_gateway_that_starts_before_consul_serves_by_itself_once_it_is_t
             await eventually(serves)
         finally:
             await asyncio.to_thread(consul.stop)
+
+
+async def test_a_gateway_that_starts_while_consul_is_down_serves_the_last_good_state(
+    own_consul: ConsulAgent, tmp_path: Path
+) -> None:
+    settings, file = behind(own_consul, "saved"), tmp_path / "last.json"
+    settings["registry"]["snapshot_file"] = str(file)
+
+    async def is_saved() -> bool:
+        return file.exists() and b"saved" in file.read_bytes()
+
+    async def is_believed_again() -> bool:
+        return await source_of(second.port, "saved") == "registry"
+
+    async with origin(counts_requests) as there:
+        await register_in(own_consul, "saved", there.instance.port)
+        async with Gateway(settings_of(**settings)) as first:
+            await ready(first.port)
+            await eventually(is_saved)
+        own_consul.stop()
+        async with Gateway(settings_of(**settings)) as second:
+            await ready(second.port)
+            assert await source_of(second.port, "saved") == "disk"
+            assert (await ask(second.port, "GET", "/open/x")).status == 200
+            await asyncio.to_thread(own_consul.start)
+            await register_in(own_consul, "saved", there.instance.port)
+            await eventually(is_believed_again, within_s=15)
+            assert (await ask(second.port, "GET", "/open/x")).status == 200
+
+
+async def source_of(port: int, service: str) -> str:
+    """Where the gateway has its view of a service from."""
+    found = (await ask(port, "GET", "/health/detailed")).json()["services"][service]
+    return str(found["source"])
+
+
+async def test_where_one_agent_is_gone_the_next_is_asked(consul: ConsulAgent) -> None:
+    settings, (nobody,) = behind(consul, "fallback"), free_ports(1)
+    settings["registry"] |= {"address": f"127.0.0.1:{nobody}", "fallback_addresses": [consul.address]}
+    async with origin(counts_requests) as there:
+        await register_in(consul, "fallback", there.instance.port)
+        try:
+            async with Gateway(settings_of(**settings)) as running:
+                await ready(running.port)
+                assert (await ask(running.port, "GET", "/open/x")).status == 200
+        finally:
+            await deregister(consul, f"fallback-{there.instance.port}")

@@ -118,6 +118,23 @@ async def test_an_instance_that_is_put_aside_is_shown_with_the_reason() -> None:
             assert found['quaymaster_service_limit{service="auth"}'] == 9
 
 
+async def test_our_own_verdict_stands_beside_the_registrys() -> None:
+    async with origin(fails) as bad, origin(counts_requests) as good:
+        urls = [f"http://127.0.0.1:{there.instance.port}" for there in (bad, good)]
+        check = {"interval_s": 0.05, "up": 1, "down": 1}
+        async with gateway(services={"auth": {"instances": urls, "health_check": check}}) as running:
+
+            async def all_are_judged() -> bool:
+                found = (await ask(running.port, "GET", "/health/detailed")).json()["services"]["auth"]
+                verdicts = [(i["health"], i["verdict"]) for i in found["instances"]]
+                return verdicts == [("passing", "down"), ("passing", "up")]
+
+            await eventually(all_are_judged)
+            found = await scrape(running.port)
+            assert found['quaymaster_instances_checked{service="auth",verdict="down"}'] == 1
+            assert found['quaymaster_health_checks_failed_total{reason="status",service="auth"}'] >= 1
+
+
 async def test_a_registration_that_is_left_out_is_shown_with_its_reason(consul: ConsulAgent) -> None:
     """Consul takes port 0; calls can't go there, and the good instance beside it is not harmed."""
     registry = {"backend": "consul", "address": consul.address, "register_as": None}
