@@ -76,7 +76,7 @@ class ServiceLedger:
             self.concurrency = ConcurrencyLedger(policy.concurrency)
 
     def _load_strategy(self) -> None:
-        self.strategy = load_strategy(self.policy.strategy, self._rng)
+        self.strategy = load_strategy(self.policy.strategy, self._rng, self.policy.hashing)
         listens = type(self.strategy).ended is not Strategy.ended
         self.told: Told | None = self.strategy.ended if listens else None
         """The strategy's `ended`, if it makes anything of it."""
