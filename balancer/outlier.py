@@ -114,12 +114,14 @@ class OutlierLedger:
             return
         if now >= self._half_ends:
             self._next_half(now)
-        if outcome.ok and (status is None or status < FIRST_SERVER_ERROR):
-            record.unconnected = record.errors = 0
-            record.add(self._half, 1)
-            self._all.add(self._half, 1)
-        elif _failed(outcome, status):
+        if record.half != self._half:
+            record.turn(self._half)
+        if _bad(outcome, status):
             self._failed(record, outcome, now)
+        elif outcome.ok:
+            record.unconnected = record.errors = 0
+            record.all += 1
+            self._all.all += 1
 
     def condemn(self, instance: Instance, now: float) -> bool:
         """Callers elsewhere say that it fails; says whether it is put aside for that."""
@@ -188,8 +190,9 @@ class OutlierLedger:
 
     def _failed(self, record: Record, outcome: Outcome, now: float) -> None:
         policy = self.policy
-        record.add(self._half, 0)
-        self._all.add(self._half, 0)
+        for tally in (record, self._all):
+            tally.all += 1
+            tally.bad += 1
         if _unconnected(outcome):
             record.unconnected += 1
             if 0 < policy.connect_failures <= record.unconnected:
@@ -207,12 +210,12 @@ class OutlierLedger:
 
     def _far_below_the_rest(self, record: Record) -> bool:
         policy = self.policy
-        own, own_good = record.sums(self._half)
-        every, every_good = self._all.sums(self._half)
-        others, others_good = every - own, every_good - own_good
+        own, own_bad = record.sums(self._half)
+        every, every_bad = self._all.sums(self._half)
+        others, others_bad = every - own, every_bad - own_bad
         if min(own, others) < policy.min_requests:
             return False
-        return own_good * others < policy.success_rate * others_good * own
+        return 1 - own_bad / own < policy.success_rate * (1 - others_bad / others)
 
     def _ended_aside(
         self, record: Record, outcome: Outcome, status: int | None, now: float, began: float
@@ -221,9 +224,10 @@ class OutlierLedger:
         if _is_probe(record, began):
             record.probe = None
             self.holds_until = -inf
-            if outcome.ok and not _failed(outcome, status):
-                self._put_back(record, now)
-            elif _failed(outcome, status) and record.due:
+            if not _bad(outcome, status):
+                if outcome.ok:
+                    self._put_back(record, now)
+            elif record.due:
                 self._probe_failed(record, outcome, now)
         elif _unconnected(outcome) and _suspected(record) and self.policy.connect_failures:
             self._put_aside(record, Reason.CONNECT_FAILURES, now, seconds=max(0.0, record.until - now))
@@ -290,6 +294,7 @@ class OutlierLedger:
         half_s = self.policy.window_s / 2
         self._half = int(now / half_s)
         self._half_ends = (self._half + 1) * half_s
+        self._all.turn(self._half)
 
     def __repr__(self) -> str:
         return f"<OutlierLedger: {len(self.aside)} of {len(self.records)} aside>"
@@ -299,7 +304,7 @@ def _unconnected(outcome: Outcome) -> bool:
     return outcome.blames_instance and outcome.phase is Phase.CONNECT
 
 
-def _failed(outcome: Outcome, status: int | None) -> bool:
+def _bad(outcome: Outcome, status: int | None) -> bool:
     return outcome.blames_instance or (status is not None and status >= FIRST_SERVER_ERROR)
 
 

@@ -18,6 +18,7 @@ with the verdicts or with everything, and the few that are left would only be ov
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 from balancer import slow_start, zones
 from balancer.candidates import Candidates, candidates
@@ -48,17 +49,18 @@ class Places:
 
     def candidates(self, policy: ServicePolicy, now: float, *, panic: bool) -> tuple[Candidates, float]:
         """Whom a call may go to, and until when that holds if nothing happens."""
-        doubted = [*self.suspected, *self.unusable] if panic else []
-        chosen = [*self.ready, *(record for record in doubted if record.instance.weight > 0)]
-        chosen = chosen or self.parked or self.suspected
+        doubted = (*self.suspected, *self.unusable) if panic else ()
+        wild = [record for record in doubted if record.instance.weight > 0]
+        tiers = [[*self.ready, *wild], self.parked, [] if panic else _soonest_first(self.suspected)]
+        chosen = next(filter(None, tiers), [])
         weights, until = _weights(chosen, policy.slow_start_s, now)
         instances = [record.instance for record in chosen]
-        taken = set(map(id, chosen))
         reserves = [
             record.instance
-            for place in (self.parked, _soonest_first(self.suspected), _soonest_first(self.unreachable))
-            for record in place
-            if id(record) not in taken and (record.usable or panic)
+            for tier in (*tiers, _soonest_first(self.unreachable))
+            if tier is not chosen
+            for record in tier
+            if record.usable or panic
         ]
         local = zones.local(instances, weights, policy.zone)
         return candidates(instances, weights, reserves=reserves, panic=panic, local=local), until
@@ -67,10 +69,11 @@ class Places:
 def places(records: Sequence[Record]) -> Places:
     """Of the instances that these records are about."""
     made = Places()
+    ready = made.ready
     for record in records:
         instance = record.instance
-        if record.usable and record.reason is None:
-            (made.ready if instance.weight > 0 else made.parked).append(record)
+        if record.reason is None and record.left_at == inf:
+            (ready if instance.weight > 0 else made.parked).append(record)
         elif instance.health is Health.MAINTENANCE:
             continue
         elif record.reason is Reason.CONNECT_FAILURES:
@@ -95,12 +98,11 @@ def _soonest_first(aside: list[Record]) -> list[Record]:
 
 def _weights(records: Sequence[Record], slow_start_s: float, now: float) -> tuple[list[float], float]:
     weights = [float(record.instance.weight or 1) for record in records]
-    until = slow_start.holds_until([r.new_at for r in records], slow_start_s, now)
-    shares = slow_start.shares([r.new_at for r in records], slow_start_s, now)
+    shares, until = slow_start.shares([record.new_at for record in records], slow_start_s, now)
     if shares is not None:
         weights = [weight * share for weight, share in zip(weights, shares, strict=True)]
-    for at, record in enumerate(records):
-        if record.slow_until > now:
-            weights[at] *= SPARED
-            until = min(until, record.slow_until)
+    spared = [at for at, record in enumerate(records) if record.slow_until > now]
+    for at in spared:
+        weights[at] *= SPARED
+        until = min(until, records[at].slow_until)
     return weights, until

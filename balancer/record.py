@@ -29,43 +29,35 @@ class Tally:
     So a sum is about the last half to whole window, for five integers and no list of moments.
     """
 
-    __slots__ = ("all", "good", "half", "old_all", "old_good")
+    __slots__ = ("all", "bad", "half", "old_all", "old_bad")
 
     def __init__(self) -> None:
         self.half = 0
-        """The number of the half that runs."""
-        self.all = self.good = self.old_all = self.old_good = 0
-
-    def add(self, half: int, good: int) -> None:
-        """One try that ended in that half; `good` is 1 or 0."""
-        if half != self.half:
-            self.turn(half)
-        self.all += 1
-        self.good += good
-
-    def sums(self, half: int) -> tuple[int, int]:
-        """How many, and how many of them were good."""
-        if half != self.half:
-            self.turn(half)
-        return self.all + self.old_all, self.good + self.old_good
+        """The number of the half that runs. Who counts makes sure of it first (`turn`)."""
+        self.all = self.bad = self.old_all = self.old_bad = 0
 
     def turn(self, half: int) -> None:
-        """The time of that half has come."""
-        follows = half == self.half + 1
-        self.old_all, self.old_good = (self.all, self.good) if follows else (0, 0)
-        self.all = self.good = 0
-        self.half = half
+        """The time of that half has come, if it had not before."""
+        if half != self.half:
+            follows = half == self.half + 1
+            self.old_all, self.old_bad = (self.all, self.bad) if follows else (0, 0)
+            self.all = self.bad = 0
+            self.half = half
+
+    def sums(self, half: int) -> tuple[int, int]:
+        """How many, and how many of them were bad."""
+        self.turn(half)
+        return self.all + self.old_all, self.bad + self.old_bad
 
     def move_out(self, whole: "Tally", half: int) -> None:
         """Forgets everything, also in the sum `whole` that it was part of."""
-        for tally in (self, whole):
-            if half != tally.half:
-                tally.turn(half)
+        self.turn(half)
+        whole.turn(half)
         whole.all -= self.all
-        whole.good -= self.good
+        whole.bad -= self.bad
         whole.old_all -= self.old_all
-        whole.old_good -= self.old_good
-        self.all = self.good = self.old_all = self.old_good = 0
+        whole.old_bad -= self.old_bad
+        self.all = self.bad = self.old_all = self.old_bad = 0
 
 
 class Record(Tally):

@@ -19,21 +19,17 @@ def is_new(left_at: float, now: float) -> bool:
     return now - left_at > HICCUP_S
 
 
-def holds_until(new_at: Sequence[float], over_s: float, now: float) -> float:
-    """Until when `shares` are good enough: the next step, or infinity when there is nothing to wait for."""
-    since = now - over_s
-    return now + over_s / STEPS if any(at > since for at in new_at) else inf
+def shares(new_at: Sequence[float], over_s: float, now: float) -> tuple[list[float] | None, float]:
+    """Of their weights that instances have which came at `new_at`, and until when that is good enough.
 
-
-def shares(new_at: Sequence[float], over_s: float, now: float) -> list[float] | None:
-    """Of their weights that instances have which came at `new_at`, or `None` when all have all of it.
-
-    When more than half are new nobody would be left to carry what they are spared, so they are not.
+    `None` is all of it: for when nobody is new, and for when more than half are, as then nobody would be
+    left to carry what they are spared. After the end of the step, which may be infinity, ask again.
     """
-    if over_s <= 0:
-        return None
     since = now - over_s
-    new = sum(at > since for at in new_at)
-    if not new or 2 * new > len(new_at):
-        return None
-    return [max(LEAST, (now - at) / over_s) if at > since else 1.0 for at in new_at]
+    new = [at for at in new_at if at > since]
+    if not new:
+        return None, inf
+    step_ends = now + over_s / STEPS
+    if 2 * len(new) > len(new_at):
+        return None, step_ends
+    return [max(LEAST, (now - at) / over_s) if at > since else 1.0 for at in new_at], step_ends

@@ -353,7 +353,9 @@ async def test_a_thousand_made_up_addresses_share_one_count() -> None:
             (await ask(running.port, "GET", "/open/x", f"X-Forwarded-For: 203.0.113.{n}")).status
             for n in range(6)
         ]
-        assert answered == [502, 502, 502, 429, 429, 429]
+        assert answered[:2] == [502, 502]
+        assert answered[2] in (502, 503), "nobody takes connections: that may be said at once"
+        assert answered[3:] == [429, 429, 429]
 
 
 async def test_bad_tokens_are_counted_too_so_that_nobody_guesses_for_long() -> None:
