@@ -666,6 +666,30 @@ async def test_callers_have_a_key_where_the_strategy_goes_by_it() -> None:
     assert (await carried(by_user, User("ada", None, 0.0))).key == b"ada"
 
 
+async def test_callers_that_are_recognised_come_to_the_same_instance_again() -> None:
+    async with (
+        origin(counts_requests) as one,
+        origin(counts_requests) as two,
+        origin(counts_requests) as three,
+    ):
+        there = (one, two, three)
+        services = {
+            "auth": {
+                "instances": [f"http://127.0.0.1:{each.instance.port}" for each in there],
+                "strategy": "rendezvous",
+                "hash": {"by": "cookie", "name": "room"},
+            }
+        }
+        async with gateway(services=services) as running:
+            for room in map(str, range(40)):
+                before = [each.requests for each in there]
+                for _ in range(3):
+                    await ask(running.port, "GET", "/open/x", f"Cookie: a=b; room={room}")
+                grown = sorted(each.requests - n for each, n in zip(there, before, strict=True))
+                assert grown == [0, 0, 3]
+            assert min(each.requests for each in there) > 0
+
+
 # Odd company
 
 
