@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from balancer.budget import RetryLedger
 from balancer.circuit import State
 from balancer.model import Failed, Headers, OutboundRequest, Refused, Timeouts
 from balancer.outcome import Outcome
@@ -62,12 +63,18 @@ class UpstreamAnswer:
 
 class Upstream(Protocol):
     async def send(
-        self, instance: Instance, request: OutboundRequest, timeouts: Timeouts, *, repeatable: bool
+        self,
+        instance: Instance,
+        request: OutboundRequest,
+        timeouts: Timeouts,
+        *,
+        repeatable: bool,
+        budget: RetryLedger | None = None,
     ) -> UpstreamAnswer:
         """Sends the request and returns when the head of the answer is there.
 
         `timeouts.total_s` is what is left of the whole call. `repeatable`: it may be sent again although it
-        may have been executed. Raises `UpstreamFailed`.
+        may have been executed, as far as `budget` has room for that. Raises `UpstreamFailed`.
         """
         ...
 

@@ -16,6 +16,7 @@ from typing import Self
 
 import structlog
 
+from balancer.budget import RetryLedger
 from balancer.model import OutboundRequest, PoolLimits, Timeouts, UpstreamFailed
 from balancer.outcome import Kind, Outcome, Phase, Side
 from balancer.runtime.base import UpstreamAnswer
@@ -81,7 +82,13 @@ class PooledUpstream:
         await asyncio.sleep(0)
 
     async def send(
-        self, instance: Instance, request: OutboundRequest, timeouts: Timeouts, *, repeatable: bool = False
+        self,
+        instance: Instance,
+        request: OutboundRequest,
+        timeouts: Timeouts,
+        *,
+        repeatable: bool = False,
+        budget: RetryLedger | None = None,
     ) -> UpstreamAnswer:
         loop = self._loop
         if loop is None:
@@ -120,6 +127,9 @@ class PooledUpstream:
                 if not _met_a_closing_connection(error.outcome, kept, repeatable=repeatable and in_memory):
                     raise
                 sent = error.outcome.sent
+                # An instance that breaks all that it is sent looks the same, and must not get it twice.
+                if sent and budget is not None and not budget.may_resend(loop.time()):
+                    raise
             else:
                 return _answer(answer, pool, connection, upload, loop.time())
             self.resent[instance.service] += 1

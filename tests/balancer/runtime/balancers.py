@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from random import Random
 from typing import Any
 
+from balancer.budget import RetryLedger
 from balancer.circuit import State
 from balancer.model import (
     CallPolicy,
@@ -184,7 +185,13 @@ class ScriptedUpstream:
         self.scripts: list[Script] = []
 
     async def send(
-        self, instance: Instance, request: OutboundRequest, timeouts: Timeouts, *, repeatable: bool
+        self,
+        instance: Instance,
+        request: OutboundRequest,
+        timeouts: Timeouts,
+        *,
+        repeatable: bool,
+        budget: RetryLedger | None = None,
     ) -> UpstreamAnswer:
         how = self._endings[len(self.scripts) % len(self._endings)]
         script = Script(instance, how)

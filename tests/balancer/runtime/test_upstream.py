@@ -8,8 +8,10 @@ from dataclasses import replace
 
 import pytest
 
+from balancer.budget import RetryLedger
 from balancer.model import OutboundRequest, PoolLimits, Timeouts, UpstreamBroke, UpstreamFailed
 from balancer.outcome import Kind, Outcome, Phase, Side
+from balancer.policy import RetryBudget
 from balancer.runtime.base import UpstreamAnswer
 from balancer.runtime.bodies import WholeBody
 from balancer.runtime.upstream import PooledUpstream, PoolStats, fault_of_connect
@@ -509,6 +511,17 @@ async def test_what_may_run_twice_goes_out_again_once_on_a_fresh_connection(upst
         assert await whole(answer) == b"ok"
         assert (there.requests, there.connections) == (3, 2)
         assert upstream.resent == {origins.SERVICE: 1}
+
+
+async def test_what_may_run_twice_does_so_within_the_budget_only(upstream: PooledUpstream) -> None:
+    none_left = RetryLedger(RetryBudget(percent=0, at_least=0))
+    async with origin(origins.answers_once_then_closes_on_the_second) as there:
+        await whole(await upstream.send(there.instance, GET, PATIENT))
+        with pytest.raises(UpstreamFailed) as failed:
+            await upstream.send(there.instance, GET, PATIENT, repeatable=True, budget=none_left)
+        assert failed.value.outcome.label == "wait_reset"
+        assert there.requests == 2
+        assert not upstream.resent
 
 
 async def test_a_fresh_connection_that_closes_is_a_failure_at_once(upstream: PooledUpstream) -> None:
