@@ -9,17 +9,15 @@ from functools import lru_cache
 NAME = b"X-Request-Timeout-Ms"
 
 
-def total_of(route_s: float, caller_s: float | None) -> float:
+def total_of(route_s: float, caller_s: float) -> float:
     """Seconds for the whole call; 0 or less when there is nothing left."""
-    return route_s if caller_s is None else min(route_s, caller_s)
-
-
-def field_line(left_s: float) -> bytes:
-    """The header's line, with its end. Rounded down, but never to 0: the try goes out."""
-    return _line(max(1, int(left_s * 1000)))
+    return min(route_s, caller_s)
 
 
 @lru_cache(maxsize=1024)
-def _line(left_ms: int) -> bytes:
-    """Remembered: first tries of one route all have the same."""
-    return b"%b: %d\r\n" % (NAME, left_ms)
+def field_line(left_s: float) -> bytes:
+    """The header's line, with its end. Rounded down, but never to 0: the try goes out.
+
+    Remembered: first tries of one route all have the same.
+    """
+    return b"%b: %d\r\n" % (NAME, max(1, int(left_s * 1000)))

@@ -55,7 +55,8 @@ class StopReason(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Retry:
     longest_wait_s: float
-    """0 for the first retry: it goes to another instance, which has done nothing to wait for."""
+    """0 for the first retry: it goes to another instance, which has done nothing to wait for; and after a
+    try of which nothing was sent: it has been no work for anybody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ def decide(facts: AttemptFacts, outcome: Outcome) -> Retry | Stop:
         return Stop(StopReason.BODY_CONSUMED)
     if facts.attempt >= facts.max_attempts:
         return Stop(StopReason.ATTEMPTS_USED_UP)
-    wait_s = 0.0 if facts.attempt == 1 else LONGEST_WAIT_S
+    wait_s = 0.0 if facts.attempt == 1 or not outcome.sent else LONGEST_WAIT_S
     if facts.remaining_s <= wait_s + facts.usual_s:
         return Stop(StopReason.OUT_OF_TIME)
     return Retry(wait_s)

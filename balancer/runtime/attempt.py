@@ -32,7 +32,7 @@ _FIRST, _NOT = Counted.FIRST, Counted.NOT
 class Try:
     """Begins with its lease; ends once, by `end`, however often that is said."""
 
-    __slots__ = ("_counted", "_lease", "_ledger", "_places", "_service", "_shared", "_status", "instance")
+    __slots__ = ("_counted", "_lease", "_places", "_service", "_shared", "_status", "instance", "ledger")
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Try:
         self.instance = instance
         self._shared = shared
         self._service = service
-        self._ledger = ledger
+        self.ledger = ledger
         self._counted = counted
         self._places = places
         self._status: int | None = None
@@ -60,13 +60,18 @@ class Try:
         if places is not None:
             places.started(instance)
 
-    def answered(self, answer: UpstreamAnswer) -> None:
-        """The head of an answer is there. One that is whole ends the try."""
-        ledger, status, began = self._ledger, answer.status, self._lease.started_at
+    def answered(self, answer: UpstreamAnswer) -> float:
+        """The head of an answer is there; tells since when."""
+        ledger, status, began = self.ledger, answer.status, self._lease.started_at
         now = self._shared.clock()
         seconds = now - began
         self._status = status
-        self._no_longer_counted(now)
+        if self._counted is _FIRST:
+            # As `_no_longer_counted`, for nearly every call.
+            self._counted = _NOT
+            ledger.budget.first_ended(now)
+        else:
+            self._no_longer_counted(now)
         if status < 500:
             # What fails fast says nothing of how long a call takes.
             ledger.recent.add(seconds, now)
@@ -78,14 +83,17 @@ class Try:
             ledger.told(self.instance, seconds, ok=status < 500, now=now)
         if self._places is not None:
             self._places.took(seconds, now)
+        return now
 
-    def end(self, outcome: Outcome) -> None:
+    def end(self, outcome: Outcome, now: float | None = None) -> None:
         """The first end counts: after it the body may end, break and be closed as often as it likes."""
         lease = self._lease
         if not lease.finish():
             return
-        shared, ledger, instance = self._shared, self._ledger, self.instance
-        now, began = shared.clock(), lease.started_at
+        shared, ledger, instance = self._shared, self.ledger, self.instance
+        if now is None:
+            now = shared.clock()
+        began = lease.started_at
         if self._status is None:
             self._unanswered(outcome, now)
         ledger.eligible.ended(instance, outcome, self._status, now, began)
@@ -99,17 +107,17 @@ class Try:
         if not outcome.blames_instance:
             return
         seconds = now - self._lease.started_at
-        if self._ledger.told is not None:
-            self._ledger.told(self.instance, seconds, ok=False, now=now)
+        if self.ledger.told is not None:
+            self.ledger.told(self.instance, seconds, ok=False, now=now)
         if self._places is not None and outcome.kind is Kind.TIMEOUT:
             self._places.took(seconds, now)
 
     def _no_longer_counted(self, now: float) -> None:
         counted, self._counted = self._counted, _NOT
         if counted is _FIRST:
-            self._ledger.budget.first_ended(now)
+            self.ledger.budget.first_ended(now)
         elif counted is not _NOT:
-            self._ledger.budget.second_ended(now)
+            self.ledger.budget.second_ended(now)
 
 
 class CountedBody:

@@ -11,10 +11,10 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from random import Random
 
-from tenacity import AsyncRetrying, wait_exponential_jitter
+from tenacity import AsyncRetrying, RetryCallState, wait_exponential_jitter
 
 from balancer.load import LoadLedger
-from balancer.model import CallPolicy, OutboundRequest, Refused
+from balancer.model import CallPolicy, Failed, OutboundRequest, Refused
 from balancer.policy import ServicePolicy
 from balancer.retry import LONGEST_WAIT_S
 from balancer.runtime.base import Answer, End, Observer, Switched, Upstream
@@ -27,6 +27,13 @@ from registry.model import Instance, InstanceId, ServiceName, ServiceSnapshot
 __all__ = ["Answer", "Balancer", "End", "InstanceLoad", "Observer", "Switched"]
 
 BASE_WAIT_S = 0.025
+_backing_off = wait_exponential_jitter(multiplier=BASE_WAIT_S, jitter=BASE_WAIT_S, max=LONGEST_WAIT_S)
+
+
+def _wait_s(state: RetryCallState) -> float:
+    """Before a third try and later ones. Whom nothing was sent to has nothing to recover from."""
+    end = state.outcome and state.outcome.result()
+    return 0.0 if isinstance(end, Failed) and not end.outcome.sent else _backing_off(state)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +72,7 @@ class Balancer:
             loads=self.ledger,
             services=self._services,
             retrying=AsyncRetrying(
-                wait=wait_exponential_jitter(multiplier=BASE_WAIT_S, jitter=BASE_WAIT_S, max=LONGEST_WAIT_S),
+                wait=_wait_s,
                 sleep=sleep,
             ),
             sleep=sleep,

@@ -60,9 +60,11 @@ class Call:
         self._request = request if self._stream is None else replace(request, body=self._stream)
         self._repeatable = safe_to_repeat(policy.retry, keyed=request.idempotency_key)
         self._started_at = shared.clock()
-        self._deadline = self._started_at + total_of(policy.timeouts.total_s, request.deadline_s)
+        self._deadline = self._started_at + policy.timeouts.total_s
         self._shortened = request.deadline_s is not None
         """Less is left than the route gives."""
+        if request.deadline_s is not None:
+            self._deadline = self._started_at + total_of(policy.timeouts.total_s, request.deadline_s)
         self._ledger: ServiceLedger | None = None
         self._admission: Admission | None = None
         self._race: Race | None = None
@@ -74,25 +76,33 @@ class Call:
 
     async def __aenter__(self) -> End:
         shared, service = self._shared, self._policy.service
-        found = shared.ledger_for(service) if self._only is None else shared.services.of(service)
-        if isinstance(found, Refused):
-            return found
-        self._ledger = found
-        found.calls += 1
+        ledger = shared.services.of_known(service)
+        if ledger is None:
+            found = shared.ledger_for(service) if self._only is None else shared.services.of(service)
+            if isinstance(found, Refused):
+                return found
+            ledger = found
+        self._ledger = ledger
+        ledger.calls += 1
         try:
-            if found.circuit is not None or found.concurrency is not None:
-                return await self._admitted(found)
-            return await self._carry_out(found)
+            if ledger.circuit is not None or ledger.concurrency is not None:
+                refused = await self._enter(ledger)
+                if refused is not None:
+                    return refused
+            end = await self._first_try(ledger)
+            if isinstance(end, Failed) and self._wants_another(end):
+                end = await self._further_tries(ledger)
         except BaseException:
-            await self._leave()
+            await self.__aexit__(None, None, None)
             raise
+        if self._admission is not None:
+            hurried = self._deadline < self._started_at + self._policy.timeouts.total_s
+            self._admission.judge(end, hurried=hurried)
+        return end
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._leave()
-
-    async def _leave(self) -> None:
         """Gives back what is held. A second time there is nothing left."""
         body, self._body = self._body, None
         try:
@@ -105,45 +115,32 @@ class Call:
             if self._admission is not None:
                 self._admission.leave()
 
-    async def _admitted(self, ledger: ServiceLedger) -> End:
-        """As `_carry_out`, within the limits of a service that has some."""
+    async def _enter(self, ledger: ServiceLedger) -> Refused | None:
+        """Goes through the limits of a service that has some; or why that is not possible."""
         self._shortened = True
-        admission = Admission(self._shared, self._policy.service, self._started_at, self._deadline)
-        self._admission = admission
-        refused = await admission.enter(ledger)
-        if refused is not None:
-            return refused
-        end = await self._carry_out(ledger)
-        route_s = self._policy.timeouts.total_s
-        admission.judge(end, hurried=self._deadline < self._started_at + route_s)
-        return end
+        self._admission = Admission(self._shared, self._policy.service, self._started_at, self._deadline)
+        return await self._admission.enter(ledger)
 
     # --- tries -------------------------------------------------------------------------------------
 
-    async def _carry_out(self, ledger: ServiceLedger) -> End:
+    def _first_try(self, ledger: ServiceLedger) -> Sending:
+        """What is to be awaited for the end of the first try, without a coroutine more than needed."""
         now = self._shared.clock() if self._shortened else self._started_at
         if self._shortened and self._remaining_s(now) <= 0:
-            return Failed(OUT_OF_TIME, 0)
+            return _at_once(Failed(OUT_OF_TIME, 0))
         this = self._begin(ledger, _FIRST, now)
-        if isinstance(this, Refused) and self._admission is not None:
-            this = await self._admission.wait_for_instance(
-                lambda: self._begin(ledger, _FIRST, self._shared.clock()), this
-            )
         if isinstance(this, Refused):
-            return this
-        # The first try runs outside of tenacity, which would cost every good call 25 microseconds.
+            return _at_once(this) if self._admission is None else self._try_when_there_is_room(ledger, this)
         if self._policy.hedge and self._only is None and may_hedge(self._policy.retry, self._request):
-            end = await self._send_hedged(ledger, this)
-        else:
-            end = await self._send(this)
-        if isinstance(end, Failed) and self._wants_another(end):
-            self._shortened = True
-            # A copy: the object's own state is shared by all its users.
-            again = self._shared.retrying.copy(retry=self._wants_yet_another)
-            end = await again(self._try_again, ledger)
-        if isinstance(end, Refused) and self._failed is not None:
-            return self._failed
-        return end
+            return self._send_hedged(ledger, this)
+        return self._send(this)
+
+    async def _try_when_there_is_room(self, ledger: ServiceLedger, refused: Refused) -> End:
+        assert self._admission is not None
+        this = await self._admission.wait_for_instance(
+            lambda: self._begin(ledger, _FIRST, self._shared.clock()), refused
+        )
+        return this if isinstance(this, Refused) else await self._send(this)
 
     def _begin(self, ledger: ServiceLedger, counted: Counted, now: float) -> Try | Refused:
         """Another try at an instance that has not been tried. Nothing is waited for until it is sent."""
@@ -179,7 +176,7 @@ class Call:
             timeouts = replace(timeouts, total_s=max(0.0, self._remaining_s(shared.clock())))
         try:
             answer = await shared.upstream.send(
-                this.instance, self._request, timeouts, repeatable=self._repeatable
+                this.instance, self._request, timeouts, repeatable=self._repeatable, budget=this.ledger.budget
             )
         except UpstreamFailed as fault:
             this.end(fault.outcome)
@@ -188,13 +185,12 @@ class Call:
         except BaseException as error:
             this.end(self._given_up(this, error))
             raise
-        this.answered(answer)
-        body = answer.body
+        now, body = this.answered(answer), answer.body
         if self._race is not None and not self._race.is_won_by(this):
             return await self._lost(this, answer)
         attempts = len(self._tried)
         if isinstance(body, WholeBody):
-            this.end(SUCCESS)
+            this.end(SUCCESS, now)
             return Answer(answer.status, answer.reason, answer.headers, body, this.instance, attempts)
         self._body = CountedBody(body, this)
         if answer.status == 101:
@@ -208,6 +204,14 @@ class Call:
         return Outcome(Phase.WAIT, side, Kind.CANCELLED, sent=True)
 
     # --- second tries ------------------------------------------------------------------------------
+
+    async def _further_tries(self, ledger: ServiceLedger) -> End:
+        """By tenacity, which a call pays for only when its first try has failed: it costs 25 microseconds."""
+        self._shortened = True
+        # A copy: the object's own state is shared by all its users.
+        again = self._shared.retrying.copy(retry=self._wants_yet_another)
+        end: End = await again(self._try_again, ledger)
+        return self._failed if isinstance(end, Refused) and self._failed is not None else end
 
     async def _try_again(self, ledger: ServiceLedger) -> End:
         """One try after a failed one, if there is room for it or comes to be soon."""
@@ -298,6 +302,10 @@ class Call:
 
     def _has_time_for(self, ledger: ServiceLedger, wait_s: float, now: float) -> bool:
         return self._remaining_s(now) > wait_s + (ledger.recent.median(now) or 0.0)
+
+
+async def _at_once(end: End) -> End:
+    return end
 
 
 class _OnceStream:

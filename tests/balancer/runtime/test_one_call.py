@@ -1,0 +1,291 @@
+"""Second tries within budget and time, counted at instances on real sockets."""
+
+import asyncio
+import re
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+
+import pytest
+
+from balancer.model import Failed, OutboundRequest, Refused, RetryClass
+from balancer.outcome import OUT_OF_TIME
+from balancer.policy import ConcurrencyPolicy, EjectionPolicy, RetryBudget
+from balancer.runtime.base import Answer
+from balancer.runtime.call import Balancer
+from balancer.runtime.upstream import PooledUpstream
+from tests.balancer import origins
+from tests.balancer.origins import SERVICE, Origin, answers, counts_requests, origin, until
+from tests.balancer.runtime.balancers import (
+    IDLE,
+    PATIENT,
+    SHORT,
+    Watching,
+    bad_and_good,
+    balancer_of,
+    get,
+    outcome_of,
+    policy,
+    post,
+)
+
+NEVER_ASIDE = EjectionPolicy(connect_failures=0, server_errors=0, success_rate=0.0)
+"""So that only the budget stands between the calls and the instances that fail."""
+
+
+@asynccontextmanager
+async def fleet(*behaviours: origins.Behaviour) -> AsyncIterator[list[Origin]]:
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(origin(b, f"i{n}")) for n, b in enumerate(behaviours)]
+
+
+async def calls_of(balancer: Balancer, clients: int, each: int) -> Counter[str]:
+    """How the calls ended, of clients that call one after the other."""
+    ends: Counter[str] = Counter()
+
+    async def client() -> None:
+        for _ in range(each):
+            end, _ = await outcome_of(balancer)
+            ends[type(end).__name__] += 1
+            assert isinstance(end, Refused) or end.attempts <= 3
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(clients):
+            group.create_task(client())
+    return ends
+
+
+def timeouts_told(there: Origin) -> list[int]:
+    found = [re.search(rb"\r\nX-Request-Timeout-Ms: (\d+)\r\n", head) for head in there.heads]
+    return [int(match[1]) for match in found if match is not None]
+
+
+# The budget
+
+
+async def test_while_half_of_the_instances_reset_they_see_hardly_more_than_the_calls(
+    upstream: PooledUpstream,
+) -> None:
+    watching = Watching()
+    resets, answers_all = origins.resets_after_request_read, counts_requests
+    async with fleet(resets, resets, answers_all, answers_all) as instances:
+        balancer = balancer_of(
+            upstream, *(i.instance for i in instances), strategy="round_robin", ejection=NEVER_ASIDE,
+            observer=watching,
+        )  # fmt: skip
+        ends = await calls_of(balancer, clients=50, each=20)
+        seen = sum(i.requests for i in instances)
+    assert ends.total() == 1000
+    assert 1000 < seen < 1200
+    assert watching.refused > 0
+    assert len(watching.retries) == seen - 1000
+    assert repr(balancer.ledger) == IDLE
+
+
+async def test_while_all_instances_reset_they_see_hardly_more_than_the_calls(
+    upstream: PooledUpstream,
+) -> None:
+    async with fleet(*[origins.resets_after_request_read] * 3) as instances:
+        balancer = balancer_of(upstream, *(i.instance for i in instances), ejection=NEVER_ASIDE)
+        ends = await calls_of(balancer, clients=50, each=6)
+        assert ends == {"Failed": 300}
+        assert 300 < sum(i.requests for i in instances) < 1.2 * 300
+    assert repr(balancer.ledger) == IDLE
+
+
+async def test_no_safe_call_fails_when_one_of_three_is_killed(upstream: PooledUpstream) -> None:
+    async def works(connection: origins.Connection) -> None:
+        while True:
+            await connection.request()
+            await asyncio.sleep(0.005)
+            await connection.say(origins.OK)
+
+    async with fleet(works, works, works) as instances:
+        watching = Watching()
+        balancer = balancer_of(upstream, *(i.instance for i in instances), observer=watching)
+
+        async def kill() -> None:
+            await until(lambda: instances[0].requests >= 400)
+            await instances[0].stop()
+
+        async with asyncio.TaskGroup() as group:
+            calls = group.create_task(calls_of(balancer, clients=100, each=30))
+            group.create_task(kill())
+    assert calls.result() == {"Answer": 3000}
+    assert watching.retries, "it was killed in the middle of calls"
+    assert repr(balancer.ledger) == IDLE
+
+
+async def test_a_retry_waits_a_little_for_room(upstream: PooledUpstream) -> None:
+    """Two calls fail together while one may be tried again: the other one is, once that has its answer."""
+
+    async def resets_at_the_word(connection: origins.Connection) -> None:
+        await connection.request()
+        await connection.origin.go.wait()
+        connection.reset()
+
+    waited: list[float] = []
+    ledger = balancer_of(upstream).service(SERVICE)
+
+    async def time_passes(seconds: float) -> None:
+        waited.append(seconds)
+        ledger.budget.policy = RetryBudget(at_least=2)
+        await asyncio.sleep(0)
+
+    async with bad_and_good(resets_at_the_word) as (bad, good):
+        balancer = balancer_of(
+            upstream, bad.instance, good.instance, sleep=time_passes, retries=RetryBudget(0, 1)
+        )
+        ledger = balancer.service(SERVICE)
+        async with asyncio.TaskGroup() as group:
+            calls = [group.create_task(outcome_of(balancer)) for _ in range(2)]
+            await until(lambda: bad.requests == 2)
+            bad.go.set()
+    assert all(isinstance(call.result()[0], Answer) for call in calls)
+    assert len(waited) == 1
+
+
+async def test_without_room_the_call_ends_as_it_failed(upstream: PooledUpstream) -> None:
+    watching, waited = Watching(), 0.0
+
+    async def no_time(seconds: float) -> None:
+        nonlocal waited
+        waited += seconds
+
+    async with bad_and_good(origins.closes_after_request_read) as (bad, good):
+        balancer = balancer_of(
+            upstream, bad.instance, good.instance, sleep=no_time, observer=watching, retries=RetryBudget(0, 0)
+        )
+        end, _ = await outcome_of(balancer)
+    assert isinstance(end, Failed)
+    assert (end.outcome.label, end.attempts, good.requests) == ("wait_reset", 1, 0)
+    assert waited == pytest.approx(0.25)
+    assert (watching.refused, watching.retries) == (1, [])
+
+
+async def test_what_was_never_sent_needs_no_room(upstream: PooledUpstream) -> None:
+    async with origins.refuses("bad", 100) as bad, origin(counts_requests, "good") as good:
+        balancer = balancer_of(upstream, bad, good.instance, retries=RetryBudget(0, 0))
+        end, _ = await outcome_of(balancer, policy(RetryClass.UNSENT), post())
+        assert isinstance(end, Answer)
+        assert good.requests == 1
+
+
+async def test_when_nobody_can_be_reached_calls_end_at_once(upstream: PooledUpstream) -> None:
+    async def waits(seconds: float) -> None:
+        assert seconds == 0
+
+    async with AsyncExitStack() as stack:
+        dead = [await stack.enter_async_context(origins.refuses(f"i{n}")) for n in range(2)]
+        balancer = balancer_of(upstream, *dead, sleep=waits, retries=RetryBudget(0, 0))
+        ends = [(await outcome_of(balancer))[0] for _ in range(20)]
+    assert all(isinstance(end, Failed | Refused) for end in ends)
+    assert repr(balancer.ledger) == IDLE
+
+
+@pytest.mark.parametrize(
+    "behaviour", [origins.resets_after_request_read, origins.never_answers, origins.sends_garbage]
+)
+async def test_what_is_not_safe_is_never_executed_twice(
+    upstream: PooledUpstream, behaviour: origins.Behaviour
+) -> None:
+    async with fleet(behaviour, behaviour, counts_requests) as instances:
+        balancer = balancer_of(
+            upstream, *(i.instance for i in instances), strategy="round_robin", ejection=NEVER_ASIDE
+        )
+        bodies = [b"%d" % n for n in range(30)]
+        async with asyncio.TaskGroup() as group:
+            for body in bodies:
+                unsent = policy(RetryClass.UNSENT, SHORT, hedge=True)
+                group.create_task(outcome_of(balancer, unsent, post(body)))
+        assert sorted(body for i in instances for body in i.bodies) == sorted(bodies)
+
+
+# Time
+
+
+async def test_instances_are_told_what_is_left(upstream: PooledUpstream) -> None:
+    async with bad_and_good(origins.never_answers) as (bad, good):
+        balancer = balancer_of(upstream, bad.instance, good.instance)
+        end, _ = await outcome_of(balancer, policy(timeouts=SHORT), replace(get(), deadline_s=9.0))
+        assert isinstance(end, Answer)
+        (first,), (second,) = timeouts_told(bad), timeouts_told(good)
+        assert 0 < second <= first - 250 <= 8750
+        bad.heads.clear()
+        await outcome_of(balancer, policy(timeouts=SHORT))
+    assert timeouts_told(bad) == [20_000], "the route's, when the caller says nothing"
+
+
+async def test_a_caller_can_not_have_more_time_than_the_route_gives(upstream: PooledUpstream) -> None:
+    async with origin(counts_requests) as there:
+        await outcome_of(balancer_of(upstream, there.instance), request=replace(get(), deadline_s=1e6))
+    assert timeouts_told(there)[0] <= PATIENT.total_s * 1000
+
+
+@pytest.mark.parametrize("deadline_s", [0.0, -1.0])
+async def test_with_nothing_left_nothing_is_sent(upstream: PooledUpstream, deadline_s: float) -> None:
+    watching = Watching()
+    async with origin(counts_requests) as there:
+        balancer = balancer_of(upstream, there.instance, observer=watching)
+        end, _ = await outcome_of(balancer, request=replace(get(), deadline_s=deadline_s))
+        assert end == Failed(OUT_OF_TIME, 0)
+        assert (there.requests, watching.tries) == (0, [])
+
+
+async def test_a_callers_deadline_ends_the_call_and_blames_nobody(upstream: PooledUpstream) -> None:
+    async with origin(origins.never_answers) as there:
+        balancer = balancer_of(upstream, there.instance)
+        end, _ = await outcome_of(balancer, request=replace(get(), deadline_s=0.1))
+        assert isinstance(end, Failed)
+        assert not end.outcome.blames_instance
+        assert not balancer.loads(SERVICE)[0].aside
+
+
+async def test_a_retry_that_could_not_finish_is_not_begun(upstream: PooledUpstream) -> None:
+    """Calls take 5 s here: half a second after a failure there is no use in another try."""
+    async with bad_and_good(origins.resets_after_request_read) as (bad, good):
+        balancer = balancer_of(upstream, bad.instance, good.instance)
+        recent = balancer.service(SERVICE).recent
+        for _ in range(30):
+            recent.add(5.0, balancer.clock())
+        end, _ = await outcome_of(balancer, request=replace(get(), deadline_s=4.0))
+        assert isinstance(end, Failed)
+        assert good.requests == 0
+        end, _ = await outcome_of(balancer, request=replace(get(), deadline_s=50.0))
+        assert isinstance(end, Answer)
+
+
+async def test_a_tunnel_is_told_no_deadline(upstream: PooledUpstream) -> None:
+    asks = [(b"Host", b"chat.example"), (b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")]
+    async with origin(answers(b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n")) as there:
+        balancer = balancer_of(upstream, there.instance)
+        await outcome_of(balancer, request=OutboundRequest("GET", "/ws", asks, switch=True))
+    assert timeouts_told(there) == []
+
+
+# What is under way
+
+
+async def test_states_count_what_is_under_way(upstream: PooledUpstream) -> None:
+    limits = ConcurrencyPolicy(service=1)
+    async with origin(origins.never_answers) as there:
+        balancer = balancer_of(upstream, there.instance, concurrency=limits)
+        assert balancer.service_states() == ()
+        async with asyncio.TaskGroup() as group:
+            calls = [group.create_task(outcome_of(balancer)) for _ in range(2)]
+            await until(lambda: there.requests)
+            (state,) = balancer.service_states()
+            assert (state.service, state.in_flight, state.queued, state.limit) == (SERVICE, 1, 1, 1)
+            for call in calls:
+                call.cancel()
+        (state,) = balancer.service_states()
+        assert (state.in_flight, state.queued, state.retrying) == (0, 0, 0)
+
+
+async def test_a_call_to_one_instance_only_goes_nowhere_else(upstream: PooledUpstream) -> None:
+    async with bad_and_good(origins.resets_after_request_read) as (bad, good):
+        balancer = balancer_of(upstream, bad.instance, good.instance)
+        async with balancer.call(policy(hedge=True), get(), only=bad.instance) as end:
+            assert isinstance(end, Failed)
+    assert (bad.requests, good.requests) == (1, 0)
