@@ -57,6 +57,11 @@ class ListenSettings(Section):
     """A longer request body is refused with 413."""
     max_connections: Count = 10_000
     """More clients at a time are turned away with 503."""
+    max_in_flight: Count = 5_000
+    """More requests at a time are refused with 503; WebSockets don't count."""
+    max_queue_s: Seconds = 0.1
+    """The longest that requests wait for their turn while more come than can be carried out; five times as
+    long in a burst. The others are refused with 503."""
     max_header_bytes: Annotated[int, Field(ge=1024, le=1 << 20)] = 64 * 1024
     """All headers of a request together; longer ones get 431."""
     max_headers: Annotated[int, Field(ge=8, le=1024)] = 128

@@ -235,7 +235,13 @@ class Gateway:
         if (problem := parser_problem()) is not None:
             raise StartFailed(problem)
         listen = self._settings.listen
-        server = HttpServer(dispatcher, dispatcher.refuse, listen)
+        server = HttpServer(
+            dispatcher,
+            dispatcher.refuse,
+            listen,
+            turn_away=dispatcher.turn_away,
+            turned_away=dispatcher.turned_away,
+        )
         runner = web.ServerRunner(server, shutdown_timeout=listen.shutdown_timeout_s)
         await runner.setup()
         self._stack.push_async_callback(runner.cleanup)

@@ -40,6 +40,10 @@ from registry.runtime.clock import unix_now
 
 log = structlog.get_logger()
 
+OVERLOADED = gateway_error(Reason.OVERLOADED)
+ID_HERE = "#" * 32
+"""As long as a request id of ours, for which it stands."""
+
 CLIENT_CLOSED = 499
 """What nginx logs for a client that went away before its answer; never sent to anybody."""
 
@@ -69,6 +73,8 @@ class Dispatcher:
         self._clock = clock
         self._unix_clock = unix_clock
         self._ids = RequestIds(secrets.token_hex(8))
+        self._turned_away = (0, b"")
+        """The second it was made in, and the answer."""
 
     async def __call__(self, request: ClientRequest) -> None:
         """Answers one request. Only cancellation and a lost connection leave it as exceptions."""
@@ -177,6 +183,26 @@ class Dispatcher:
             return mismatch.error()
         exchange.user = user
         return None
+
+    def turn_away(self, request: ClientRequest) -> None:
+        """Answers a request that is not looked at, as there are too many. It has no line in the log."""
+        self._metrics.refused(Reason.OVERLOADED)
+        request_id = self._ids.next()
+        reply = error_reply(OVERLOADED, request_id)
+        request.send(reply.status, (*reply.headers, ("X-Request-Id", request_id)), reply.body)
+
+    def turned_away(self) -> bytes:
+        """The same, to a GET whose connection stays: made once a second but for its id."""
+        self._metrics.refused(Reason.OVERLOADED)
+        second = int(self._unix_clock())
+        if self._turned_away[0] != second:
+            reply = error_reply(OVERLOADED, ID_HERE)
+            own = (*reply.headers, ("X-Request-Id", ID_HERE))
+            answer = whole_answer(
+                "GET", HTTP_1_1, reply.status, own, reply.body, keep_alive=True, second=second
+            )
+            self._turned_away = second, answer
+        return self._turned_away[1].replace(ID_HERE.encode(), self._ids.next().encode())
 
     def refuse(self, reason: str) -> bytes:
         """The answer to bytes that are no request, and to a connection too many; `HttpServer` sends it."""

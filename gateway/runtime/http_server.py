@@ -17,8 +17,10 @@ from aiohttp import StreamReader, web
 from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy, RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
 
+from gateway.overload import plain_get
 from gateway.request_head import RequestHead
 from gateway.runtime.client_request import CLIENT_STALLED_S, ClientRequest
+from gateway.runtime.overload import Door
 from gateway.runtime.parse_faults import MAX_FIELD, MAX_LINE, reason_of
 from gateway.runtime.request_reader import Read, RequestReader
 from gateway.settings import ListenSettings
@@ -41,6 +43,11 @@ READ_BUFFER = 1 << 16
 Handler = Callable[[ClientRequest], Awaitable[None]]
 """Answers a request. May raise `ConnectionError` when its client has gone."""
 
+ALWAYS_LET_IN = frozenset({"/health/live", "/health/ready", "/metrics"})
+"""Whoever watches the gateway must see it best when there is too much to do. Endpoints come before routes, so
+none of these is an instance's."""
+LET_IN_AT_SIGHT = frozenset(path.encode() for path in ALWAYS_LET_IN)
+
 Refuse = Callable[[str], bytes]
 """A reason of gateway.errors -> a whole answer that says `Connection: close`, to what is no request."""
 
@@ -62,6 +69,7 @@ class _Connection(RequestHandler):
         "_late_at",
         "_listen",
         "_reader",
+        "_refused",
         "_server",
         "_tunnel",
         "body_idle_s",
@@ -94,6 +102,8 @@ class _Connection(RequestHandler):
         """Whether a part of the head that is waited for has come."""
         self._closes = False
         self._tunnel = False
+        self._refused = False
+        """The request that was read last came when there was no room for it."""
         self.body_idle_s = server.listen.body_idle_s
         self.peer = "unix"
         self.remembered: RequestHead | None = None
@@ -124,6 +134,8 @@ class _Connection(RequestHandler):
         """Bytes of the client. None at all means that there is room again for a body's."""
         if self._close or self._force_close:
             return
+        if not self._server.door.has_room() and self._refuses_at_sight(data):
+            return
         read, coming = self._reader.feed(data), self._coming
         if coming is None:
             if self._reader.holds >= READ_BUFFER and not self._buffer_paused:
@@ -131,8 +143,54 @@ class _Connection(RequestHandler):
         elif read is None:
             self._note_head()
         elif not coming.done():
-            self._coming = None
+            self._arrived(coming, read)
+
+    def _refuses_at_sight(self, data: bytes) -> bool:
+        """Whether this was a request, and refused, before anything was parsed."""
+        if self._coming is None or self.head_begun:
+            return False
+        target = plain_get(data)
+        if target is None or target in LET_IN_AT_SIGHT:
+            return False
+        assert self.transport is not None
+        server = self._server
+        server.door.turned_away()
+        self.transport.write(server.turned_away())
+        self._late_at = server.clock() + self._listen.keepalive_s
+        return True
+
+    def _arrived(self, coming: "asyncio.Future[Read]", read: Read) -> None:
+        """Hands on what was waited for. What there is no room for is answered here, which costs the least."""
+        door, refused = self._server.door, self._has_no_room(read)
+        while refused and isinstance(read, tuple):
+            request = self._request(*read)
+            if request.body_exists or not request.keep_alive:
+                # What is to be done with its body and its connection is the task's.
+                self._refused = True
+                break
+            self._turn_away(request)
+            following = self._reader.next()
+            if following is None:
+                self.head_begun, self._late_at = False, self._server.clock() + self._listen.keepalive_s
+                self._note_head()
+                return
+            read, refused = following, self._has_no_room(following)
+        self._coming = None
+        if refused or not isinstance(read, tuple) or read[0].path in ALWAYS_LET_IN:
             coming.set_result(read)
+        else:
+            self._late_at = math.inf
+            door.let_in(coming, read)
+
+    def _turn_away(self, request: ClientRequest) -> None:
+        self._server.door.turned_away()
+        self._server.turn_away(request)
+
+    def _has_no_room(self, read: Read) -> bool:
+        """Whether this is a request that the gateway can't take on."""
+        return (
+            isinstance(read, tuple) and read[0].path not in ALWAYS_LET_IN and not self._server.door.has_room()
+        )
 
     def resume_reading(self, resume_parser: bool = True) -> None:
         # aiohttp's bodies ask for it with every piece that is read.
@@ -144,6 +202,7 @@ class _Connection(RequestHandler):
         try:
             while True:
                 read = self._reader.next()
+                self._refused = read is not None and self._has_no_room(read)
                 if self._buffer_paused and self._reader.holds < READ_BUFFER:
                     self._resume_reading_for_buffer()
                 if read is None:
@@ -153,15 +212,10 @@ class _Connection(RequestHandler):
                     await self._end_with(reason_of(read))
                     return
                 request = self._request(*read)
-                try:
-                    await self._server.handler(request)
-                except ConnectionError:
-                    raise
-                except Exception:
-                    log.exception("handler_failed")
-                finally:
-                    if request.unfinished:
-                        request.cut_off()
+                if self._refused:
+                    self._turn_away(request)
+                else:
+                    await self._answer(request)
                 if self._tunnel or not request.connected:
                     return
                 if not request.head_sent:
@@ -180,6 +234,21 @@ class _Connection(RequestHandler):
             self._late_at = self._server.clock() + CLIENT_STALLED_S
             if self.transport is not None:
                 self.transport.close()
+
+    async def _answer(self, request: ClientRequest) -> None:
+        door = self._server.door
+        door.in_flight += 1
+        try:
+            await self._server.handler(request)
+        except ConnectionError:
+            raise
+        except Exception:
+            log.exception("handler_failed")
+        finally:
+            if not self._tunnel:
+                door.in_flight -= 1
+            if request.unfinished:
+                request.cut_off()
 
     def _to_come(self) -> "asyncio.Future[Read]":
         """The next request, whose head is not all there."""
@@ -262,6 +331,7 @@ class _Connection(RequestHandler):
         if not self._reader.switches or self._tunnel:
             raise RuntimeError("only a request that asks for a WebSocket gives its connection away")
         self._tunnel = True
+        self._server.door.in_flight -= 1
         transport.set_protocol(_Tunnel(self, protocol))
         if self._buffer_paused:
             transport.resume_reading()
@@ -296,14 +366,21 @@ class HttpServer(web.Server):
         refuse: Refuse,
         listen: ListenSettings,
         *,
+        turn_away: Callable[[ClientRequest], None],
+        turned_away: Callable[[], bytes],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         # A client that hangs up cancels its handler, which releases its lease upstream at once.
         super().__init__(_not_called, handler_cancellation=True)
         self.handler = handler
         self.refuse = refuse
+        self.turn_away = turn_away
+        """Answers a request that there is no room for, in one write."""
+        self.turned_away = turned_away
+        """The same as bytes, to a GET whose connection stays."""
         self.listen = listen
         self.clock = clock
+        self.door: Door[Read] = Door(listen, self._loop, clock)
         self._timer = self._loop.call_later(SWEEP_S, self._tick)
 
     @property
@@ -312,7 +389,7 @@ class HttpServer(web.Server):
 
     def follow(self, listen: ListenSettings) -> None:
         """Takes new settings: new connections go by them. What was read from headers is read anew."""
-        self.listen = listen
+        self.listen = self.door.listen = listen
         for connection in self.connections:
             if isinstance(connection, _Connection):
                 connection.remembered = None

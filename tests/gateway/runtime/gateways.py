@@ -232,7 +232,10 @@ async def server_of(
     handler: Handler, refuse: Refuse | None = None, **listen: Any
 ) -> AsyncIterator[tuple[HttpServer, int]]:
     """The same with the server itself."""
-    server = HttpServer(handler, refuse or refused, ListenSettings(**listen))
+    settings = ListenSettings(**listen)
+    server = HttpServer(
+        handler, refuse or refused, settings, turn_away=turn_away, turned_away=lambda: TURNED_AWAY
+    )
     runner = web.ServerRunner(server, shutdown_timeout=0.5)
     await runner.setup()
     try:
@@ -247,6 +250,13 @@ def refused(reason: str) -> bytes:
     """A refusal whose body is its reason."""
     head = f"HTTP/1.1 400 No\r\nContent-Length: {len(reason)}\r\nConnection: close\r\n\r\n"
     return (head + reason).encode()
+
+
+TURNED_AWAY = b"HTTP/1.1 503 No\r\nContent-Length: 10\r\n\r\noverloaded"
+
+
+def turn_away(request: ClientRequest) -> None:
+    request.send(503, (), b"overloaded")
 
 
 def send_text(request: ClientRequest, text: str) -> None:

@@ -1,0 +1,184 @@
+"""The door of a gateway with more to do than it can, and what becomes of whoever is outside."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from gateway.runtime.overload import AT_EACH_TURN, FIRST_PACE, Door
+from gateway.settings import ListenSettings
+from tests.balancer.origins import never_answers, origin, until
+from tests.gateway.runtime.gateways import ask, eventually, gateway, in_flight, request, wire
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Queue:
+    """A door and the requests before it: numbers, in the order in which they came."""
+
+    def __init__(self, **listen: Any) -> None:
+        self.clock = Clock()
+        self.door: Door[int] = Door(ListenSettings(**listen), asyncio.get_running_loop(), self.clock)
+        self.futures: list[asyncio.Future[int]] = []
+        self.order: list[int] = []
+
+    def come(self, count: int) -> None:
+        for _ in range(count):
+            future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+            future.add_done_callback(self._let_in)
+            self.door.let_in(future, len(self.futures))
+            self.futures.append(future)
+
+    @property
+    def begun(self) -> int:
+        return sum(future.done() for future in self.futures)
+
+    def _let_in(self, future: "asyncio.Future[int]") -> None:
+        if not future.cancelled():
+            self.order.append(future.result())
+
+
+async def test_few_requests_are_let_in_at_once() -> None:
+    queue = Queue()
+    queue.come(AT_EACH_TURN)
+    assert (queue.begun, len(queue.door)) == (AT_EACH_TURN, 0)
+
+
+async def test_of_many_so_many_begin_at_each_turn_in_the_order_they_came() -> None:
+    queue = Queue()
+    queue.come(2 * AT_EACH_TURN + 5)
+    seen = [queue.begun]
+    while len(queue.door):
+        await asyncio.sleep(0)
+        seen.append(queue.begun)
+    assert seen == [AT_EACH_TURN, 2 * AT_EACH_TURN, 2 * AT_EACH_TURN + 5]
+    await asyncio.sleep(0)
+    assert queue.order == list(range(2 * AT_EACH_TURN + 5))
+
+
+async def test_who_comes_while_others_wait_does_not_overtake_them() -> None:
+    queue = Queue()
+    queue.come(AT_EACH_TURN + 1)
+    queue.come(1)
+    await until(lambda: len(queue.order) == AT_EACH_TURN + 2)
+    assert queue.order[-2:] == [AT_EACH_TURN, AT_EACH_TURN + 1]
+
+
+async def test_who_has_gone_takes_nobodys_place() -> None:
+    queue = Queue()
+    queue.come(3 * AT_EACH_TURN)
+    for gone in queue.futures[AT_EACH_TURN : 2 * AT_EACH_TURN]:
+        gone.cancel()
+    await asyncio.sleep(0)
+    assert len(queue.door) == 0
+    await asyncio.sleep(0)
+    assert len(queue.order) == 2 * AT_EACH_TURN
+
+
+async def test_a_door_that_is_idle_asks_nothing_of_the_loop() -> None:
+    queue = Queue()
+    queue.come(AT_EACH_TURN + 1)
+    turns = 0
+    while queue.door._turn_counted:
+        await asyncio.sleep(0)
+        turns += 1
+        assert turns < 10
+
+
+async def test_a_queue_is_full_by_the_pace_at_which_it_moves() -> None:
+    queue = Queue(max_queue_s=0.1)
+    queue.come(AT_EACH_TURN + int(FIRST_PACE * 0.5) + 1)
+    assert not queue.door.has_room(), "more than a burst"
+    # It turns out that it moves ten times as slowly as was thought.
+    queue.clock.now += 0.1 + AT_EACH_TURN / 100
+    await asyncio.sleep(0)
+    waiting = len(queue.door)
+    assert not queue.door.has_room()
+    queue.clock.now += 10
+    while len(queue.door) > 10:
+        assert not queue.door.has_room()
+        await asyncio.sleep(0)
+        queue.clock.now += AT_EACH_TURN / 100
+    assert waiting > 10
+    assert queue.door.has_room()
+
+
+async def test_so_many_in_flight_are_all() -> None:
+    queue = Queue(max_in_flight=2)
+    queue.door.in_flight = 1
+    assert queue.door.has_room()
+    queue.door.in_flight = 2
+    assert not queue.door.has_room()
+    queue.door.turned_away()
+    assert queue.door.refused == 1
+
+
+# A whole gateway
+
+
+@asynccontextmanager
+async def full_gateway() -> AsyncIterator[int]:
+    """Its port, while the only request that it takes on waits for an instance."""
+    async with (
+        origin(never_answers) as there,
+        gateway(there.instance, listen={"max_in_flight": 1}) as running,
+    ):
+        async with wire(running.port) as busy:
+            await busy.say(request("GET", "/open/x"))
+            await until(lambda: there.requests)
+            yield running.port
+            assert there.requests == 1, "none of the others got there"
+
+        async def has_room() -> bool:
+            return (await ask(running.port, "GET", "/ping")).status == 200
+
+        await eventually(has_room)
+        assert await in_flight(running.port) == 0
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS"])
+async def test_who_is_too_many_is_told_when_to_come_back_and_may_stay(method: str) -> None:
+    async with full_gateway() as port, wire(port) as client:
+        for _ in range(3):
+            await client.say(request(method, "/open/x", body=b"content" if method == "POST" else b""))
+            answer = await client.answer(to_head=method == "HEAD")
+            assert (answer.status, answer.one("Retry-After")) == (503, "1")
+            assert not answer.all("Connection"), "it is kept"
+            request_id = answer.one("X-Request-Id")
+            assert len(request_id) == 32
+            if method != "HEAD":
+                said = answer.json()
+                assert (said["reason"], said["request_id"]) == ("overloaded", request_id)
+        metrics = (await ask(port, "GET", "/metrics")).body.decode()
+        assert 'quaymaster_errors_total{reason="overloaded"} 3.0' in metrics
+
+
+@pytest.mark.parametrize("target", ["/health/live", "/health/ready", "/metrics"])
+async def test_who_watches_is_let_in_when_nobody_else_is(target: str) -> None:
+    async with full_gateway() as port:
+        assert (await ask(port, "GET", target)).status == 200
+
+
+async def test_each_of_a_pipeline_is_refused_in_its_turn() -> None:
+    async with full_gateway() as port, wire(port) as client:
+        post, live = request("POST", "/b", body=b"x"), request("GET", "/health/live")
+        await client.say(request("GET", "/a") + post + live + request("GET", "/c"))
+        assert [(await client.answer()).status for _ in range(4)] == [503, 503, 200, 503]
+        await client.say(request("GET", "/d", "Connection: close"))
+        last = await client.answer()
+        assert (last.status, last.one("Connection")) == (503, "close")
+        assert await client.rest() == b""
+
+
+async def test_what_is_no_request_is_still_told_so() -> None:
+    async with full_gateway() as port, wire(port) as client:
+        await client.say(b"nonsense\r\n\r\n")
+        assert (await client.answer()).json()["reason"] == "bad_request"
