@@ -199,7 +199,7 @@ class CheckLedger:
         undecided = checked.opinion.verdict is Verdict.UNCHECKED
         pause_s = min(policy.interval_s, FIRST_WITHIN_S) if undecided else policy.interval_s
         self._plan(question.place, now + pause_s * self._rng.uniform(1 - JITTER, 1 + JITTER))
-        if answer not in (Answer.GOOD, Answer.NOT_ASKED):
+        if answer is not Answer.GOOD:
             self._failed.setdefault(question.instance.service, Counter())[answer.value] += 1
         after = checked.opinion.verdict
         return Change(before, after) if after is not before else None
@@ -212,7 +212,7 @@ class CheckLedger:
         }
 
     def failed(self, service: ServiceName) -> Mapping[str, int]:
-        """Bad answers in total, by kind."""
+        """Questions without a good answer in total, by kind."""
         return self._failed.get(service, {})
 
     def __len__(self) -> int:

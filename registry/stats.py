@@ -27,7 +27,7 @@ class ServiceStats:
     verdicts: Mapping[Verdict, int] = field(default_factory=dict)
     """How many by what our own checks say, all three present."""
     checks_failed: Mapping[str, int] = field(default_factory=dict)
-    """Questions that got no good answer, in total, by reason (health_checks.Bad)."""
+    """Questions that got no good answer, in total, by kind (health_checks.Answer)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,7 @@ class Checker:
         return self._ledger.verdicts(service)
 
     def failed(self, service: ServiceName) -> Mapping[str, int]:
-        """Bad answers in total, by kind."""
+        """Questions without a good answer in total, by kind."""
         return self._ledger.failed(service)
 
     def __repr__(self) -> str:

@@ -37,6 +37,7 @@ def register(
     id: str | None = None,
     address: str = "",
     consul: str = "127.0.0.1:8500",
+    fallbacks: Iterable[str] = (),
     token: str = "",
     tags: Iterable[str] = (),
     meta: Mapping[str, str] | None = None,
@@ -50,6 +51,8 @@ def register(
     SIGTERM and SIGINT first deregister it, then give every reader `propagation_s` to hear of it, and
     only then stop the application: no new call arrives at a closed door. A second signal stops at once.
     That is for `web.run_app`; under another runner the application deregisters when it shuts down.
+
+    While the agent at `consul` does not answer, it is registered with the next one of `fallbacks`.
 
     The agent feeds on a TTL (`ttl_s`), or asks `check_http` when that is given. An agent that is down
     is tried again in the background. Raises `ValueError` for a name, id or port that can't be used.
@@ -72,7 +75,8 @@ def register(
         check_http=check_http,
         weight=weight,
     )
-    membership = _Membership(BackendSettings(address=consul, token=token), registration, propagation_s)
+    settings = BackendSettings(address=consul, fallback_addresses=tuple(fallbacks), token=token)
+    membership = _Membership(settings, registration, propagation_s)
     app.cleanup_ctx.append(membership.lifetime)
     app.on_shutdown.append(membership.withdraw)
 

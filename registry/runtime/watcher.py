@@ -21,7 +21,8 @@ import structlog
 
 from registry.backends.base import Watch
 from registry.health_checks import HealthCheckPolicy
-from registry.merge import SUSPECT_S, Known, believe, from_disk, judge, merge, nothing_known
+from registry.last_state import in_this_process, resumed, worth_saving
+from registry.merge import SUSPECT_S, Known, believe, judge, merge, nothing_known
 from registry.model import Failed, ServiceName, ServiceSnapshot, Status, Update, snapshot
 from registry.names import is_service_name
 from registry.runtime.checker import Checker
@@ -31,7 +32,7 @@ from registry.runtime.probe import refusing
 from registry.runtime.snapshot_file import SnapshotFile
 from registry.runtime.tasks import Tasks
 from registry.runtime.trace import trace_of
-from registry.snapshot_codec import Saved, SavedService
+from registry.snapshot_codec import Saved
 from registry.stats import WatchStats, service_stats
 
 log = structlog.get_logger()
@@ -359,30 +360,24 @@ class Watcher:
 
     def _take_saved(self, saved: Saved, unix_now: float) -> None:
         now = self._clock()
-        for service, was in saved.services.items():
-            if service not in self._unsaved:
-                self._from_disk[service] = from_disk(
-                    service, was.instances, now - max(0.0, unix_now - was.answered_at)
-                )
+        self._from_disk = resumed(saved, self._unsaved, now=now, unix_now=unix_now)
         for service, watched in self._watched.items():
             if (known := self._from_disk.pop(service, None)) is not None:
                 self._publish(watched, known)
-        self._names = _Names(saved.names, now - max(0.0, unix_now - saved.names_at))
+        self._names = _Names(saved.names, in_this_process(saved.names_at, now, unix_now))
 
     def _saved(self) -> Saved | None:
         assert self._file is not None
-        to_unix = self._file.unix_clock() - self._clock()
-        every = {name: watched.known for name, watched in self._watched.items()} | self._from_disk
-        services = {
-            name: SavedService(known.snapshot.answered_at + to_unix, known.snapshot.instances)
-            for name, known in every.items()
-            if known.snapshot.answered_at is not None
-            and known.snapshot.status is Status.KNOWN
-            and name not in self._unsaved
-        }
-        if not services or self._names.answered_at is None:
-            return None
-        return Saved(self._names.known, self._names.answered_at + to_unix, services)
+        every = self._from_disk | {name: watched.known for name, watched in self._watched.items()}
+        names = self._names
+        return worth_saving(
+            every,
+            names.known,
+            names.answered_at,
+            self._unsaved,
+            now=self._clock(),
+            unix_now=self._file.unix_clock(),
+        )
 
     # Time passes.
 

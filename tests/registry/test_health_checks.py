@@ -203,6 +203,14 @@ def test_without_a_policy_nobody_is_asked_and_with_a_new_one_opinions_stay() -> 
     assert (asked(ledger, 1000.0), ledger.verdicts(WEB), ledger.failed(WEB)) == ("", {}, {})
 
 
+def test_what_could_not_be_asked_is_counted_and_blames_nobody() -> None:
+    ledger = CheckLedger(Random(8))
+    ledger.follow(WEB, instances("a"), replace(POLICY, down=1), 0.0)
+    (question,) = ledger.due(10.0, 10)
+    assert ledger.answered(question, NOTHING, 10.0) is None
+    assert ledger.failed(WEB) == {"not_asked": 1}
+
+
 def test_one_line() -> None:
     ledger = CheckLedger(Random(8))
     ledger.follow(WEB, instances("abc"), POLICY, 0.0)

@@ -11,6 +11,9 @@ from registry.blocking import Position, TokenBucket
 from registry.failover import AddressLedger
 from registry.model import Denied, Failed, RegistryError
 
+CAP_S = 5.0
+"""The longest pause after failures: a registry that is back is asked within so long."""
+
 T = TypeVar("T")
 Read = Callable[[int, int | None], Awaitable[tuple[int, T]]]
 """Asks one address once: with an index it may block until something changes. Raises `RegistryError`."""
@@ -60,7 +63,7 @@ class Poller:
                 elsewhere = not isinstance(error, Denied) and self._addresses.failed(address)
                 yield Failed(error.reason, str(error))
                 if not elsewhere:
-                    await self._sleep(full_jitter(failures, self._rng))
+                    await self._sleep(full_jitter(failures, self._rng, cap_s=CAP_S))
                 continue
             failures = 0
             self._addresses.answered(address)

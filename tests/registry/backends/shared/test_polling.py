@@ -4,8 +4,7 @@ from contextlib import aclosing
 
 import pytest
 
-from registry.backends.shared.polling import Poller
-from registry.backoff import CAP_S
+from registry.backends.shared.polling import CAP_S, Poller
 from registry.failover import AddressLedger
 from registry.model import Denied, Failed, Unreachable
 
@@ -96,7 +95,7 @@ async def test_when_all_have_failed_the_pauses_grow() -> None:
     await script.run(40)
     assert set(script.asked) == {0, 1, 2}
     assert script.asked[:3] == [0, 1, 2]
-    assert script.now > 100
+    assert script.now > 50
 
 
 async def test_a_token_that_may_not_read_here_is_no_reason_to_ask_elsewhere() -> None:
