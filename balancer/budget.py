@@ -49,13 +49,6 @@ class RetryLedger:
         second = self.second + self._ended[1] + self._before[1]
         return second < max(self.policy.at_least, self.policy.percent * first // 100)
 
-    def may_resend(self, now: float) -> bool:
-        """Whether a request may go out again within its try, which is then counted as a second one."""
-        if not self.has_room(now):
-            return False
-        self._ended[1] += 1
-        return True
-
     def second_ended(self, now: float) -> None:
         """One that was counted in `second` has an answer, has failed or was given up."""
         self.second -= 1

@@ -108,6 +108,7 @@ class PooledUpstream:
             kept.abort()
             kept = None
         connection = kept or await self._connect(pool, now, timeouts)
+        second: RetryLedger | None = None
         while True:
             upload = None
             try:
@@ -121,6 +122,8 @@ class PooledUpstream:
                         upload = self._tasks.start("upload", connection.upload(content, declared))
                 answer = await connection.answer()
             except BaseException as error:
+                if second is not None:
+                    second.second_ended(loop.time())
                 await StreamedBody(pool, connection, upload).release()
                 if not isinstance(error, UpstreamFailed) or connection is not kept:
                     raise
@@ -128,14 +131,19 @@ class PooledUpstream:
                     raise
                 sent = error.outcome.sent
                 # An instance that breaks all that it is sent looks the same, and must not get it twice.
-                if sent and budget is not None and not budget.may_resend(loop.time()):
+                if sent and budget is not None and not budget.has_room(loop.time()):
                     raise
             else:
+                if second is not None:
+                    second.second_ended(loop.time())
                 return _answer(answer, pool, connection, upload, loop.time())
             self.resent[instance.service] += 1
             log.debug("request_resent", service=instance.service, instance=instance.id)
             now = loop.time()
             connection = await self._connect(pool, now, timeouts, sent=sent)
+            if sent and budget is not None:
+                second = budget
+                second.second += 1
 
     def stats(self) -> dict[ServiceName, PoolStats]:
         """What is open now, for metrics."""

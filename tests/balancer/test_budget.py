@@ -41,13 +41,6 @@ def test_what_has_just_ended_counts_for_a_moment() -> None:
     assert not budget.has_room(0.2 + 1.5 * MOMENT_S)
 
 
-def test_what_goes_out_again_within_a_try_is_a_second_one() -> None:
-    budget = RetryLedger(RetryBudget(percent=20, at_least=2))
-    assert [budget.may_resend(0.1) for _ in range(3)] == [True, True, False]
-    assert not begins(budget, 0.1)
-    assert budget.may_resend(0.1 + 1.5 * MOMENT_S)
-
-
 def test_none_at_all_when_the_policy_says_so() -> None:
     budget = RetryLedger(RetryBudget(percent=0, at_least=0))
     budget.first = 1000

@@ -524,6 +524,16 @@ async def test_what_may_run_twice_does_so_within_the_budget_only(upstream: Poole
         assert not upstream.resent
 
 
+async def test_what_goes_out_again_is_a_second_try_while_it_is_under_way(upstream: PooledUpstream) -> None:
+    budget = RetryLedger(RetryBudget(percent=0, at_least=1))
+    async with origin(origins.answers_once_then_closes_on_the_second) as there:
+        await whole(await upstream.send(there.instance, GET, PATIENT))
+        await whole(await upstream.send(there.instance, GET, PATIENT, repeatable=True, budget=budget))
+        assert budget.second == 0
+        assert not budget.has_room(asyncio.get_running_loop().time())
+        assert upstream.resent == {origins.SERVICE: 1}
+
+
 async def test_a_fresh_connection_that_closes_is_a_failure_at_once(upstream: PooledUpstream) -> None:
     async with origin(origins.closes_after_request_read) as there:
         with pytest.raises(UpstreamFailed):
