@@ -9,13 +9,13 @@ half of a change. Until the registry answers, the file of the last run speaks fo
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import structlog
 
@@ -27,6 +27,7 @@ from registry.model import Failed, ServiceName, ServiceSnapshot, Status, Update,
 from registry.names import is_service_name
 from registry.runtime.checker import Checker
 from registry.runtime.follow import follow
+from registry.runtime.known_names import KnownNames
 from registry.runtime.listeners import Listener, Listeners
 from registry.runtime.probe import refusing
 from registry.runtime.snapshot_file import SnapshotFile
@@ -36,6 +37,8 @@ from registry.snapshot_codec import Saved
 from registry.stats import WatchStats, service_stats
 
 log = structlog.get_logger()
+
+T = TypeVar("T")
 
 MAX_UNPINNED = 1000
 """How many services are watched because somebody asked: the one longest not asked for gives way."""
@@ -51,13 +54,6 @@ class _Watched:
     news: asyncio.Event = field(default_factory=asyncio.Event)
     """Set by the next change, and replaced by another one."""
     task: "asyncio.Task[None] | None" = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Names:
-    known: frozenset[ServiceName] = frozenset()
-    answered_at: float | None = None
-    failure: str | None = None
 
 
 class Watcher:
@@ -102,10 +98,9 @@ class Watcher:
         """What the file knew of services that nobody has needed yet."""
         self._notes: Counter[str] = Counter()
         self._stack = AsyncExitStack()
-        self._names = _Names()
-        self._names_told = asyncio.Event()
-        self._suspicion = asyncio.Event()
         self._failures: Counter[str] = Counter()
+        self._names = KnownNames(self._failures, clock, self._to_be_saved)
+        self._suspicion = asyncio.Event()
         self._restarts = 0
 
     async def __aenter__(self) -> Self:
@@ -204,7 +199,7 @@ class Watcher:
     def follow_checks(self, checks: Mapping[ServiceName, HealthCheckPolicy]) -> None:
         """From now on the instances of these services are asked, so; verdicts that stay valid are kept."""
         self._checks = dict(checks)
-        for service, watched in self._watched.items():
+        for service, watched in list(self._watched.items()):
             self._check(service, watched.known.snapshot)
             self._judge(service)
 
@@ -239,7 +234,7 @@ class Watcher:
         watched = self._watched.get(service)
         if watched is None:
             if service not in self._from_disk:
-                await self._names_told.wait()
+                await self._names.told.wait()
                 if service not in self._names.known:
                     return
             watched = self._watched.get(service) or self._start(service)
@@ -272,26 +267,26 @@ class Watcher:
         log.info("watch_dropped", service=service)
 
     def _follow_service(self, service: ServiceName) -> None:
-        work = follow(
-            service,
-            partial(self._watch.watch, service),
-            partial(self._take, service),
-            silent_after_s=self._silent_after_s,
-            rng=self._rng,
-            restarted=self._count_restart,
-        )
+        work = self._follow(service, partial(self._watch.watch, service), partial(self._take, service))
         self._watched[service].task = self._tasks.start(f"watch {service}", work)
 
     def _follow_names(self) -> None:
-        work = follow(
-            "names",
-            self._watch.watch_names,
-            self._take_names,
+        self._tasks.start("watch names", self._follow("names", self._watch.watch_names, self._names.take))
+
+    def _follow(
+        self,
+        name: str,
+        open_stream: Callable[[], AsyncGenerator[T | Failed, None]],
+        take: Callable[[T | Failed], None],
+    ) -> Coroutine[None, None, None]:
+        return follow(
+            name,
+            open_stream,
+            take,
             silent_after_s=self._silent_after_s,
             rng=self._rng,
             restarted=self._count_restart,
         )
-        self._tasks.start("watch names", work)
 
     def _count_restart(self) -> None:
         self._restarts += 1
@@ -305,18 +300,6 @@ class Watcher:
             self._tasks.start("save", self._file.keep(self._saved))
 
     # Updates come in.
-
-    def _take_names(self, news: frozenset[ServiceName] | Failed) -> None:
-        if isinstance(news, Failed):
-            self._failures[news.reason] += 1
-            if news.reason != self._names.failure:
-                log.warning("names_failed", reason=news.reason, detail=news.detail)
-            self._names = _Names(self._names.known, self._names.answered_at, news.reason)
-        else:
-            if self._file is not None and news != self._names.known:
-                self._file.changed()
-            self._names = _Names(news, self._clock())
-        self._names_told.set()
 
     def _take(self, service: ServiceName, update: Update) -> None:
         watched = self._watched.get(service)
@@ -343,8 +326,7 @@ class Watcher:
         watched.news = asyncio.Event()
         if after.snapshot.instances is not before.snapshot.instances:
             self._check(after.snapshot.service, after.snapshot)
-        if self._file is not None:
-            self._file.changed()
+        self._to_be_saved()
         self._listeners.tell(before.snapshot, after.snapshot)
 
     def _check(self, service: ServiceName, known: ServiceSnapshot) -> None:
@@ -358,13 +340,17 @@ class Watcher:
 
     # The last good state goes to the disk and comes back.
 
+    def _to_be_saved(self) -> None:
+        if self._file is not None:
+            self._file.changed()
+
     def _take_saved(self, saved: Saved, unix_now: float) -> None:
         now = self._clock()
         self._from_disk = resumed(saved, self._unsaved, now=now, unix_now=unix_now)
         for service, watched in self._watched.items():
             if (known := self._from_disk.pop(service, None)) is not None:
                 self._publish(watched, known)
-        self._names = _Names(saved.names, in_this_process(saved.names_at, now, unix_now))
+        self._names.resume(saved.names, in_this_process(saved.names_at, now, unix_now))
 
     def _saved(self) -> Saved | None:
         assert self._file is not None

@@ -131,7 +131,7 @@ async def test_a_registration_is_seen_with_all_it_says(
     assert (instance.health, instance.weight) == (Health.PASSING, 5)
     assert sorted(instance.tags) == ["eu", "v1"]
     assert instance.meta == {"zone": "a", "incarnation": "77"}
-    assert instance.incarnation == "77"
+    assert (instance.incarnation, instance.zone) == ("77", "a")
     async with aclosing(backend.watch.watch_names()) as names:
         await first(names, lambda known: isinstance(known, frozenset) and service in known)
 

@@ -1,6 +1,7 @@
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -192,3 +193,20 @@ async def test_signals_that_nobody_else_handles_are_left_alone() -> None:
 def test_what_can_not_be_registered_is_an_error_at_the_call(wrong: dict[str, Any], named: str) -> None:
     with pytest.raises(ValueError, match=f"^{named}: "):
         register(web.Application(), **wrong)
+
+
+async def test_while_the_first_agent_is_away_the_next_one_has_it(consul: ConsulAgent) -> None:
+    (nobody,) = free_ports(1)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        service = ServiceName(f"app-{port}")
+        app = web.Application()
+        register(app, name=service, port=port, consul=f"127.0.0.1:{nobody}", fallbacks=[consul.address])
+        runner = web.AppRunner(app)
+        async with instances_of(service, consul.address) as instances:
+            await runner.setup()
+            try:
+                await until(lambda: [i.health for i in instances] == [Health.PASSING])
+            finally:
+                await runner.cleanup()
+            await until(lambda: not instances)
