@@ -98,10 +98,11 @@ async def test_an_instance_that_is_put_aside_is_shown_with_the_reason() -> None:
             "auth": {"instances": urls, "ejection": ejection, "circuit": {}, "concurrency": {"service": 9}}
         }
         async with gateway(services=services) as running:
-            for _ in range(4):
+            while bad.requests < 2:
                 await ask(running.port, "POST", "/open/x")
             detailed = (await ask(running.port, "GET", "/health/detailed")).json()["services"]["auth"]
-            aside, well = detailed["instances"]
+            shown = {instance["url"]: instance for instance in detailed["instances"]}
+            aside, well = (shown[url] for url in urls)
             assert (aside["aside"], aside["aside_reason"], aside["weight_now"]) == (
                 True,
                 "server_errors",
@@ -126,8 +127,8 @@ async def test_our_own_verdict_stands_beside_the_registrys() -> None:
 
             async def all_are_judged() -> bool:
                 found = (await ask(running.port, "GET", "/health/detailed")).json()["services"]["auth"]
-                verdicts = [(i["health"], i["verdict"]) for i in found["instances"]]
-                return verdicts == [("passing", "down"), ("passing", "up")]
+                verdicts = {i["url"]: (i["health"], i["verdict"]) for i in found["instances"]}
+                return verdicts == {urls[0]: ("passing", "down"), urls[1]: ("passing", "up")}
 
             await eventually(all_are_judged)
             found = await scrape(running.port)
