@@ -2,7 +2,10 @@
 # the agent at 127.0.0.1:8500; it runs their checks and survives a restart of the servers.
 #
 #   consul agent -config-file=/etc/consul.d/client.hcl -config-file=/etc/consul.d/gossip.hcl \
-#       -config-dir=/etc/consul.d/services -node=app-1 -bind=10.0.0.21
+#       -config-dir=/etc/consul.d/services -node=app-1 -bind=10.0.0.21 -node-meta=zone:a
+#
+# The zone is where this machine is: gateways with the same `zone` prefer the instances here. An instance
+# that has a `zone` in its own meta goes by that. Leave it out where there is only one.
 #
 # Every key here is one that Consul 1.8 and today's releases both take.
 

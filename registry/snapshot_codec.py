@@ -6,12 +6,13 @@ is not as it was written, another registry's address or rules, or another versio
 is left out service by service, because each has its own time.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from types import MappingProxyType
 from typing import Any
+
+import orjson
 
 from registry.model import Health, Instance, InstanceId, ServiceName
 
@@ -59,7 +60,7 @@ def encode(saved: Saved, origin: str) -> bytes:
         "names_at": saved.names_at,
         "services": services,
     }
-    body = json.dumps(content, separators=(",", ":")).encode()
+    body = orjson.dumps(content)
     return MAGIC + sha256(body).hexdigest().encode() + b"\n" + body
 
 
@@ -69,7 +70,7 @@ def decode(raw: bytes, origin: str, now: float, max_age_s: float) -> Saved | Unu
     if head != MAGIC + sha256(body).hexdigest().encode():
         return Unusable("broken", "the file is damaged, or no snapshot of this version")
     try:
-        content = json.loads(body)
+        content = orjson.loads(body)
         if content["origin"] != origin:
             return Unusable(
                 "other_registry", f"it is of {content['origin']!r}, and the registry is {origin!r}"

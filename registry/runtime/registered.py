@@ -110,6 +110,14 @@ class Registered:
                 log.info("deregistered", instance=self.registration.id)
             self._maybe_there = False  # not before: a cancelled try must be made again
 
+    async def hand_over(self) -> None:
+        """Leaves the instance registered and stops keeping it so: another process has begun to."""
+        self._leaving.set()
+        async with self._withdrawing:
+            if self._keeper is not None:
+                await asyncio.wait([self._keeper])
+            self._maybe_there = False
+
     async def _keep(self) -> None:
         await self._until_listening()
         failures = 0
