@@ -7,7 +7,9 @@ the route's own time and never lengthens it. 0 means that it has given up alread
 import re
 from collections.abc import Sequence
 
-DEADLINE = "X-Request-Timeout-Ms"
+from balancer.deadline import NAME
+
+DEADLINE = NAME.decode()
 MALFORMED = f"{DEADLINE} must be one whole number of milliseconds, at most 12 digits."
 
 _MILLISECONDS = re.compile(r"[0-9]{1,12}", re.ASCII)

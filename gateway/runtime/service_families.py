@@ -46,15 +46,22 @@ def _judged(views: Sequence[ServiceView]) -> Iterable[Metric]:
     )
     aside = _gauge("instances_aside", "Instances that are put aside.", "service", "reason")
     panic = _gauge("service_panic", "1 while so few are usable that all are used.", "service")
-    weight = _gauge("instance_weight", "The weight of the moment.", "service", "instance")
+    weight = _gauge(
+        "instance_weight",
+        "The weight of the moment, where it is not the registered one.",
+        "service",
+        "instance",
+    )
     for view in views:
         service = view.snapshot.service
         for reason, count in view.ejected.items():
             ejected.add_metric([service, reason], count)
         _count(aside, service, [state.aside.value for state in view.states.values() if state.aside])
         panic.add_metric([service], view.panic)
-        for name, state in view.states.items():
-            weight.add_metric([service, name], state.weight)
+        for instance in view.snapshot.instances:
+            state = view.states.get(instance.id)
+            if state is not None and state.weight != instance.weight:
+                weight.add_metric([service, instance.id], state.weight)
     return (ejected, aside, panic, weight)
 
 
