@@ -30,8 +30,11 @@ LINGER_0 = struct.pack("ii", 1, 0)
 class Instance:
     """What it answers, and how it fails at the moment."""
 
-    def __init__(self, name: str, seen: Path, listener: socket.socket, rng: random.Random) -> None:
+    def __init__(
+        self, name: str, seen: Path, work_s: float, listener: socket.socket, rng: random.Random
+    ) -> None:
         self._name = name
+        self._work_s = work_s
         self._seen = seen.open("ab", buffering=0)
         self._listener = listener
         self._rng = rng
@@ -47,7 +50,7 @@ class Instance:
         await request.read()
         line = f"{time.monotonic():.6f} {request.method} {request.headers.get('X-Request-Id', '-')}\n"
         self._seen.write(line.encode())
-        await asyncio.sleep(WORK_S)
+        await asyncio.sleep(self._work_s)
         fault = self._fault
         if fault is fails_half:
             fault = resets_before_head if self._rng.getrandbits(1) else works
@@ -170,11 +173,12 @@ def main() -> None:
     parser.add_argument("--check", choices=("ttl", "http"), default="ttl")
     parser.add_argument("--ttl", type=float, default=10.0)
     parser.add_argument("--propagation", type=float, default=0.5)
+    parser.add_argument("--work", type=float, default=WORK_S)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     listener = socket.create_server(("127.0.0.1", given.port), backlog=128)
     control = socket.create_server(("127.0.0.1", given.control), backlog=16)
-    instance = Instance(given.name, given.seen, listener, random.Random(given.seed))
+    instance = Instance(given.name, given.seen, given.work, listener, random.Random(given.seed))
     app = web.Application()
     app.router.add_put("/fault", instance.set_fault)
     app.router.add_get("/health", instance.health)
