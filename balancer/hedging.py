@@ -1,19 +1,21 @@
 """How long calls of a service usually take: for second tries that begin before the first has failed
 ("The Tail at Scale", Dean and Barroso, 2013), and for those that could not finish in time.
 
-Rules of this file: only answers count, by the time to their head. What is older than two windows, or not
-among the last so many, is forgotten; memory is bounded.
+Rules of this file: only answers count, by the time to their head, and only the latest ones.
 """
+
+from collections import deque
+from math import inf
 
 from balancer.model import OutboundRequest, RetryClass
 
-WINDOW_S = 10.0
-MOST = 512
-"""Latencies kept in one of the two windows."""
+WINDOW = 512
+"""The latest answers that are known. By number and not by time: a service with few calls has a usual latency,
+too, and memory is bounded either way."""
 ENOUGH = 20
 """With fewer nothing is known."""
-STALE_AFTER = 32
-"""More latencies, after which the quantiles are taken anew: sorting costs as much as a call."""
+SORTED_FOR_S = 0.1
+"""Quantiles are taken anew after so long: sorting costs as much as a call."""
 EARLIEST_S = 0.001
 """A call that takes less is not worth a second one."""
 
@@ -21,21 +23,14 @@ EARLIEST_S = 0.001
 class RecentLatencies:
     """Of one service. Owned by the balancer; `now` is monotonic seconds."""
 
-    __slots__ = ("_before", "_known", "_latest", "_sorted", "_turn")
+    __slots__ = ("_latest", "_sorted", "_sorted_until", "add")
 
     def __init__(self) -> None:
-        self._latest: list[float] = []
-        self._before: list[float] = []
-        self._turn = 0.0
+        self._latest: deque[float] = deque(maxlen=WINDOW)
+        self.add = self._latest.append
+        """An answer's head came after so many seconds. Every call says so: there is nothing in between."""
         self._sorted: list[float] = []
-        self._known = 0
-        """Of the latest ones, those that are among the sorted."""
-
-    def add(self, seconds: float, now: float) -> None:
-        """An answer's head came after so long."""
-        if now >= self._turn or len(self._latest) >= MOST:
-            self._new_window(now)
-        self._latest.append(seconds)
+        self._sorted_until = -inf
 
     def median(self, now: float) -> float | None:
         return self._quantile(0.50, now)
@@ -45,25 +40,14 @@ class RecentLatencies:
         return self._quantile(0.95, now)
 
     def _quantile(self, share: float, now: float) -> float | None:
-        if now >= self._turn:
-            self._new_window(now)
-        if not self._sorted or len(self._latest) - self._known >= STALE_AFTER:
-            self._sorted = sorted(self._before + self._latest)
-            self._known = len(self._latest)
+        if now >= self._sorted_until:
+            self._sorted = sorted(self._latest)
+            self._sorted_until = now + SORTED_FOR_S
         count = len(self._sorted)
-        if count < ENOUGH:
-            # Taken anew next time: the first ones are few, and sorted at once.
-            self._sorted = []
-            return None
-        return self._sorted[min(count - 1, int(share * count))]
-
-    def _new_window(self, now: float) -> None:
-        self._before = self._latest if now < self._turn + WINDOW_S else []
-        self._latest, self._sorted, self._known = [], [], 0
-        self._turn = now + WINDOW_S
+        return None if count < ENOUGH else self._sorted[int(share * count)]
 
     def __len__(self) -> int:
-        return len(self._latest) + len(self._before)
+        return len(self._latest)
 
     def __repr__(self) -> str:
         return f"<RecentLatencies: {len(self)}>"

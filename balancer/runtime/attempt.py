@@ -74,7 +74,7 @@ class Try:
             self._no_longer_counted(now)
         if status < 500:
             # What fails fast says nothing of how long a call takes.
-            ledger.recent.add(seconds, now)
+            ledger.recent.add(seconds)
         hints = None
         if answer.eject is not None or status in (429, 503):
             hints = hints_of(status, answer.headers, answer.eject)

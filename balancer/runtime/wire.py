@@ -73,7 +73,7 @@ def encode_head(
         return b"%b%b%bContent-Length: %d\r\n\r\n" % (head, lines.data, told, length), length
     if declared is not None and declared != length:
         raise BadRequest("content-length")
-    return b"%b%b%b\r\n" % (head, lines.data, told), length
+    return head + lines.data + told + b"\r\n", length
 
 
 @lru_cache(maxsize=1024)

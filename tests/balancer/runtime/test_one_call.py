@@ -248,7 +248,7 @@ async def test_a_retry_that_could_not_finish_is_not_begun(upstream: PooledUpstre
         balancer = balancer_of(upstream, bad.instance, good.instance)
         recent = balancer.service(SERVICE).recent
         for _ in range(30):
-            recent.add(5.0, balancer.clock())
+            recent.add(5.0)
         end, _ = await outcome_of(balancer, request=replace(get(), deadline_s=4.0))
         assert isinstance(end, Failed)
         assert good.requests == 0
