@@ -24,6 +24,14 @@ class ServiceView:
     ejected: Mapping[str, int] = field(default_factory=dict)
     """Times that instances were put aside, by reason, ever growing."""
     calls: ServiceState | None = None
+    checks_failed: Mapping[str, int] = field(default_factory=dict)
+    """Our own questions to instances that got no good answer, by reason."""
+    retries_refused: int = 0
+    """Tries after a failed one that the budget had no room for."""
+    hedges: Mapping[str, int] = field(default_factory=dict)
+    """Calls that went to a second instance too, by whether that was first: `won`, `lost`."""
+    reports: Mapping[str, int] = field(default_factory=dict)
+    """What callers said of instances, by outcome."""
 
 
 def service_body(view: ServiceView, now: float) -> dict[str, object]:
@@ -37,6 +45,11 @@ def service_body(view: ServiceView, now: float) -> dict[str, object]:
         "note": snapshot.note,
         "panic": view.panic,
         **_calls(view.calls),
+        "ejected": _counted(view.ejected),
+        "checks_failed": _counted(view.checks_failed),
+        "retries_refused": view.retries_refused,
+        "hedges": _counted(view.hedges),
+        "reports": _counted(view.reports),
         "instances": [_instance(instance, view) for instance in snapshot.instances],
         "quarantined": [{"id": q.id, "reason": q.reason, "detail": q.detail} for q in snapshot.quarantined],
     }
@@ -52,6 +65,11 @@ def _calls(calls: ServiceState | None) -> dict[str, object]:
         "limit": calls.limit,
         "retrying": calls.retrying,
     }
+
+
+def _counted(counts: Mapping[str, int]) -> dict[str, int]:
+    """What has happened at all. Words of closed lists become plain text, as JSON's keys must be."""
+    return {str(what): count for what, count in counts.items() if count}
 
 
 def _instance(instance: Instance, view: ServiceView) -> dict[str, object]:

@@ -74,6 +74,17 @@ class Metrics(Observer):
     def circuit(self, service: ServiceName, state: str) -> None:
         self._circuits.count(service, state)
 
+    def retries_refused(self, service: ServiceName) -> int:
+        return self._unaffordable.get((service,), 0)
+
+    def hedges(self, service: ServiceName) -> dict[str, int]:
+        """By result: `won`, `lost`."""
+        return _of(service, self._hedged)
+
+    def reports(self, service: ServiceName) -> dict[str, int]:
+        """By outcome."""
+        return _of(service, self._reported)
+
     def exposition(self, live: LiveState) -> bytes:
         """The text format, with the gauges of `live`."""
         return generate_latest(
@@ -179,6 +190,10 @@ class _Families(Collector):
 
 def _counts(histograms: Histograms) -> dict[Labels, int]:
     return {labels: histogram.count for labels, histogram in histograms.items()}
+
+
+def _of(service: ServiceName, counters: Counters) -> dict[str, int]:
+    return {str(label): count for (name, label), count in counters.items() if name == service}
 
 
 def _counter(name: str, text: str, labels: Sequence[str], counts: Mapping[Labels, int]) -> Metric:

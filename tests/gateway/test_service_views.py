@@ -1,5 +1,7 @@
 """One service in `/health/detailed`."""
 
+import orjson
+
 from balancer.circuit import State
 from balancer.eligibility import InstanceState
 from balancer.outlier import Reason
@@ -48,6 +50,11 @@ def test_a_service_that_was_never_called_is_shown_as_the_registry_tells_it() -> 
         "queued": 0,
         "limit": None,
         "retrying": 0,
+        "ejected": {},
+        "checks_failed": {},
+        "retries_refused": 0,
+        "hedges": {},
+        "reports": {},
         "instances": [
             {
                 "id": "a",
@@ -90,19 +97,27 @@ def test_one_that_is_called_is_shown_with_what_its_calls_say() -> None:
         active={A.id: 3},
         states={A.id: InstanceState(A.id, Reason.REPORTS, 1.23456, 0.4, 2)},
         panic=True,
+        ejected={Reason.REPORTS: 2, Reason.SELF: 0},
         calls=ServiceState(AUTH, State.HALF_OPEN, in_flight=5, queued=6, limit=7, retrying=8),
+        checks_failed={"status": 3},
+        retries_refused=9,
+        hedges={"won": 1},
+        reports={"timeout": 4},
     )
-    body = service_body(view, 12.0)
-    assert body.items() >= {
+    body = orjson.loads(orjson.dumps(service_body(view, 12.0)))
+    plain = {name: value for name, value in body.items() if isinstance(value, str | int)}
+    assert plain.items() >= {
         ("panic", True),
         ("circuit", "half_open"),
         ("in_flight", 5),
         ("queued", 6),
         ("limit", 7),
         ("retrying", 8),
+        ("retries_refused", 9),
     }
+    counted = ("ejected", "checks_failed", "hedges", "reports")
+    assert [body[name] for name in counted] == [{"reports": 2}, {"status": 3}, {"won": 1}, {"timeout": 4}]
     instances = body["instances"]
-    assert isinstance(instances, list)
     assert instances[0].items() >= {
         ("active", 3),
         ("weight_now", 0.4),

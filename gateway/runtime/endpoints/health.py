@@ -1,7 +1,7 @@
 """`/ping`, `/health…` and `/metrics`: is it alive, may it get traffic, what does it see?"""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from balancer.runtime.call import Balancer
@@ -96,14 +96,22 @@ class HealthEndpoints:
 
     def _views(self) -> list[ServiceView]:
         called = {state.service: state for state in self.balancer.service_states()}
+        failed = {found.service: found.checks_failed for found in self.watcher.stats().services}
         snapshots = sorted(self.watcher.snapshots().values(), key=lambda found: found.service)
-        return [self._view(snapshot, called.get(snapshot.service)) for snapshot in snapshots]
+        return [
+            self._view(snapshot, called.get(snapshot.service), failed.get(snapshot.service, {}))
+            for snapshot in snapshots
+        ]
 
-    def _view(self, snapshot: ServiceSnapshot, calls: ServiceState | None) -> ServiceView:
-        active = {load.id: load.active for load in self.balancer.loads(snapshot.service)}
+    def _view(
+        self, snapshot: ServiceSnapshot, calls: ServiceState | None, checks_failed: Mapping[str, int]
+    ) -> ServiceView:
+        name = snapshot.service
+        active = {load.id: load.active for load in self.balancer.loads(name)}
         if calls is None:
-            return ServiceView(snapshot, active)
-        eligible = self.balancer.service(snapshot.service).eligible
+            # To ask for the ledger of a service that nobody calls would make one.
+            return ServiceView(snapshot, active, checks_failed=checks_failed)
+        eligible = self.balancer.service(name).eligible
         states = eligible.states(snapshot, self.balancer.clock())
         return ServiceView(
             snapshot,
@@ -112,6 +120,10 @@ class HealthEndpoints:
             panic=eligible.panic,
             ejected=eligible.ejected_total,
             calls=calls,
+            checks_failed=checks_failed,
+            retries_refused=self.metrics.retries_refused(name),
+            hedges=self.metrics.hedges(name),
+            reports=self.metrics.reports(name),
         )
 
     async def scrape(self, _exchange: Exchange) -> Reply | GatewayError:

@@ -145,6 +145,21 @@ def test_counters_are_labelled_by_what_the_settings_name() -> None:
     assert not [name for name in found if "_created" in name]
 
 
+def test_what_is_counted_of_one_service_can_be_asked_for() -> None:
+    metrics = Metrics("1.0")
+    assert (metrics.retries_refused(AUTH), metrics.hedges(AUTH), metrics.reports(AUTH)) == (0, {}, {})
+    for service in (AUTH, CHAT):
+        metrics.refused_retry(service)
+    metrics.hedged(AUTH, True)
+    metrics.hedged(CHAT, False)
+    metrics.reported(AUTH, "ok")
+    assert (metrics.retries_refused(AUTH), metrics.hedges(AUTH), metrics.reports(AUTH)) == (
+        1,
+        {"won": 1},
+        {"ok": 1},
+    )
+
+
 def test_what_became_of_seats_stands_beside_what_was_answered() -> None:
     metrics = Metrics("1.0")
     metrics.seat("chat", "reserved")
