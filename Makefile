@@ -8,7 +8,7 @@ UV     := $(shell command -v uv 2>/dev/null)
 INSTALL := $(if $(UV),uv pip install --quiet --python $(BIN)/python,$(BIN)/python -m pip install --quiet --disable-pip-version-check)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test lint format servers lock bench clean
+.PHONY: help install demo serve test lint format servers lock bench soak clean
 
 help:  ## what each target does
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -60,6 +60,11 @@ lock:  ## compile requirements/ anew from pyproject.toml (needs uv)
 bench: $(VENV)/.dev servers  ## measurements beside real peers (they are no tests), about 12 minutes
 	@PYTHON=$(PYTHON) sh scripts/peers.sh
 	$(BIN)/python -m bench $(BENCH)
+
+SECONDS ?= 1800
+
+soak: $(VENV)/.dev servers  ## random faults on real processes, and nothing leaks; SECONDS=1800
+	$(BIN)/python -m tests.faults.soak $(SECONDS)
 
 clean:  ## remove what make made
 	rm -rf $(VENV) .servers .mypy_cache .ruff_cache .pytest_cache .hypothesis .demo
