@@ -25,6 +25,7 @@ class LiveState:
     client_connections: int = 0
     waiting: int = 0
     access_log_dropped: int = 0
+    tasks: int = 0
     reloads: Mapping[str, int] = field(default_factory=dict)
 
     def families(self) -> Iterable[Metric]:
@@ -121,4 +122,5 @@ def _traffic_families(live: LiveState) -> Iterable[Metric]:
     dropped = CounterMetricFamily(
         "quaymaster_access_log_dropped", "Lines that could not be written.", live.access_log_dropped
     )
-    return (connections, resent, tunnels, clients, waiting, dropped)
+    tasks = GaugeMetricFamily("quaymaster_tasks", "Tasks of the event loop.", live.tasks)
+    return (connections, resent, tunnels, clients, waiting, dropped, tasks)

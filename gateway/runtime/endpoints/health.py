@@ -1,5 +1,6 @@
 """`/ping`, `/health…` and `/metrics`: is it alive, may it get traffic, what does it see?"""
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -139,6 +140,7 @@ class HealthEndpoints:
             client_connections=len(self.server.connections) if self.server else 0,
             access_log_dropped=self.access_log.dropped,
             reloads=self.reloads.counts,
+            tasks=len(asyncio.all_tasks()),
         )
         return Reply(200, self.metrics.exposition(live), (("Content-Type", CONTENT_TYPE),))
 

@@ -57,6 +57,7 @@ def test_connections_and_tunnels_are_counted_by_service() -> None:
             client_connections=7,
             access_log_dropped=8,
             waiting=9,
+            tasks=10,
         )
     )
     assert found['quaymaster_upstream_connections{service="auth",state="in_use"}'] == 3
@@ -68,6 +69,7 @@ def test_connections_and_tunnels_are_counted_by_service() -> None:
     assert found["quaymaster_client_connections"] == 7
     assert found["quaymaster_access_log_dropped_total"] == 8
     assert found["quaymaster_requests_waiting"] == 9
+    assert found["quaymaster_tasks"] == 10
 
 
 def test_what_is_amiss_with_discovery_is_counted() -> None:
