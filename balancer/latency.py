@@ -2,7 +2,8 @@
 
 After Finagle's PeakEwma.scala (finagle-core/src/main/scala/com/twitter/finagle/loadbalancer), with two
 differences. A read does not write, so an estimate between two answers is the last one decayed. And a failure
-counts: there a fast error is a fast answer, and an instance that refuses everything at once looks the best.
+counts: there a fast error is a fast answer, and an instance that refuses everything at once looks the best
+(which Linkerd corrects too: linkerd2-proxy, pull request 4537).
 
 Rules of this file: seconds in, seconds out. What is done with the estimate is the strategy's.
 """
@@ -49,7 +50,16 @@ class LatencyLedger:
             took = seconds if ok else max(seconds, 2 * expected)
             if took < expected:
                 took = expected + took * (1 - share)
-        self._seen[key] = min(took, LONGEST_S), now
+        self._remember(key, took, now)
+
+    def observe_at_least(self, key: InstanceKey, seconds: float, *, now: float) -> None:
+        """So long somebody waited in vain, and then left: it would have taken longer."""
+        expected = self.estimate_s(key, now)
+        if expected is None or seconds > expected:
+            self._remember(key, seconds, now)
+
+    def _remember(self, key: InstanceKey, seconds: float, now: float) -> None:
+        self._seen[key] = min(seconds, LONGEST_S), now
         self._seen.move_to_end(key)
         while len(self._seen) > self._most:
             self._seen.popitem(last=False)

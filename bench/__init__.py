@@ -21,6 +21,7 @@ MEASUREMENTS = {
     "seats-redis": "bench.work.redis_seats",
     "death": "bench.work.handler_death",
     "picks": "bench.work.picks",
+    "one-slow": "bench.work.one_slow",
     "idle": "bench.work.idle_connections",
     "latency": "bench.work.added_latency",
     "tunnel": "bench.work.tunnel_messages",

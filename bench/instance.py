@@ -1,6 +1,7 @@
 """An instance of our own: what nginx can't do (echo a WebSocket), and a stand-in where nginx is missing.
 
-`python -m bench.instance PORT`, until SIGTERM. After the 101 it sends every byte back as it came: a tunnel
+`python -m bench.instance PORT`, until SIGTERM. With `--takes SECONDS` an answer takes that long on average,
+drawn exponentially; with `--exactly`, always. After the 101 it sends every byte back as it came: a tunnel
 carries bytes, and to take frames apart would cost more than what is measured.
 """
 
@@ -8,7 +9,10 @@ import argparse
 import asyncio
 import base64
 import hashlib
+import random
 from asyncio import StreamReader, StreamWriter
+from collections.abc import Callable
+from functools import partial
 
 import uvloop
 
@@ -41,7 +45,11 @@ def handshake(key: bytes) -> bytes:
     return head + b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
 
 
-async def serve_connection(reader: StreamReader, writer: StreamWriter) -> None:
+def at_once() -> float:
+    return 0.0
+
+
+async def serve_connection(takes_s: Callable[[], float], reader: StreamReader, writer: StreamWriter) -> None:
     try:
         while True:
             target, headers = read_head(await reader.readuntil(b"\r\n\r\n"))
@@ -50,6 +58,8 @@ async def serve_connection(reader: StreamReader, writer: StreamWriter) -> None:
                 await echo(reader, writer)
                 return
             await skip_body(reader, headers)
+            if takes_s is not at_once:
+                await asyncio.sleep(takes_s())
             await answer(writer, target)
     except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError, BadRequest):
         pass  # the other side has left, or speaks something else
@@ -86,14 +96,26 @@ async def answer(writer: StreamWriter, target: str) -> None:
         await writer.drain()
 
 
-async def serve(port: int) -> None:
-    server = await asyncio.start_server(serve_connection, "127.0.0.1", port, backlog=4096, limit=MAX_HEAD)
+async def serve(port: int, takes_s: Callable[[], float] = at_once) -> None:
+    answers = partial(serve_connection, takes_s)
+    server = await asyncio.start_server(answers, "127.0.0.1", port, backlog=4096, limit=MAX_HEAD)
     async with server:
         await server.serve_forever()
 
 
-if __name__ == "__main__":
+def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("port", type=int)
+    parser.add_argument("--takes", type=float, metavar="SECONDS")
+    parser.add_argument("--exactly", action="store_true")
+    given = parser.parse_args()
+    takes_s = at_once
+    if given.takes is not None:
+        rng = random.Random(given.port)
+        takes_s = partial(float, given.takes) if given.exactly else partial(rng.expovariate, 1 / given.takes)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(parser.parse_args().port))
+        runner.run(serve(given.port, takes_s))
+
+
+if __name__ == "__main__":
+    main()

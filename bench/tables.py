@@ -29,6 +29,8 @@ COLUMNS = {
     "pick_us_100": Column("N = 100", 2),
     "pick_us_1000": Column("N = 1,000", 2),
     "pick_us_10000": Column("N = 10,000", 2),
+    "success": Column("success %", 2),
+    "simulated": Column("simulated %", 2),
     "kib_each": Column("KiB each", 1),
     "grown_mib": Column("grown by MiB", 1),
     "rss_mb": Column("RSS MB", 1),

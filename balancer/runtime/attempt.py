@@ -104,9 +104,11 @@ class Try:
 
     def _unanswered(self, outcome: Outcome, now: float) -> None:
         self._no_longer_counted(now)
-        if not outcome.blames_instance:
-            return
         seconds = now - self._lease.started_at
+        if not outcome.blames_instance:
+            if outcome.sent and self.ledger.told is not None:
+                self.ledger.strategy.given_up(self.instance, seconds, now=now)
+            return
         if self.ledger.told is not None:
             self.ledger.told(self.instance, seconds, ok=False, now=now)
         if self._places is not None and outcome.kind is Kind.TIMEOUT:

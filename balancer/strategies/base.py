@@ -36,6 +36,10 @@ class Strategy(Protocol):
         """A try there has ended, or its answer's head is there: so long after it began."""
         del instance, seconds, ok, now
 
+    def given_up(self, instance: Instance, seconds: float, *, now: float) -> None:
+        """A try there was waited for so long and then given up, with no answer and nobody to blame."""
+        del instance, seconds, now
+
 
 class NewStrategy(Protocol):
     """The type of every module's `new_strategy`. `hashing` is for those that go by keys."""

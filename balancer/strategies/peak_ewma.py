@@ -52,6 +52,9 @@ class PeakEwma(Strategy):
     def ended(self, instance: Instance, seconds: float, *, ok: bool, now: float) -> None:
         self._latencies.observe(instance.key, seconds, ok=ok, now=now)
 
+    def given_up(self, instance: Instance, seconds: float, *, now: float) -> None:
+        self._latencies.observe_at_least(instance.key, seconds, now=now)
+
     def _follow(self, candidates: Candidates) -> Sampler:
         self._latencies.expect(len(candidates))
         return Sampler(candidates)

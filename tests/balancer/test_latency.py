@@ -60,6 +60,17 @@ def test_a_failure_makes_nobody_look_better(before: list[tuple[float, bool, floa
     assert expected(ledger, 1, now) >= max(least, min(seconds, LONGEST_S))
 
 
+def test_who_was_waited_for_in_vain_takes_that_long_at_least() -> None:
+    """Clients that leave early say nothing against an instance that is known to take longer."""
+    ledger = LatencyLedger()
+    ledger.observe_at_least(key(1), 1.0, now=0.0)
+    assert expected(ledger, 1, 0.0) == 1.0
+    ledger.observe_at_least(key(1), 0.001, now=0.0)
+    assert expected(ledger, 1, 0.0) == 1.0
+    ledger.observe_at_least(key(1), 3.0, now=0.0)
+    assert expected(ledger, 1, 0.0) == 3.0
+
+
 def test_who_only_fails_counts_as_finitely_slow() -> None:
     ledger = LatencyLedger()
     for _ in range(5000):

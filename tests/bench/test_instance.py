@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 
 import aiohttp
 import pytest
 
-from bench.instance import BadRequest, handshake, read_head, serve_connection
+from bench.instance import BadRequest, at_once, handshake, read_head, serve_connection
 from bench.paths import MIB, MIB_BYTES, SINK, SMALL, SMALL_BODY
 
 
@@ -30,7 +31,7 @@ def test_what_is_no_head_is_refused() -> None:
 
 @pytest.fixture
 async def url() -> AsyncIterator[str]:
-    server = await asyncio.start_server(serve_connection, "127.0.0.1", 0)
+    server = await asyncio.start_server(partial(serve_connection, at_once), "127.0.0.1", 0)
     async with server:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 

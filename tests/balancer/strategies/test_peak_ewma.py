@@ -77,6 +77,14 @@ def test_who_fails_at_once_does_not_look_fast(asked: Asked) -> None:
     assert all(asked.pick(both) is good for _ in range(50))
 
 
+def test_who_lets_callers_wait_until_they_leave_is_slow(asked: Asked) -> None:
+    """No answer ever tells of it, and nobody is to blame: the callers' patience is all there is to go by."""
+    good, hanging = both = instances(1, 1)
+    asked.strategy.ended(good, 0.010, ok=True, now=0.0)
+    asked.strategy.given_up(hanging, 1.0, now=1.0)
+    assert all(asked.pick(both, now=1.0) is good for _ in range(50))
+
+
 def test_who_is_left_is_picked_however_bad_it_is(asked: Asked) -> None:
     (only,) = one = instances(1)
     for _ in range(5000):
