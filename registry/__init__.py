@@ -11,7 +11,7 @@ Map of the package:
     failover.py   several addresses of one registry: which one is asked
     exhaustion.py which errors are this machine's own
     backoff.py    how long to wait after a failure
-    merge.py      (what is known, what the registry or our checks say) -> what is known; bad news is distrusted
+    merge.py      (what is known, what the registry or our checks say) -> what is known; losses are doubted
     health_checks.py  whom to ask ourselves, when, and what an answer changes
     last_state.py, snapshot_codec.py  what is worth keeping for the next run, and its bytes
     stats.py      a snapshot, counted for metrics

@@ -12,8 +12,9 @@ From Consul's documentation, "Blocking Queries", implementation details:
 
 from dataclasses import dataclass, replace
 
-SLACK_S = 5.0
-"""What the network and a busy agent may add before the client gives a query up."""
+SLACK_S = 4.5
+"""What the network and a busy agent may add before the client gives a query up: all together, with what it
+takes to notice, an agent that hangs is left within five seconds after Consul's own limit."""
 
 QUERIES_PER_S = 2.0
 BURST = 2

@@ -8,13 +8,11 @@ used them up), a deadline for every call, no deprecated TLS arguments, the expli
 `CONSUL_HTTP_TOKEN`, `stale` for health queries, no cookies, no redirects, and the header that tells
 an empty answer from a forbidden one. Service names and ids never reach a path unchecked.
 
-With several addresses, watches and registrations each keep to one that works (registry/failover.py). A
-registration lives in the agent that took it: an agent that does not know it gets it anew, and one that was
-left is told to forget it as soon as it can be.
+With several addresses, watches and registrations each keep to one that works (registry/failover.py).
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from random import Random
@@ -30,6 +28,7 @@ from registry.addresses import AddressPolicy, address_policy, is_loopback_host, 
 from registry.admission import Candidate, admit, names_to_resolve
 from registry.backends.base import Backend, BackendSettings, Registration, Watch
 from registry.backends.shared.homeward import going_home
+from registry.backends.shared.moving import MovingRegistrar
 from registry.backends.shared.polling import Poller
 from registry.backends.shared.resolver import Resolver
 from registry.backends.shared.session import open_session, read_text, tls_context
@@ -63,8 +62,6 @@ ITSELF = frozenset({ServiceName("consul")})
 CONNECT_S = 2.0
 CALL_S = 5.0
 """The deadline of calls that do not block."""
-FORGET_S = 1.0
-"""The deadline of asking agents that were left to forget an instance."""
 
 
 @contextmanager
@@ -259,24 +256,18 @@ def _object(raw: object) -> Mapping[str, Any]:
 
 
 class ConsulRegistrar:
-    """A `Registrar` at one of several agents. A service's one check has the id Consul gives it:
-    `service:<id>`."""
+    """A `Registrar` at an agent. A service's one check has the id Consul gives it: `service:<id>`."""
 
-    def __init__(self, clients: Sequence[Any], addresses: AddressLedger) -> None:
-        self._clients = clients
-        self._addresses = addresses
+    def __init__(self, client: Any) -> None:
+        self._client = client
         self._without_ttl: set[InstanceId] = set()
-        self._at: dict[InstanceId, set[int]] = {}
-        """Which agents may know an instance from us."""
 
     async def register(self, registration: Registration) -> None:
         instance = _for_a_path(registration.id)
         _must_be(is_service_name(registration.service), f"{registration.service!r} is no service name")
         _must_be(1 <= registration.port <= 65535, f"port {registration.port} is not in 1 to 65535")
-        address = self._addresses.current
-        self._at.setdefault(instance, set()).add(address)
-        with self._asking(address) as client:
-            taken = await client.agent.service.register(
+        with _translated():
+            taken = await self._client.agent.service.register(
                 registration.service,
                 service_id=instance,
                 address=registration.address,
@@ -289,83 +280,37 @@ class ConsulRegistrar:
         _must_be(taken, "the agent did not take the registration")
         if registration.check_http is not None:
             self._without_ttl.add(instance)
-            await self._forgotten_elsewhere(instance, address)
         else:  # an agent that knew the instance keeps its check's old state, so it is fed at once
             self._without_ttl.discard(instance)
             await self.heartbeat(instance, Health.PASSING)
 
     async def deregister(self, instance: InstanceId) -> None:
-        _for_a_path(instance)
-        address = self._addresses.current
-        await self._deregister_at(address, instance)
-        await self._forgotten_at(self._at.pop(instance, set()) - {address}, instance)
+        try:
+            with _translated():
+                await self._client.agent.service.deregister(_for_a_path(instance))
+        except NotRegistered:
+            pass
         self._without_ttl.discard(instance)
 
     async def heartbeat(self, instance: InstanceId, health: Health, note: str = "") -> None:
         """Without a TTL there is nothing to feed; it still asks whether the agent knows the instance."""
-        address = self._addresses.current
-        with self._asking(address) as client:
+        with _translated():
             if instance in self._without_ttl:
-                known = instance in _object(await client.agent.services())
+                known = instance in _object(await self._client.agent.services())
             else:
-                check = client.agent.check
+                check = self._client.agent.check
                 feeds = {Health.PASSING: check.ttl_pass, Health.WARNING: check.ttl_warn}
                 feed = feeds.get(health, check.ttl_fail)
                 known = await feed(f"service:{_for_a_path(instance)}", notes=note)
         if not known:
             raise NotRegistered(f"the agent does not know {instance}")
-        await self._forgotten_elsewhere(instance, address)
 
     async def maintenance(self, instance: InstanceId, *, enable: bool, reason: str = "") -> None:
-        with self._asking(self._addresses.current) as client:
+        with _translated():
             switch = "true" if enable else "false"
-            known = await client.agent.service.maintenance(_for_a_path(instance), switch, reason)
+            known = await self._client.agent.service.maintenance(_for_a_path(instance), switch, reason)
         if not known:
             raise NotRegistered(f"the agent does not know {instance}")
-
-    @contextmanager
-    def _asking(self, address: int) -> Iterator[Any]:
-        """The client of that address, and a look at how it goes."""
-        try:
-            with _translated():
-                yield self._clients[address]
-        except (Unreachable, asyncio.CancelledError):
-            # Callers with less patience than ours cancel: that agent hung, too.
-            self._addresses.failed(address)
-            raise
-        except RegistryError:
-            self._addresses.answered(address)
-            raise
-        self._addresses.answered(address)
-
-    async def _deregister_at(self, address: int, instance: InstanceId) -> None:
-        try:
-            with self._asking(address) as client:
-                await client.agent.service.deregister(instance)
-        except NotRegistered:
-            pass
-
-    async def _forgotten_elsewhere(self, instance: InstanceId, address: int) -> None:
-        """That agent has it, so the ones that were left on the way may forget it."""
-        others = self._at.get(instance, set()) - {address}
-        reachable = {other for other in others if not self._addresses.is_failing(other)}
-        if reachable:
-            self._at[instance] -= await self._forgotten_at(reachable, instance)
-
-    async def _forgotten_at(self, addresses: Collection[int], instance: InstanceId) -> set[int]:
-        """Those that did it in time. The others forget what nobody feeds, after a while."""
-        done: set[int] = set()
-
-        async def forget(address: int) -> None:
-            try:
-                async with asyncio.timeout(FORGET_S):
-                    await self._deregister_at(address, instance)
-            except (RegistryError, TimeoutError):
-                return
-            done.add(address)
-
-        await asyncio.gather(*map(forget, addresses))
-        return done
 
 
 def _for_a_path(instance: InstanceId) -> InstanceId:
@@ -443,7 +388,7 @@ async def open_at(settings: BackendSettings, *, loopback: bool) -> AsyncGenerato
         watch: Watch = ConsulWatch(watching, poller, resolver, policy, settings.wait_s)
         yield Backend(
             FixedFirst(fixed, resolver, watch, every_s=speak_every_s(settings)) if fixed else watch,
-            ConsulRegistrar(controlling, registered_at),
+            MovingRegistrar([ConsulRegistrar(client) for client in controlling], registered_at),
         )
 
 

@@ -45,6 +45,16 @@ async def test_it_registers_beats_and_deregisters(registrar: ToldRegistrar) -> N
     assert registrar.calls.count("register") == 1
 
 
+async def test_what_was_handed_over_stays_registered_and_is_kept_by_somebody_else(
+    registrar: ToldRegistrar,
+) -> None:
+    async with registered(registrar) as one:
+        await one.hand_over()
+        kept = list(registrar.calls)
+    assert ONE in registrar.there
+    assert registrar.calls == kept, "neither a beat nor a deregistration"
+
+
 async def test_the_incarnation_is_the_start_in_unix_milliseconds_unless_one_is_given(
     registrar: ToldRegistrar,
 ) -> None:
