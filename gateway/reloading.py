@@ -16,7 +16,7 @@ from gateway.settings_checks import Draft, cross_problems
 
 WHOLE_SECTIONS = ("registry", "store", "handlers")
 """All of their keys need a restart."""
-SINGLE_KEYS = {"listen": ("host", "port"), "logging": ("format",)}
+SINGLE_KEYS = {"listen": ("host", "port", "handover"), "logging": ("format",)}
 
 
 @dataclass(frozen=True, slots=True)

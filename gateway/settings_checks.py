@@ -54,6 +54,9 @@ def _registry_problems(draft: Draft) -> Iterator[Problem]:
     if draft.registry is None:
         return
     if draft.registry.backend == "embedded" and draft.listen:
+        if draft.listen.handover is not None:
+            fix = "needs registry.backend: consul or static; the embedded registry ends with its gateway"
+            yield Problem("listen.handover", fix)
         host, _, port = draft.registry.address.rpartition(":")
         if 0 != int(port) == draft.listen.port and _overlap(host, draft.listen.host):
             yield Problem("registry.address", "is where the gateway itself listens: give it another port")

@@ -72,6 +72,8 @@ class ListenSettings(Section):
     """A request body of which nothing comes for so long is given up with 408."""
     keepalive_s: Seconds = 75
     """How long a connection is kept for another request."""
+    handover: Text = None
+    """A path: whoever is started with the same one takes the listening socket over, and this one drains."""
     drain_s: SecondsOrZero = 5
     """How long after SIGTERM new requests are still taken."""
     shutdown_timeout_s: Seconds = 30

@@ -1,7 +1,7 @@
 """The only wiring: settings -> a running gateway. Everything is built here, once, and owned here."""
 
 import asyncio
-import errno
+import os
 import random
 import socket
 import sys
@@ -12,7 +12,6 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 import structlog
-from aiohttp import web
 
 from balancer.model import PoolLimits
 from balancer.runtime.call import Balancer
@@ -23,7 +22,9 @@ from gateway.runtime.access_log import AccessLog
 from gateway.runtime.dispatch import Dispatcher
 from gateway.runtime.endpoints.health import HealthEndpoints
 from gateway.runtime.forward import Forwarder
+from gateway.runtime.handover import Predecessor, offered, predecessor_at, until_ready
 from gateway.runtime.http_server import HttpServer, parser_problem
+from gateway.runtime.listening import Listener, sockets_of_the_manager, taken_from
 from gateway.runtime.local_endpoints import LocalEndpoints
 from gateway.runtime.logs import change_level
 from gateway.runtime.metrics import Metrics
@@ -72,7 +73,10 @@ class Gateway:
         self._settings = settings
         self._rng = rng or random.Random()
         self._stack = AsyncExitStack()
-        self._registered: AsyncExitStack | None = None
+        self._registered: Registered | None = None
+        self._listener: Listener | None = None
+        self.replaced = asyncio.Event()
+        """Another process accepts connections in this one's place."""
         self._health: HealthEndpoints | None = None
         places = (MAX_WAITING_FOR_SEATS, MAX_WAITING_FOR_DRAINS, MAX_WAITING_FOR_PEERS)
         self._waiting = tuple(map(WaitingRoom, places))
@@ -95,14 +99,25 @@ class Gateway:
         await self._stack.aclose()
 
     async def drain(self) -> None:
-        """Says goodbye: not ready, not registered, and still serving until `listen.drain_s` has passed."""
+        """Says goodbye: not ready, not registered, and still serving until `listen.drain_s` has passed.
+
+        One that was `replaced` leaves its address to the other process, and ends what it has begun.
+        """
         assert self._health is not None
-        self._health.draining = True
+        assert self._listener is not None
+        replaced = self.replaced.is_set()
+        drain_s = self._settings.listen.drain_s
+        log.info("draining", seconds=drain_s, replaced=replaced)
+        if replaced:
+            await self._listener.stop_accepting()
+            if self._registered is not None:
+                await self._registered.hand_over()
+        self._listener.server.draining = True
+        self._health.draining = not replaced
         self._let_go()
-        log.info("draining", seconds=self._settings.listen.drain_s)
         if self._registered is not None:
-            await self._registered.aclose()
-        await asyncio.sleep(self._settings.listen.drain_s)
+            await self._registered.withdraw()
+        await asyncio.sleep(drain_s)
 
     async def follow(self, wanted: Settings) -> tuple[str, ...]:
         """Puts new settings in force between two requests, and returns the keys that need a restart.
@@ -179,9 +194,16 @@ class Gateway:
             metrics=metrics,
             access_log=access_log,
         )
-        self._health.server = server = await self._listen(dispatcher)
+        predecessor = await stack.enter_async_context(predecessor_at(settings.listen.handover))
+        self._health.server = server = await self._listen(dispatcher, watcher, predecessor)
         self._running = _Running(watcher, balancer, endpoints, dispatcher, server, access_log)
         await self._register(backend)
+        if predecessor is not None:
+            await predecessor.may_go()
+        assert self._listener is not None
+        await stack.enter_async_context(
+            offered(settings.listen.handover, self._listener.sockets, self.replaced.set)
+        )
 
     def _pool_limits(self, service: ServiceName) -> PoolLimits:
         known = self._settings.services.get(service)
@@ -231,7 +253,9 @@ class Gateway:
         self._stack.callback(access_log.flush, LAST_WORDS_S)
         return access_log
 
-    async def _listen(self, dispatcher: Dispatcher) -> HttpServer:
+    async def _listen(
+        self, dispatcher: Dispatcher, watcher: Watcher, predecessor: Predecessor | None
+    ) -> HttpServer:
         if (problem := parser_problem()) is not None:
             raise StartFailed(problem)
         listen = self._settings.listen
@@ -242,17 +266,16 @@ class Gateway:
             turn_away=dispatcher.turn_away,
             turned_away=dispatcher.turned_away,
         )
-        runner = web.ServerRunner(server, shutdown_timeout=listen.shutdown_timeout_s)
-        await runner.setup()
-        self._stack.push_async_callback(runner.cleanup)
+        self._listener = listener = Listener(server, lambda: self._settings.listen.shutdown_timeout_s)
+        self._stack.push_async_callback(listener.stop)
         self._stack.callback(self._let_go)
-        site = web.TCPSite(runner, listen.host, listen.port, backlog=1024)
-        try:
-            await site.start()
-        except OSError as error:
-            raise StartFailed(_why_not_listening(listen.host, listen.port, error)) from error
-        self.port = runner.addresses[0][1]
-        log.info("listening", host=listen.host, port=self.port)
+        given = sockets_of_the_manager(os.environ)
+        if predecessor is not None:
+            await until_ready(lambda: watcher.ready)
+            given = given or taken_from(predecessor, listen)
+        await listener.start(listen, given)
+        self.port = listener.port
+        log.info("listening", host=listen.host, port=self.port, given=len(given))
         return server
 
     async def _register(self, backend: Backend) -> None:
@@ -266,8 +289,7 @@ class Gateway:
             port=self.port,
             address=address,
         )
-        self._registered = await self._stack.enter_async_context(AsyncExitStack())
-        await self._registered.enter_async_context(Registered(backend.registrar, registration))
+        self._registered = await self._stack.enter_async_context(Registered(backend.registrar, registration))
 
 
 def software_version() -> str:
@@ -281,11 +303,3 @@ def software_version() -> str:
 def _access_stream(settings: Settings) -> BinaryIO | None:
     """Requests are events of level info: a higher level silences them."""
     return sys.stdout.buffer if settings.logging.level in ("debug", "info") else None
-
-
-def _why_not_listening(host: str, port: int, error: OSError) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return f"listen.port: {host}:{port} is in use; stop what listens there or set another port"
-    if error.errno == errno.EACCES:
-        return f"listen.port: {port} may not be used by this user; set one above 1023"
-    return f"listen.host: can't listen on {host}:{port}: {error.strerror or error}"

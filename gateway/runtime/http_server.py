@@ -110,7 +110,7 @@ class _Connection(RequestHandler):
 
     @property
     def ending(self) -> bool:
-        return self._closes or not self._reader.in_step
+        return self._closes or self._server.draining or not self._reader.in_step
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if self._server.is_full:
@@ -147,7 +147,7 @@ class _Connection(RequestHandler):
 
     def _refuses_at_sight(self, data: bytes) -> bool:
         """Whether this was a request, and refused, before anything was parsed."""
-        if self._coming is None or self.head_begun:
+        if self._coming is None or self.head_begun or self.ending:
             return False
         target = plain_get(data)
         if target is None or target in LET_IN_AT_SIGHT:
@@ -380,6 +380,8 @@ class HttpServer(web.Server):
         """The same as bytes, to a GET whose connection stays."""
         self.listen = listen
         self.clock = clock
+        self.draining = False
+        """Every answer says that its connection ends with it."""
         self.door: Door[Read] = Door(listen, self._loop, clock)
         self._timer = self._loop.call_later(SWEEP_S, self._tick)
 

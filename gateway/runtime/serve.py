@@ -1,6 +1,7 @@
 """The life of a gateway process: start, serve until told to stop, drain, stop."""
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator
@@ -8,6 +9,7 @@ from contextlib import AsyncExitStack, contextmanager
 from typing import Any, TypeVar
 
 from gateway.runtime.app import Gateway
+from gateway.runtime.notify import notify
 from gateway.runtime.reload import Reloader
 from gateway.runtime.settings_source import SettingsSource
 from gateway.settings import Settings
@@ -20,7 +22,9 @@ async def serve(
     source: SettingsSource | None = None,
     started: Callable[[Gateway], None] = lambda _gateway: None,
 ) -> None:
-    """Serves until SIGTERM or SIGINT. A second signal skips the draining. Raises `StartFailed`.
+    """Serves until SIGTERM, SIGINT, or another process that takes its place. Raises `StartFailed`.
+
+    Then it drains; a further signal skips that.
 
     With a `source`, SIGHUP and a change of its file put its settings in force, as long as it does not drain.
     """
@@ -33,8 +37,10 @@ async def serve(
             stack.enter_context(_hangup_asks(reloader))
         await stack.enter_async_context(gateway)
         started(gateway)
-        await _first_of(stop.wait(), *([reloader.run()] if reloader else []))
+        notify("READY=1", os.environ)
+        await _first_of(stop.wait(), gateway.replaced.wait(), *([reloader.run()] if reloader else []))
         stop.clear()
+        notify("STOPPING=1", os.environ)
         await _first_of(gateway.drain(), stop.wait())
 
 

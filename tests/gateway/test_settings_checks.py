@@ -161,3 +161,9 @@ def test_room_in_a_zone_needs_a_zone() -> None:
     assert problems(zone="east", services=services) == {}
     assert problems(zone=None, services=services) == {}
     assert problems(zone="") == {}
+
+
+@pytest.mark.parametrize("backend", ["embedded", "consul", "static"])
+def test_two_gateways_at_a_time_need_a_registry_that_outlives_one(backend: str) -> None:
+    listen, registry = ListenSettings(handover="/run/x"), RegistrySettings(backend=backend)
+    assert ("listen.handover" in problems(listen=listen, registry=registry)) == (backend == "embedded")

@@ -12,19 +12,26 @@ PAUSE_S = 0.005
 
 
 class Load:
-    """An async context manager: a few clients that ask one after the other, each request with its own id."""
+    """An async context manager: a few clients that ask one after the other, each request with its own id.
 
-    def __init__(self, port: int, method: str = "GET") -> None:
+    Unless they `keep` their connections, each request has one of its own.
+    """
+
+    def __init__(self, port: int, method: str = "GET", *, keep: bool = True) -> None:
         self.statuses: dict[str, int | str] = {}
         """What each request was answered, by its id; the fault's name where there was no answer."""
         self._url = f"http://127.0.0.1:{port}/open/x"
         self._method = method
+        self._keep = keep
         self._workers: list[asyncio.Task[None]] = []
         self._session: aiohttp.ClientSession | None = None
         self._told = asyncio.Event()
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10))
+        self._session = aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=10),
+            connector=aiohttp.TCPConnector(force_close=not self._keep),
+        )
         loop = asyncio.get_running_loop()
         self._workers = [loop.create_task(self._ask_on(self._session, f"w{n}")) for n in range(WORKERS)]
         return self

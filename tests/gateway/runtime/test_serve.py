@@ -6,7 +6,7 @@ import os
 import re
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -179,3 +179,35 @@ async def counted_calls(port: int) -> int:
 async def has_refused(port: int) -> bool:
     metrics = (await ask(port, "GET", "/metrics")).body.decode()
     return 'quaymaster_settings_reloads_total{result="refused"} 1.0' in metrics
+
+
+async def test_gateways_that_take_over_from_each_other_lose_no_call(tmp_path: Path) -> None:
+    """POSTs on kept connections, which nobody repeats, and others that connect for each."""
+    (port,) = free_ports(1)
+    file = tmp_path / "quaymaster.yaml"
+    async with origin(counts_requests) as there, AsyncExitStack() as life:
+        listen = {"port": port, "drain_s": 0.5, "handover": str(tmp_path / "handover")}
+        file.write_text(settings_text(there.instance, listen=listen, limits={"per_address": None}))
+        running = await life.enter_async_context(programs.serving(port, "serve", "--config", file))
+        async with Load(port, "POST") as kept, Load(port, "POST", keep=False) as anew:
+            for _ in range(3):
+                successor = await programs.start("serve", "--config", file)
+                life.push_async_callback(killed, successor)
+                ran = await programs.ended(running)
+                assert (ran.code, "Traceback" in ran.err) == (0, False)
+                running = successor
+                await kept.more(20)
+                await anew.more(20)
+        assert {**kept.failed, **anew.failed} == {}
+        answered = len(kept.statuses) + len(anew.statuses)
+        assert answered <= there.requests <= answered + 2 * WORKERS, "each was carried out once"
+        running.send_signal(signal.SIGTERM)
+        assert (await programs.ended(running)).code == 0
+        assert not (tmp_path / "handover").exists()
+
+
+async def killed(process: asyncio.subprocess.Process) -> None:
+    """For one that a failure has left behind."""
+    if process.returncode is None:
+        process.kill()
+        await process.communicate()

@@ -1,0 +1,95 @@
+"""Sockets that a process was given, and those it opens itself."""
+
+import asyncio
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gateway.runtime.handover import Predecessor
+from gateway.runtime.listening import sockets_of_the_manager, taken_from
+from gateway.settings import ListenSettings
+from tests.gateway import programs
+from tests.gateway.runtime.gateways import ready, settings_text
+from tests.servers import ROOT
+
+AS_SYSTEMD = 'exec 3<&{}; export LISTEN_PID=$$ LISTEN_FDS=1; exec "$@"'
+
+
+def test_nothing_was_given_where_nobody_says_so() -> None:
+    assert sockets_of_the_manager({}) == []
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, None])
+def test_what_can_not_be_listened_on_is_said(kind: socket.SocketKind | None, tmp_path: Path) -> None:
+    """In a process of its own, whose third descriptor is that."""
+    program = (
+        "import os\n"
+        "from gateway.runtime.listening import sockets_of_the_manager\n"
+        "from gateway.runtime.rules import StartFailed\n"
+        "try: sockets_of_the_manager({'LISTEN_PID': str(os.getpid()), 'LISTEN_FDS': '1'})\n"
+        "except StartFailed as failed: print(failed)\n"
+    )
+    with socket.socket(type=kind) if kind else open(tmp_path / "file", "w") as given:
+        ran = subprocess.run(
+            ["bash", "-c", f'exec 3<&{given.fileno()} "$0" -c "$1"', sys.executable, program],
+            pass_fds=[given.fileno()],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    assert ran.stdout.startswith("the service manager's sockets: "), ran
+
+
+def at(host: str, port: int) -> ListenSettings:
+    return ListenSettings(host=host, port=port)
+
+
+def test_of_a_predecessors_sockets_those_are_taken_that_are_where_we_shall_listen() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as one,
+        socket.create_server(("127.0.0.1", 0)) as other,
+        socket.socket() as connection,
+    ):
+        port = one.getsockname()[1]
+        for settings, expected in (
+            (at("127.0.0.1", port), [one]),
+            (at("localhost", port), [one]),
+            (at("127.0.0.1", 0), [one, other]),
+            (at("0.0.0.0", port), []),
+        ):
+            predecessor = Predecessor(connection, [one, other])
+            assert taken_from(predecessor, settings) == expected
+            assert predecessor.sockets == [each for each in (one, other) if each not in expected]
+
+
+async def test_a_gateway_serves_on_the_socket_that_its_manager_has_opened(tmp_path: Path) -> None:
+    """As systemd starts it: descriptor 3 listens, and the variables say for whom."""
+    file = tmp_path / "quaymaster.yaml"
+    file.write_text(settings_text(listen={"port": 1, "drain_s": 0}))
+    with socket.create_server(("127.0.0.1", 0)) as given:
+        port = given.getsockname()[1]
+        # The connection is made before anybody is there to accept it.
+        early = asyncio.create_subprocess_exec(
+            *("bash", "-c", AS_SYSTEMD.format(given.fileno()), "bash"),
+            *(sys.executable, "-m", "gateway", "serve", "--config", str(file)),
+            pass_fds=[given.fileno()],
+            cwd=ROOT,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            process = await early
+            await ready(port, within_s=programs.WITHIN_S)
+            client.sendall(b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n")
+            client.settimeout(5)
+            assert client.recv(20).startswith(b"HTTP/1.1 200")
+        process.terminate()
+        assert (await programs.ended(process)).code == 0
+        # The socket is the manager's: it is still there for the next one.
+        async with asyncio.timeout(5):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.close()
