@@ -20,7 +20,7 @@ from balancer.model import (
     UpstreamFailed,
 )
 from balancer.outcome import Kind, Outcome, Phase, Side
-from balancer.policy import ServicePolicy
+from balancer.policy import EjectionPolicy, ServicePolicy
 from balancer.runtime.base import Answer, Observer, Switched, Upstream, UpstreamAnswer
 from balancer.runtime.call import Balancer
 from balancer.runtime.tunnel import End
@@ -30,6 +30,8 @@ from tests.balancer.origins import SERVICE, Behaviour, Origin, counts_requests, 
 PATIENT = Timeouts(connect_s=10, first_byte_s=20, idle_s=20, total_s=60)
 SHORT = Timeouts(connect_s=0.5, first_byte_s=0.25, idle_s=0.25, total_s=20)
 """For instances that keep one waiting: long enough for a busy machine, short enough for a test."""
+NEVER_ASIDE = EjectionPolicy(connect_failures=0, server_errors=0, success_rate=0.0)
+"""So that nothing else stands between the calls and the instances that fail."""
 IDLE = "<LoadLedger: 0 calls, 0 hand-outs, 0 instances>"
 
 
@@ -204,3 +206,14 @@ class ScriptedUpstream:
         if how == "is our bug":
             raise RuntimeError
         return UpstreamAnswer(200, b"OK", [], script.body)
+
+
+async def client(balancer: Balancer, of: CallPolicy) -> None:
+    """One call, read to its end whatever that is."""
+    try:
+        async with balancer.call(of, get()) as end:
+            if isinstance(end, Answer):
+                async for _ in end.body:
+                    pass
+    except (UpstreamBroke, RuntimeError):
+        return

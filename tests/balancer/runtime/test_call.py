@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from balancer.model import (
-    CallPolicy,
     Failed,
     OutboundRequest,
     Refused,
@@ -47,6 +46,7 @@ from tests.balancer.runtime.balancers import (
     Watching,
     bad_and_good,
     balancer_of,
+    client,
     get,
     known,
     no_time,
@@ -489,17 +489,6 @@ async def test_strategies_are_kept_per_service_and_bounded(upstream: PooledUpstr
 
 
 # Any interleaving
-
-
-async def client(balancer: Balancer, of: CallPolicy) -> None:
-    """One call, read to its end whatever that is."""
-    try:
-        async with balancer.call(of, get()) as end:
-            if isinstance(end, Answer):
-                async for _ in end.body:
-                    pass
-    except (UpstreamBroke, RuntimeError):
-        return
 
 
 @settings(max_examples=150)
