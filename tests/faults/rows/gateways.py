@@ -8,19 +8,22 @@ import socket
 import struct
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 from tests.faults.client import Client
 from tests.faults.figure import Figure, figure, ms
 from tests.faults.load import load
 from tests.faults.rig import GatewayProcess, Rig, Stage, came_true, eventually
 from tests.faults.rows.base import Row
-from tests.faults.rows.store import seat, seats_scene
+from tests.faults.rows.store import are_there, handler, seat, seats_scene
+from tests.gateway.runtime.gateways import SECRET
 
 WARM_S = 1.0
 LINGER_0 = struct.pack("ii", 1, 0)
 UPLOAD = b"POST /work/up HTTP/1.1\r\nHost: x\r\nX-Request-Id: up\r\nContent-Length: 5000000\r\n\r\n"
 DOWNLOAD = b"GET /work/down HTTP/1.1\r\nHost: x\r\nX-Request-Id: down\r\n\r\n"
 SPARE_DESCRIPTORS = 8
+JUMPING_CLOCK = Path(__file__).parent.parent / "jumping_clock"
 PRESSURE = 60
 """Connections that are opened to a gateway which has descriptors for a few."""
 
@@ -152,6 +155,37 @@ async def g4(stage: Stage) -> Figure:
     return made
 
 
+async def g6(stage: Stage) -> Figure:
+    """The wall clock jumps by five minutes, on and back, while seats are held and handlers report."""
+    jump = stage.folder / "jump"
+    jump.write_text("0")
+    pool = {"secret": "the secret of the handlers of this row", "guaranteed_s": 60, "joins_per_s": 1000}
+    async with stage.rig("G6", handlers=pool, identity={"secret": SECRET}) as rig:
+        await rig.gateway.kill()
+        rig.gateway.start({"PYTHONPATH": str(JUMPING_CLOCK), "JUMPING_CLOCK": str(jump)})
+        ours = handler(rig, f"{rig.service}-ws")
+        ours.start()
+        try:
+            await eventually(lambda: are_there(rig, 1))
+            await rig.until_usable()
+            taken = [await seat(rig.gateway, number) for number in range(20)]
+            held = []
+            async with load(*rig.ports) as under:
+                for seconds in (300, 0, -300):
+                    jump.write_text(str(seconds))
+                    await asyncio.sleep(stage.seconds(1.5, 10))
+                    held.append(sum(one["held"] for one in (await rig.gateway.detailed())["handlers"]))
+            used, there = await rig.gateway.usable(rig.service), await are_there(rig, 1)
+        finally:
+            await ours.kill()
+        made = figure("G6", under.ledger, rig.seen())
+        made.note(f"of {len(taken)} seats {held} held after each jump")
+        made.check("nothing failed", not under.ledger.failed)
+        made.check("no seat expired for it", taken == [200] * 20 and held == [20] * 3)
+        made.check("no instance and no handler was lost for it", len(used) == 3 and there)
+        return made
+
+
 async def g7(stage: Stage) -> Figure:
     """One gateway writes its access log to a pipe that nobody reads, the other to a disk that is full."""
     async with stage.rig("G7", logging={"level": "info"}) as rig:
@@ -250,6 +284,7 @@ ROWS = (
     Row("G2", "gateway kill -9 with 100 seats reserved", "free ≤ their lease; 0 failed at the other", g2),
     Row("G3", "the gateway's loop stands still", "0 failed, no instance put aside for it", g3),
     Row("G4", "clients leave mid-upload and mid-download", "active count 0 ≤ 100 ms, nothing poisoned", g4),
+    Row("G6", "the wall clock jumps by 5 minutes, on and back", "0 failed, no seat expires for it", g6),
     Row("G7", "log pipe blocked, disk full", "0 failed, lost lines counted", g7),
     Row("G8", "no descriptors left", "recovers by itself ≤ 5 s after", g8),
     Row("reload", "settings change under load", "0 failed, wrong ones refused", reload),

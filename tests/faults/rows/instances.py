@@ -3,11 +3,12 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from functools import partial
 
 from tests.faults.figure import Figure, figure, ms
 from tests.faults.ledger import CallLedger, Seen, amplification
 from tests.faults.load import load
-from tests.faults.rig import FIRST_BYTE_S, Rig, Stage, came_true, leave, until_answered
+from tests.faults.rig import FIRST_BYTE_S, Rig, Stage, came_true, eventually, leave, until_answered
 from tests.faults.rows.base import Row
 
 WARM_S = 1.0
@@ -175,6 +176,10 @@ async def f7(stage: Stage) -> Figure:
         return made
 
 
+async def is_used(rig: Rig, name: str) -> bool:
+    return name in await rig.gateway.usable(rig.service)
+
+
 async def f8(stage: Stage) -> Figure:
     async with stage.rig("F8") as rig:
         async with load(*rig.ports) as under:
@@ -183,7 +188,7 @@ async def f8(stage: Stage) -> Figure:
                 for old in list(rig.instances):
                     fresh = rig.new_instance()
                     fresh.start()
-                    await until_answered(under, fresh.name, time.monotonic())
+                    await eventually(partial(is_used, rig, fresh.name))
                     await leave(old)
                     rig.retire(old)
             await asyncio.sleep(WARM_S)
@@ -237,6 +242,27 @@ async def f11(stage: Stage) -> Figure:
     return made
 
 
+async def asks_to_rest(stage: Stage) -> Figure:
+    async with stage.rig("self-eject") as rig:
+        victim = rig.instances[0]
+        async with load(*rig.ports) as under:
+            await asyncio.sleep(WARM_S)
+            await victim.fault("ejects_itself")
+            eject_s = await until_aside(rig, victim.name, 5)
+            met = sum(one.instance == victim.name for one in rig.seen())
+            await asyncio.sleep(1)
+            again = sum(one.instance == victim.name for one in rig.seen()) - met
+            await victim.fault("works")
+            return_s = await until_answered(under, victim.name, time.monotonic(), 20)
+        made = figure("self-eject", under.ledger, rig.seen())
+        made.note(f"aside after {ms(eject_s)}, met by {again} calls in the next second")
+        made.note(f"back after {ms(return_s)}")
+        made.check("nothing failed", not under.ledger.failed)
+        made.check("put aside as it asked, for the 2 s that it asked for", eject_s is not None and again == 0)
+        made.check("used again afterwards", return_s is not None)
+        return made
+
+
 async def x6(stage: Stage) -> Figure:
     """With 30 calls under way the budget's share counts, and not its floor of three."""
     spared = {"ejection": {"server_errors": 0, "success_rate": 0}}
@@ -270,5 +296,6 @@ ROWS = (
     Row("F8", "rolling deploy of all instances", "0 failed GET and POST", f8),
     Row("F9", "dies or hangs without traffic", "not used after interval (+ time-out) + 100 ms", f9),
     Row("F11", "an instance deregisters", "≤ 50 ms on every gateway", f11),
+    Row("self-eject", "an instance asks to be spared for 2 s", "0 failed, no call for 2 s", asks_to_rest),
     Row("X6", "half of all calls fail", "instances see < 1.2 x the calls", x6),
 )
