@@ -1,18 +1,20 @@
 """Who is told of a try, and when: at its answer's head, at its end, and never twice."""
 
 from collections.abc import Callable
+from random import Random
 
 import pytest
 
 from balancer.concurrency import ConcurrencyLedger
 from balancer.model import Headers
-from balancer.outcome import OUTRUN, SUCCESS, Kind, Outcome, Phase, Side
+from balancer.outcome import OUT_OF_TIME, OUTRUN, SUCCESS, Kind, Outcome, Phase, Side
 from balancer.policy import ConcurrencyPolicy
 from balancer.runtime.attempt import ABANDONED, Counted, Try
 from balancer.runtime.base import UpstreamAnswer
 from balancer.runtime.bodies import WholeBody
 from balancer.runtime.call import Balancer
 from balancer.service import ServiceLedger
+from balancer.strategies.least_connections import LeastConnections
 from registry.model import Instance
 from tests.balancer.origins import SERVICE, instance_at
 from tests.balancer.runtime.balancers import IDLE, ScriptedUpstream, Watching, balancer_of
@@ -71,6 +73,28 @@ def test_a_try_without_an_answer_tells_the_strategy_when_the_instance_is_to_blam
     this.end(outcome)
     assert trying.told == told
     assert len(trying.ledger.recent) == 0
+
+
+class NotesPatience(LeastConnections):
+    """Keeps how long it was waited for in vain."""
+
+    waited: list[float]
+
+    def given_up(self, instance: Instance, seconds: float, *, now: float) -> None:
+        self.waited.append(seconds)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "waited"), [(RESET, []), (LATE, []), (OUT_OF_TIME, []), (OUTRUN, [0.5]), (ABANDONED, [0.5])]
+)
+def test_with_nobody_to_blame_it_tells_how_long_was_waited(outcome: Outcome, waited: list[float]) -> None:
+    trying = Trying()
+    strategy = trying.ledger.strategy = NotesPatience(Random(1))
+    strategy.waited = []
+    this = trying.begin()
+    trying.now += 0.5
+    this.end(outcome)
+    assert strategy.waited == waited
 
 
 def test_answers_that_fail_fast_are_no_usual_latency() -> None:
