@@ -1,3 +1,4 @@
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import FrozenInstanceError, replace
 from random import Random
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from registry.health_checks import (
+    BURST,
     FIRST_WITHIN_S,
     JITTER,
     Answer,
@@ -124,11 +126,11 @@ def asked(ledger: CheckLedger, now: float, room: int = 1000) -> str:
 
 
 def test_newcomers_are_asked_soon_and_not_all_at_once() -> None:
-    ledger = CheckLedger(Random(1))
+    ledger = CheckLedger(Random(1), max_per_s=1e9)
     ledger.follow(WEB, [instance(f"{n}") for n in range(1000)], POLICY, 100.0)
-    counts = [len(list(ledger.due(100.0 + tenth / 10, 1000))) for tenth in range(11)]
+    counts = [len(list(ledger.due(100.0 + step / 100, 1000))) for step in range(101)]
     assert sum(counts) == 1000
-    assert max(counts) < 150
+    assert sum(counts[:50]) < 600
     assert ledger.next_due() is None, "each waits for its answer"
 
 
@@ -153,6 +155,24 @@ def test_until_there_is_a_first_verdict_it_is_asked_each_second() -> None:
         changes.append(ledger.answered(question, BAD, now))
     assert changes == [None, None, (Verdict.UNCHECKED, Verdict.DOWN)]
     assert asked(ledger, now + 50) == ""
+
+
+def test_so_many_questions_a_second_and_no_more_however_many_instances_there_are() -> None:
+    ledger, now, turns = CheckLedger(Random(3), max_per_s=100.0), 0.0, Counter[str]()
+    ledger.follow(WEB, [instance(f"{n}") for n in range(2000)], POLICY, now)
+    questions = 0
+    while now < 60.0:
+        due = ledger.next_due()
+        assert due is not None
+        assert due >= now, "it would be asked again and again"
+        now = max(now + 1e-6, due)
+        for question in ledger.due(now, 1000):
+            questions += 1
+            turns[question.instance.id] += 1
+            ledger.answered(question, GOOD, now)
+    assert 100 * 59 <= questions <= 100 * 60 + BURST
+    assert len(turns) == 2000
+    assert set(turns.values()) <= {2, 3, 4}, "each as often as the others, as far as chance goes"
 
 
 def test_who_waits_longest_gets_the_room_there_is() -> None:
