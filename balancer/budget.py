@@ -1,7 +1,7 @@
 """How many second tries there may be: so few that a service that fails is not failed on harder.
 
 Rules of this file: of the tries that were under way within the last moment, second ones (retries and
-hedges) are at most a share of the first ones, or a few when there is hardly any load. What is under way
+hedges) are less than a share of the first ones, or a few when there is hardly any load. What is under way
 counts for slow tries, what has just ended for those that fail at once: by what is under way alone, tries
 that fail within a millisecond would be repeated a thousand times a second, three at a time.
 
@@ -47,7 +47,7 @@ class RetryLedger:
             self._new_half(now)
         first = self.first + self._ended[0] + self._before[0]
         second = self.second + self._ended[1] + self._before[1]
-        return second < max(self.policy.at_least, self.policy.percent * first // 100)
+        return second < self.policy.at_least or 100 * (second + 1) < self.policy.percent * first
 
     def second_ended(self, now: float) -> None:
         """One that was counted in `second` has an answer, has failed or was given up."""

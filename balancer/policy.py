@@ -59,11 +59,12 @@ class ConcurrencyPolicy:
 
 @dataclass(frozen=True, slots=True)
 class RetryBudget:
-    """How many second tries a service may be under at a time."""
+    """How many second tries (retries and hedges) a service may be under at a time, and a moment after."""
 
     percent: int = 20
-    """Of its first tries under way."""
+    """Less than that, of its first tries that are under way or have just ended."""
     at_least: int = 3
+    """So many however few first tries there are."""
 
 
 HashBy = Literal["address", "uid", "header", "cookie"]

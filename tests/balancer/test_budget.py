@@ -14,10 +14,10 @@ def begins(budget: RetryLedger, now: float) -> bool:
     return True
 
 
-def test_second_tries_are_a_share_of_the_first_ones_under_way() -> None:
+def test_second_tries_are_less_than_a_share_of_the_first_ones_under_way() -> None:
     budget = RetryLedger(ONLY_SHARE)
     budget.first = 50
-    assert [begins(budget, 1.0) for _ in range(12)] == [True] * 10 + [False] * 2
+    assert [begins(budget, 1.0) for _ in range(12)] == [True] * 9 + [False] * 3
 
 
 def test_a_few_are_allowed_when_there_is_no_load() -> None:
@@ -27,8 +27,8 @@ def test_a_few_are_allowed_when_there_is_no_load() -> None:
 
 def test_what_has_just_ended_counts_for_a_moment() -> None:
     budget = RetryLedger(RetryBudget(percent=20, at_least=1))
-    budget.first = 10
-    for _ in range(10):
+    budget.first = 15
+    for _ in range(15):
         budget.first_ended(0.1)
     assert begins(budget, 0.1)
     assert begins(budget, 0.1)
@@ -68,5 +68,5 @@ def test_over_any_time_tries_that_fail_at_once_grow_by_the_share_at_most(
             if begins(budget, now):
                 budget.second_ended(now)
                 second += 1
-        assert second <= 0.2 * first
+        assert second == 0 or second < 0.2 * first
     assert (budget.first, budget.second) == (0, 0)

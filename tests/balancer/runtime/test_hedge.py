@@ -29,6 +29,7 @@ from tests.balancer.runtime.balancers import (
 )
 
 HEDGED = policy(hedge=True)
+USUAL_S = 0.05
 
 
 async def holds(connection: origins.Connection) -> None:
@@ -40,9 +41,9 @@ async def holds(connection: origins.Connection) -> None:
 
 
 def usually_quick(balancer: Balancer) -> None:
-    """As after many calls that took a few milliseconds."""
+    """As after many calls that took so long: short for a test, and enough to connect on a busy machine."""
     for _ in range(ENOUGH):
-        balancer.service(SERVICE).recent.add(0.005)
+        balancer.service(SERVICE).recent.add(USUAL_S)
 
 
 @asynccontextmanager
@@ -163,8 +164,8 @@ async def test_what_must_not_run_twice_is_not_hedged(
         async with asyncio.TaskGroup() as group:
             call = group.create_task(outcome_of(balancer, of, request_))  # type: ignore[arg-type]  # parametrized
             await until(lambda: held.requests == 1)
-            # Ten times as long as calls usually take.
-            await asyncio.sleep(0.05)
+            # A hedge would have begun by then.
+            await asyncio.sleep(2 * USUAL_S)
             held.go.set()
         end, _ = call.result()
         assert isinstance(end, Answer)
