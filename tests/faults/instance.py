@@ -60,7 +60,8 @@ class Instance:
         return answer
 
     async def health(self, request: web.Request) -> web.StreamResponse:
-        return web.Response(status=500 if self._fault is answers_500 else 200)
+        status = 500 if self._fault is answers_500 else 200
+        return web.Response(status=status, headers={"X-Instance": self._name})
 
     async def set_fault(self, request: web.Request) -> web.StreamResponse:
         name = request.query["name"]
