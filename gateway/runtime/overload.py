@@ -60,10 +60,12 @@ class Door(Generic[T]):
     def has_room(self) -> bool:
         """Whether a request that comes now is let in, now or in time."""
         waiting, listen = self._waiting, self.listen
-        if not waiting and self.in_flight < listen.max_in_flight:
+        # Who was let in at this turn has not counted itself yet.
+        in_flight = self.in_flight + self._begun
+        if not waiting and in_flight < listen.max_in_flight:
             return True
         return has_room(
-            in_flight=self.in_flight,
+            in_flight=in_flight,
             max_in_flight=listen.max_in_flight,
             waiting=len(waiting),
             pace=self._pace,

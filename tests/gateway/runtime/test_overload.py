@@ -1,16 +1,21 @@
 """The door of a gateway with more to do than it can, and what becomes of whoever is outside."""
 
 import asyncio
+import signal
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway.runtime.overload import AT_EACH_TURN, FIRST_PACE, Door
 from gateway.settings import ListenSettings
-from tests.balancer.origins import never_answers, origin, until
-from tests.gateway.runtime.gateways import ask, eventually, gateway, in_flight, request, wire
+from tests.balancer.origins import OK, Connection, never_answers, origin, until
+from tests.gateway import programs
+from tests.gateway.runtime.gateways import ask, eventually, gateway, in_flight, request, settings_text, wire
+from tests.servers import free_ports
 
 
 class Clock:
@@ -182,3 +187,79 @@ async def test_what_is_no_request_is_still_told_so() -> None:
     async with full_gateway() as port, wire(port) as client:
         await client.say(b"nonsense\r\n\r\n")
         assert (await client.answer()).json()["reason"] == "bad_request"
+
+
+# A process, with three times as much to do as it may
+
+
+SERVICE_S = 0.05
+
+
+class TakesItsTime:
+    """An instance's behaviour, and how many requests it was under at a time."""
+
+    def __init__(self) -> None:
+        self.under_way = 0
+        self.most_at_a_time = 0
+
+    async def __call__(self, connection: Connection) -> None:
+        while await connection.request():
+            self.under_way += 1
+            self.most_at_a_time = max(self.most_at_a_time, self.under_way)
+            try:
+                await asyncio.sleep(SERVICE_S)
+            finally:
+                self.under_way -= 1
+            await connection.say(OK)
+
+
+class Crowd:
+    """Clients that come back at once, whatever they were told."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self.statuses: Counter[int] = Counter()
+        self.live: Counter[int] = Counter()
+
+    async def ask_on(self) -> None:
+        async with wire(self._port) as client:
+            while True:
+                await client.say(request("GET", "/open/x"))
+                self.statuses[(await client.answer()).status] += 1
+
+    async def watch(self) -> None:
+        while True:
+            self.live[(await ask(self._port, "GET", "/health/live")).status] += 1
+            await asyncio.sleep(0.02)
+
+
+async def test_three_times_too_many_are_served_or_refused_and_it_is_as_before_afterwards(
+    tmp_path: Path,
+) -> None:
+    (port,) = free_ports(1)
+    instance = TakesItsTime()
+    async with origin(instance) as there:
+        file = tmp_path / "quaymaster.yaml"
+        listen = {"port": port, "drain_s": 0, "max_in_flight": 20}
+        file.write_text(settings_text(there.instance, listen=listen, limits={"per_address": None}))
+        async with programs.serving(port, "serve", "--config", file) as process:
+            crowd = Crowd(port)
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(crowd.ask_on()) for _ in range(60)]
+                tasks.append(group.create_task(crowd.watch()))
+                enough = {200: 100, 503: 500}
+                await until(lambda: crowd.statuses >= Counter(enough) and crowd.live[200] >= 5, within_s=20)
+                for task in tasks:
+                    task.cancel()
+            assert set(crowd.statuses) == {200, 503}
+            assert set(crowd.live) == {200}
+            assert instance.most_at_a_time <= 20
+
+            async def is_normal() -> bool:
+                return [(await ask(port, "GET", "/open/x")).status for _ in range(10)] == [200] * 10
+
+            await eventually(is_normal)
+            process.send_signal(signal.SIGTERM)
+            ran = await programs.ended(process)
+        assert ran.code == 0
+        assert ran.err.count('"event":"overloaded"') <= 1, "one line, and not one for each"
