@@ -1,4 +1,4 @@
-"""Rows of discovery beyond the matrix: the gateway's own checks, several agents, an address that changed hands.
+"""Rows of discovery beyond the matrix: the gateway's own checks, several agents, an address of another.
 
 None is quick: what decides here is tested by itself in tests/registry.
 """
@@ -64,7 +64,7 @@ async def f9_own(stage: Stage) -> Figure:
 
 
 async def c2_own(stage: Stage) -> Figure:
-    """Consul comes back empty, and nobody registers anew for longer than a loss is doubted."""
+    """Consul comes back empty, and a loss is doubted for less time than instances take to register anew."""
     async with (
         own_consul() as agent,
         stage.rig("C2-own", consul=agent.address, policy=OWN_CHECKS, registry={"suspect_s": 1}) as rig,
@@ -74,7 +74,6 @@ async def c2_own(stage: Stage) -> Figure:
         least = len(there)
         async with load(*rig.ports, methods=["GET"]) as under:
             await asyncio.sleep(WARM_S)
-            # Their heartbeats would register them again: one at a time they are stopped from that.
             await asyncio.to_thread(agent.stop)
             await asyncio.to_thread(agent.start)
             until = time.monotonic() + stage.seconds(5, 20)
