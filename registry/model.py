@@ -213,7 +213,7 @@ class Failed:
     """The registry could not be asked, or its answer can't be believed."""
 
     reason: str
-    """One of a closed set (`unreachable`, `denied`, `bad_answer`, `silent`): a metric label."""
+    """One of a closed set (`unreachable`, `denied`, `bad_answer`, `silent`, `moved`): a metric label."""
     detail: str
 
 
