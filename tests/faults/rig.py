@@ -98,6 +98,9 @@ class GatewayProcess(Child):
         return sum(value for name, value in found.items() if name.partition("{")[0] == series)
 
     async def is_ready(self) -> bool:
+        """Raises `RuntimeError` when it has ended instead."""
+        if not self.running:
+            raise RuntimeError(f"{self.name} has ended: {self.last_words()}")
         return await self.status("/health/ready") == 200
 
     async def usable(self, service: str) -> set[str]:

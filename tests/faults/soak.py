@@ -30,8 +30,7 @@ from tests.faults.rig import (
     stage,
 )
 from tests.faults.rows.gateways import DOWNLOAD, UPLOAD, leaves
-from tests.faults.rows.store import SEATS_PER_S, handler, settings_with
-from tests.gateway.runtime.gateways import token
+from tests.faults.rows.store import SEATS_PER_S, asking_as, handler, settings_with
 from tests.servers import RedisServer, own_redis
 
 SEED = 20261121
@@ -212,7 +211,7 @@ async def soak(seconds: float, seed: int, folder: Path) -> Figure:
                     path="/get_websocket_handler",
                     per_s=SEATS_PER_S,
                     methods=["GET"],
-                    headers=lambda number: {"Authorization": f"Bearer {token(f'user-{number}')}"},
+                    headers=asking_as,
                 ) as seats,
                 asyncio.TaskGroup() as group,
             ):

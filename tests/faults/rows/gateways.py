@@ -15,7 +15,7 @@ from tests.faults.figure import Figure, figure, ms
 from tests.faults.load import load
 from tests.faults.rig import GatewayProcess, Rig, Stage, came_true, eventually
 from tests.faults.rows.base import Row
-from tests.faults.rows.store import are_there, handler, seat, seats_scene
+from tests.faults.rows.store import are_there, handler, seat
 from tests.gateway.runtime.gateways import SECRET
 
 WARM_S = 1.0
@@ -60,30 +60,6 @@ async def hand_over(rig: Rig, number: int) -> int:
 
 async def g1(stage: Stage) -> Figure:
     return await replaced(stage, "G1", hand_over, handover=str(stage.folder / "handover.sock"))
-
-
-async def g2(stage: Stage) -> Figure:
-    guaranteed_s = 2
-    async with seats_scene(stage, "G2", capacity=100, guaranteed_s=guaranteed_s) as rig:
-        dying, staying = rig.gateways
-        taken = [await seat(dying, number) for number in range(100)]
-        refused = await seat(staying, 100)
-        async with load(staying.port) as under:
-            at = time.monotonic()
-            await dying.kill()
-
-            async def is_free() -> bool:
-                return await seat(staying, 101) == 200
-
-            free_s = await came_true(is_free, 20)
-            await asyncio.sleep(WARM_S)
-        made = figure("G2", under.ledger, rig.seen())
-        made.note(f"100 seats held, the first is free again {ms(free_s)} after the kill")
-        made.note(f"they are kept for {guaranteed_s} s; in all {time.monotonic() - at:.1f} s")
-        made.check("the pool was full with 100 seats", taken == [200] * 100 and refused == 503)
-        made.check("seats of the dead gateway become free", free_s is not None)
-        made.check("nothing failed at the other gateway", not under.ledger.failed)
-        return made
 
 
 async def g3(stage: Stage) -> Figure:
@@ -281,7 +257,6 @@ async def reload(stage: Stage) -> Figure:
 
 ROWS = (
     Row("G1", "gateway replaced three times", "0 failed, each ends ≤ its drain", g1, quick=False),
-    Row("G2", "gateway kill -9 with 100 seats reserved", "free ≤ their lease; 0 failed at the other", g2),
     Row("G3", "the gateway's loop stands still", "0 failed, no instance put aside for it", g3),
     Row("G4", "clients leave mid-upload and mid-download", "active count 0 ≤ 100 ms, nothing poisoned", g4),
     Row("G6", "the wall clock jumps by 5 minutes, on and back", "0 failed, no seat expires for it", g6),

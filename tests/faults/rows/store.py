@@ -71,11 +71,15 @@ async def seats_scene(stage: Stage, row: str, *, capacity: int, guaranteed_s: fl
 async def seat(gateway: GatewayProcess, number: int) -> int:
     """The status of a client's question for a seat."""
     client = Client(gateway.port)
-    headers = {"Authorization": f"Bearer {token(f'user-{number}')}", "X-Request-Id": f"seat-{number}"}
     try:
-        return (await client.ask("GET", "/get_websocket_handler", headers)).status
+        return (await client.ask("GET", "/get_websocket_handler", asking_as(number))).status
     finally:
         client.close()
+
+
+def asking_as(number: int) -> dict[str, str]:
+    """The headers of that client."""
+    return {"Authorization": f"Bearer {token(f'user-{number}')}"}
 
 
 def settings_with(redis: RedisServer) -> dict[str, Any]:
@@ -103,7 +107,7 @@ async def scene(stage: Stage, row: str) -> AsyncIterator[Shown]:
                         path="/get_websocket_handler",
                         per_s=SEATS_PER_S,
                         methods=["GET"],
-                        headers=lambda number: {"Authorization": f"Bearer {token(f'user-{number}')}"},
+                        headers=asking_as,
                     ) as seats,
                 ):
                     await asyncio.sleep(WARM_S)
