@@ -1,7 +1,6 @@
 """One call: let in, tried at an instance, and at others as far as policy, budget and time allow."""
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator
 from dataclasses import replace
 from types import TracebackType
 
@@ -16,7 +15,8 @@ from balancer.runtime.admission import Admission
 from balancer.runtime.attempt import Counted, CountedBody, Try
 from balancer.runtime.base import Answer, End, Switched, UpstreamAnswer
 from balancer.runtime.bodies import WholeBody
-from balancer.runtime.hedge import Race, Sending, first_of
+from balancer.runtime.hedge import Race, Sending
+from balancer.runtime.once_stream import OnceStream
 from balancer.runtime.shared import Shared
 from balancer.selection import choose
 from balancer.service import ServiceLedger
@@ -26,6 +26,8 @@ _FIRST, _SECOND, _NOT = Counted.FIRST, Counted.SECOND, Counted.NOT
 # Every call asks; looking up a member of an enumeration costs as much as a call.
 _NOBODY: frozenset[InstanceId] = frozenset()
 _ALL_TRIED = Refused(RefusedReason.ALL_TRIED)
+_EARLY_S = 0.002
+"""uvloop's clock has whole milliseconds: a timer may fire that much before its time."""
 
 
 class Call:
@@ -56,7 +58,7 @@ class Call:
         self._shared = shared
         self._only = only
         self._policy = policy
-        self._stream = None if isinstance(request.body, bytes) else _OnceStream(request.body)
+        self._stream = None if isinstance(request.body, bytes) else OnceStream(request.body)
         self._request = request if self._stream is None else replace(request, body=self._stream)
         self._repeatable = safe_to_repeat(policy.retry, keyed=request.idempotency_key)
         self._started_at = shared.clock()
@@ -86,9 +88,9 @@ class Call:
         ledger.calls += 1
         try:
             if ledger.circuit is not None or ledger.concurrency is not None:
-                refused = await self._enter(ledger)
-                if refused is not None:
-                    return refused
+                no_place = await self._enter(ledger)
+                if no_place is not None:
+                    return no_place
             end = await self._first_try(ledger)
             if isinstance(end, Failed) and self._wants_another(end):
                 end = await self._further_tries(ledger)
@@ -115,11 +117,16 @@ class Call:
             if self._admission is not None:
                 self._admission.leave()
 
-    async def _enter(self, ledger: ServiceLedger) -> Refused | None:
+    async def _enter(self, ledger: ServiceLedger) -> Refused | Failed | None:
         """Goes through the limits of a service that has some; or why that is not possible."""
         self._shortened = True
         self._admission = Admission(self._shared, self._policy.service, self._started_at, self._deadline)
-        return await self._admission.enter(ledger)
+        refused = await self._admission.enter(ledger)
+        return None if refused is None else self._in_time(refused)
+
+    def _in_time(self, refused: Refused) -> Refused | Failed:
+        """Who has waited for a place until its own time was over was not too many, but late."""
+        return refused if self._remaining_s(self._shared.clock()) > _EARLY_S else Failed(OUT_OF_TIME, 0)
 
     # --- tries -------------------------------------------------------------------------------------
 
@@ -140,7 +147,7 @@ class Call:
         this = await self._admission.wait_for_instance(
             lambda: self._begin(ledger, _FIRST, self._shared.clock()), refused
         )
-        return this if isinstance(this, Refused) else await self._send(this)
+        return self._in_time(this) if isinstance(this, Refused) else await self._send(this)
 
     def _begin(self, ledger: ServiceLedger, counted: Counted, now: float) -> Try | Refused:
         """Another try at an instance that has not been tried. Nothing is waited for until it is sent."""
@@ -198,7 +205,7 @@ class Call:
         return Answer(answer.status, answer.reason, answer.headers, self._body, this.instance, attempts)
 
     def _given_up(self, this: Try, error: BaseException) -> Outcome:
-        if self._race is not None and self._race.lost_by(this):
+        if self._race is not None and self._race.is_lost_by(this):
             return OUTRUN
         side = Side.CLIENT if isinstance(error, asyncio.CancelledError) else Side.GATEWAY
         return Outcome(Phase.WAIT, side, Kind.CANCELLED, sent=True)
@@ -232,7 +239,7 @@ class Call:
                 break
             await shared.sleep(pause_s)
         self._no_room = True
-        if shared.observer is not None:
+        if shared.observer is not None and counted is _SECOND and not ledger.budget.has_room(now):
             shared.observer.refused_retry(self._policy.service)
         return failed
 
@@ -261,32 +268,24 @@ class Call:
 
     async def _send_hedged(self, ledger: ServiceLedger, first: Try) -> End:
         """Sends the first try, and one more if that is slow for its service."""
-        shared, second = self._shared, None
+        shared = self._shared
         after_s = hedge_after(ledger.recent, shared.clock())
         if after_s is None:
             return await self._send(first)
-        race = self._race = Race()
+        race = self._race = Race(first)
 
-        def hedge() -> Sending | None:
-            nonlocal second
+        def hedge() -> Try | None:
             now = shared.clock()
             if len(self._tried) >= self._policy.max_attempts or not ledger.budget.has_room(now):
                 return None
             begun = self._begin(ledger, _SECOND, now)
-            if isinstance(begun, Refused):
-                return None
-            second = begun
-            return self._send(begun)
+            return None if isinstance(begun, Refused) else begun
 
         try:
-            return await first_of(race, self._send(first), after_s, hedge)
+            return await race.run(self._send, after_s, hedge)
         finally:
-            # A task that was cancelled before its first step has ended nothing.
-            for this in (first, second):
-                if this is not None and this is not race.winner:
-                    this.end(OUTRUN)
-            if second is not None and shared.observer is not None:
-                shared.observer.hedged(self._policy.service, race.winner is second)
+            if race.second is not None and shared.observer is not None:
+                shared.observer.hedged(self._policy.service, race.winner is race.second)
 
     async def _lost(self, this: Try, answer: UpstreamAnswer) -> Failed:
         """The answer came in the very turn in which another try's did."""
@@ -306,18 +305,3 @@ class Call:
 
 async def _at_once(end: End) -> End:
     return end
-
-
-class _OnceStream:
-    """A client's body stream, and whether anything was taken from it."""
-
-    def __init__(self, source: AsyncIterable[bytes]) -> None:
-        self._chunks = aiter(source)
-        self.begun = False
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        self.begun = True
-        return await anext(self._chunks)

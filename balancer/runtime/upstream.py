@@ -140,10 +140,16 @@ class PooledUpstream:
             self.resent[instance.service] += 1
             log.debug("request_resent", service=instance.service, instance=instance.id)
             now = loop.time()
-            connection = await self._connect(pool, now, timeouts, sent=sent)
             if sent and budget is not None:
                 second = budget
                 second.second += 1
+            try:
+                connection = await self._connect(pool, now, timeouts, sent=sent)
+            except BaseException:
+                if second is not None:
+                    # No instance has seen anything of it.
+                    second.second -= 1
+                raise
 
     def stats(self) -> dict[ServiceName, PoolStats]:
         """What is open now, for metrics."""

@@ -84,12 +84,16 @@ class Origin:
 
     async def stop(self) -> None:
         """Stops accepting and ends every connection, as a process that dies does."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        self.stop_listening()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks)
+
+    def stop_listening(self) -> None:
+        """Connections from now on are refused."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
 
     async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

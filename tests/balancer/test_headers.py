@@ -206,3 +206,14 @@ def test_an_answer_keeps_its_cookies_and_loses_what_is_ours_to_say() -> None:
         (b"Connection", b"set-cookie, content-length, keep-alive"),
     ]
     assert for_client(answer) == [*answer[1:4], (b"Content-Length", b"3")]
+
+
+@pytest.mark.parametrize(
+    "name", [b"X-Request-Timeout-Ms", b"x_request_timeout_ms", b"X-Quaymaster-Eject", b"x_quaymaster_eject"]
+)
+def test_what_is_said_between_us_and_instances_is_not_taken_from_clients(name: bytes) -> None:
+    assert name not in dict(for_upstream([(b"Host", b"x"), (name, b"1")], ForwardFacts("192.0.2.1", "http")))
+
+
+def test_an_instances_wish_to_be_left_alone_does_not_reach_the_client() -> None:
+    assert for_client([(b"X-Quaymaster-Eject", b"30"), (b"A", b"b")]) == [(b"A", b"b")]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from balancer.circuit import State
 from balancer.hedging import ENOUGH
 from balancer.model import Failed, Refused, RefusedReason, RetryClass
-from balancer.outcome import Kind
+from balancer.outcome import OUT_OF_TIME, Kind
 from balancer.policy import CircuitPolicy, ConcurrencyPolicy, RetryBudget, ServicePolicy
 from balancer.runtime.base import Answer
 from balancer.runtime.call import Balancer
@@ -165,15 +165,16 @@ async def _only(balancer: Balancer, there: Origin) -> bool:
         return isinstance(end, Answer)
 
 
-async def test_time_in_line_is_time_of_the_call(upstream: PooledUpstream) -> None:
+@pytest.mark.parametrize("limits", [ConcurrencyPolicy(service=1), ConcurrencyPolicy(instance=1)])
+async def test_time_in_line_is_time_of_the_call(upstream: PooledUpstream, limits: ConcurrencyPolicy) -> None:
     async with origin(holds) as there:
-        balancer = balancer_of(upstream, there.instance, concurrency=ConcurrencyPolicy(service=1, wait_s=60))
+        balancer = balancer_of(upstream, there.instance, concurrency=replace(limits, wait_s=60))
         async with asyncio.TaskGroup() as group:
             group.create_task(outcome_of(balancer))
             await until(lambda: there.requests == 1)
             end, _ = await outcome_of(balancer, request=replace(get(), deadline_s=0.05))
             there.go.set()
-        assert isinstance(end, Refused)
+        assert end == Failed(OUT_OF_TIME, 0)
         assert there.requests == 1
         nothing_is_held(balancer)
 

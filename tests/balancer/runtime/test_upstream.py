@@ -534,6 +534,26 @@ async def test_what_goes_out_again_is_a_second_try_while_it_is_under_way(upstrea
         assert upstream.resent == {origins.SERVICE: 1}
 
 
+async def test_what_could_not_go_out_again_has_used_no_budget(upstream: PooledUpstream) -> None:
+    budget = RetryLedger(RetryBudget(percent=0, at_least=1))
+    async with origin(closes_its_port_and_the_second_request) as there:
+        await whole(await upstream.send(there.instance, GET, PATIENT))
+        with pytest.raises(UpstreamFailed) as failed:
+            await upstream.send(there.instance, GET, PATIENT, repeatable=True, budget=budget)
+        outcome = failed.value.outcome
+        assert (outcome.label, outcome.sent) == ("connect_refused", True)
+        assert budget.second == 0
+        assert budget.has_room(asyncio.get_running_loop().time())
+
+
+async def closes_its_port_and_the_second_request(connection: origins.Connection) -> None:
+    """As a process that ends while its clients' connections are kept."""
+    await connection.request()
+    await connection.say(origins.OK)
+    await connection.request()
+    connection.origin.stop_listening()
+
+
 async def test_a_fresh_connection_that_closes_is_a_failure_at_once(upstream: PooledUpstream) -> None:
     async with origin(origins.closes_after_request_read) as there:
         with pytest.raises(UpstreamFailed):

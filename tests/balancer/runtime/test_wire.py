@@ -292,3 +292,32 @@ def test_what_is_added_to_a_head(request_: OutboundRequest, expected: bytes) -> 
 def test_what_could_be_read_in_two_ways_is_not_written(headers: Headers) -> None:
     with pytest.raises(BadRequest):
         encode_head(OutboundRequest("POST", "/", headers, b"ok"), H)
+
+
+@pytest.mark.parametrize(
+    ("body", "end"), [(b"", b"\r\n\r\n"), (b"ab", b"\r\nContent-Length: 2\r\n\r\n")], ids=["none", "some"]
+)
+def test_what_is_left_of_the_calls_time_is_told(body: bytes, end: bytes) -> None:
+    request = OutboundRequest("GET", "/", [(b"Host", b"x")], body)
+    head, _ = encode_head(request, H, 1.5)
+    assert head == b"GET / HTTP/1.1\r\nHost: x\r\nX-Request-Timeout-Ms: 1500" + end
+    assert b"Timeout" not in encode_head(request, H)[0]
+    switching = OutboundRequest("GET", "/", [(b"Host", b"x")], switch=True)
+    assert b"Timeout" not in encode_head(switching, H, 1.5)[0]
+
+
+@pytest.mark.parametrize(
+    ("line", "eject"),
+    [
+        (b"X-Quaymaster-Eject: 30\r\n", b"30"),
+        (b"x-quaymaster-eject: true\r\nX-Quaymaster-Eject: 5\r\n", b"true"),
+        (b"X-Quaymaster-Other: 30\r\n", None),
+        (b"", None),
+    ],
+)
+def test_an_instance_that_asks_for_its_ejection_is_heard(line: bytes, eject: bytes | None) -> None:
+    reader = AnswerReader()
+    reader.expect("GET")
+    reader.feed(b"HTTP/1.1 200 OK\r\n" + line + b"Content-Length: 0\r\n\r\n")
+    assert reader.head is not None
+    assert reader.head.eject == eject
