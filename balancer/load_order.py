@@ -23,14 +23,20 @@ class LoadOrder:
         """Those from the place `first` on have their turn first among equals."""
         pairs = tuple(zip(candidates.instances, candidates.weights, strict=True))
         turned = pairs[first:] + pairs[:first]
-        self._instances = {instance.key: instance for instance, _ in turned}
         self._weights = {instance.key: weight for instance, weight in turned}
+        self._instances = {instance.key: instance for instance, _ in turned}
         self._busy: dict[InstanceKey, float] = {}
         self._levels: dict[float, OrderedDict[InstanceKey, None]] = {}
-        self._lowest: list[float] = []
         self._most_levels = 2 * len(turned) + 64
-        for key, instance in self._instances.items():
-            self._put(key, load_of(instance))
+        for instance, weight in turned:
+            # As `_put` does it, for thousands at once.
+            key = instance.key
+            busy = self._busy[key] = (load_of(instance) + 1) / weight
+            level = self._levels.get(busy)
+            if level is None:
+                level = self._levels[busy] = OrderedDict()
+            level[key] = None
+        self._lowest = sorted(self._levels)
 
     def load_changed(self, key: InstanceKey, load: int, by: int) -> None:
         del by

@@ -16,14 +16,15 @@ addition too.
 Rules of this file: hashes are blake2b, never `hash()`, for all gateways must come to the same.
 """
 
-from bisect import bisect_left
-from collections.abc import Callable
+from bisect import bisect_left, insort
+from collections.abc import Callable, Mapping, Sequence, Set
 from functools import lru_cache
 from hashlib import blake2b
 from math import inf
 from struct import Struct
 
 from balancer.candidates import Candidates
+from registry.model import InstanceId
 
 RINGS = 8
 STEPS = 1 << 32
@@ -32,6 +33,8 @@ SEATS = 1 << 20
 """In each step. A point is a step and, as the seat in it, whose it is: the place among the candidates. Both
 fit into the 53 bits of a float, and no service has a million instances."""
 CIRCLE = float(STEPS * SEATS)
+FEW = 100
+"""Up to one change among so many candidates is put into the rings that there are."""
 DIGEST = Struct(f"<{RINGS}I")
 
 
@@ -42,19 +45,32 @@ def steps_of(name: bytes) -> tuple[float, ...]:
 
 
 steps_of_instance = lru_cache(maxsize=1 << 15)(steps_of)
-"""Remembered, because rings are built anew whenever one of thousands comes or goes."""
+"""Remembered, because rings are built anew whenever many of thousands come or go."""
+Ring = list[float]
+"""Points in their order; behind them the first once more, a round later."""
 
 
 class Rings:
-    """Candidates in their places. Building it sorts them `RINGS` times."""
+    """Candidates in their places. All are sorted on each ring, unless few have changed since `before`."""
 
-    __slots__ = ("_heaviest", "_rings", "_weights")
+    __slots__ = ("_at", "_heaviest", "_rings", "_seats", "_weights")
 
-    def __init__(self, candidates: Candidates) -> None:
+    def __init__(self, candidates: Candidates, before: "Rings | None" = None) -> None:
+        ids = [instance.id for instance in candidates.instances]
         self._weights = candidates.weights
         self._heaviest = max(candidates.weights)
-        steps = zip(*(steps_of_instance(i.id.encode()) for i in candidates.instances), strict=True)
-        self._rings = [_points(ring) for ring in steps]
+        self._seats = dict(zip(ids, range(len(ids)), strict=True))
+        known = {} if before is None else before._seats
+        gone, come = known.keys() - self._seats.keys(), self._seats.keys() - known.keys()
+        if before is None or FEW * (len(gone) + len(come)) > len(ids):
+            self._rings = _sorted_rings(ids)
+        else:
+            self._seats, leave, enter = _seated(known, gone, come)
+            self._rings = [
+                _changed(ring, [steps[n] for steps in leave], [steps[n] for steps in enter])
+                for n, ring in enumerate(before._rings)
+            ]
+        self._at = {self._seats[id]: at for at, id in enumerate(ids)}
 
     def first(self, key: bytes, accepts: Callable[[int], bool]) -> int | None:
         """Where among the candidates the first of the key's line stands that is accepted."""
@@ -64,7 +80,7 @@ class Rings:
         for points, start in zip(self._rings, steps_of(key), strict=True):
             index = bisect_left(points, start)
             while (distance := points[index] - start) < reach:
-                at = int(points[index]) % SEATS
+                at = self._at[int(points[index]) % SEATS]
                 score = distance / weights[at]
                 if score < lowest and accepts(at):
                     best, lowest = at, score
@@ -79,7 +95,33 @@ class Rings:
         return f"<Rings: {len(self._weights)} candidates>"
 
 
-def _points(steps: tuple[float, ...]) -> list[float]:
-    ordered = sorted(map(float.__add__, steps, map(float, range(len(steps)))))
+def _sorted_rings(ids: Sequence[InstanceId]) -> list[Ring]:
+    steps = zip(*(steps_of_instance(id.encode()) for id in ids), strict=True)
+    rings = (sorted(map(float.__add__, ring, map(float, range(len(ring))))) for ring in steps)
     # Copies in their order lie in memory in their order, which the search is twice as fast by.
-    return [point + 0.0 for point in ordered] + [ordered[0] + CIRCLE]
+    return [[point + 0.0 for point in ring] + [ring[0] + CIRCLE] for ring in rings]
+
+
+Points = list[tuple[float, ...]]
+"""For each instance, its point on each ring."""
+
+
+def _seated(
+    known: Mapping[InstanceId, int], gone: Set[InstanceId], come: Set[InstanceId]
+) -> tuple[dict[InstanceId, int], Points, Points]:
+    """Who sits where after the change; the points that leave, and those that enter on seats that are free."""
+    seats = {id: seat for id, seat in known.items() if id not in gone}
+    free = sorted(set(range(len(seats) + len(come))).difference(seats.values()))
+    seats |= zip(sorted(come), free, strict=False)
+    leave = [tuple(step + known[id] for step in steps_of_instance(id.encode())) for id in gone]
+    enter = [tuple(step + seats[id] for step in steps_of_instance(id.encode())) for id in come]
+    return seats, leave, enter
+
+
+def _changed(ring: Ring, leave: Sequence[float], enter: Sequence[float]) -> Ring:
+    points = ring[:-1]
+    for point in leave:
+        del points[bisect_left(points, point)]
+    for point in enter:
+        insort(points, point)
+    return [*points, points[0] + CIRCLE]

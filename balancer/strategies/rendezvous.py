@@ -16,8 +16,8 @@ class Place:
 
     __slots__ = ("__weakref__", "_members", "rings", "under_way")
 
-    def __init__(self, candidates: Candidates, loads: LoadLedger) -> None:
-        self.rings = Rings(candidates)
+    def __init__(self, candidates: Candidates, loads: LoadLedger, before: Rings | None) -> None:
+        self.rings = Rings(candidates, before)
         self._members = frozenset(instance.key for instance in candidates.instances)
         self.under_way = sum(map(loads.load_of, candidates.instances))
         loads.follow(candidates.instances[0].service, self)
@@ -42,6 +42,8 @@ class Rendezvous(Strategy):
         self._balance = hashing.balance
         self._without_key = PowerOfTwo(rng)
         self._loads: LoadLedger | None = None
+        self._rings: Rings | None = None
+        """Made last."""
         self._places = Derived(self._place)
 
     def pick(
@@ -67,7 +69,9 @@ class Rendezvous(Strategy):
 
     def _place(self, candidates: Candidates) -> Place:
         assert self._loads is not None
-        return Place(candidates, self._loads)
+        place = Place(candidates, self._loads, self._rings)
+        self._rings = place.rings
+        return place
 
 
 new_strategy = Rendezvous

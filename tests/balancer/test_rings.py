@@ -5,7 +5,7 @@ import sys
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from balancer.candidates import candidates
@@ -79,6 +79,31 @@ def test_shares_are_as_the_weights_within_a_third(weights: list[float]) -> None:
         share = len(keys) * weight / sum(weights)
         # A tenth of the share is the rings' doing, and the smallest shares here are drawn from few keys.
         assert abs(seen[n] - share) <= share / 3 + 3 * share**0.5
+
+
+@settings(max_examples=20)
+@given(changes=st.lists(st.sets(st.integers(0, 449), max_size=3), min_size=1, max_size=5))
+def test_rings_that_are_changed_are_as_those_built_anew(changes: list[set[int]]) -> None:
+    """Whoever is in it leaves, whoever is not comes, a few at a time."""
+    present, rings = dict.fromkeys(range(400)), None
+    for change in changes:
+        for number in change:
+            if number in present:
+                del present[number]
+            else:
+                present[number] = None
+        among = candidates([instance(n) for n in present], [1.0 + n % 3 for n in present])
+        rings, anew = Rings(among, rings), Rings(among)
+        for key in KEYS[:100]:
+            assert rings.first(key, lambda at: True) == anew.first(key, lambda at: True)
+
+
+def test_a_few_changes_sort_nothing_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    everybody = [instance(n) for n in range(1000)]
+    rings = Rings(candidates(everybody))
+    monkeypatch.setattr("balancer.rings._sorted_rings", None)
+    rings = Rings(candidates(everybody[5:]), rings)
+    assert Rings(candidates(everybody[3:]), rings).first(b"ada", lambda at: True) is not None
 
 
 def test_the_order_of_the_candidates_does_not_matter() -> None:
