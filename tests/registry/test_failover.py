@@ -34,6 +34,21 @@ def test_when_all_have_failed_nobody_hurries_and_each_gets_its_turn() -> None:
     assert hurried == [True, True] + [False] * 7
 
 
+def test_one_without_a_leader_is_left_once_and_kept_when_nobody_knows_more() -> None:
+    ledger = AddressLedger(2)
+    ledger.knows_no_leader(0)
+    assert ledger.current == 1
+    for _ in range(5):
+        ledger.knows_no_leader(1)
+    assert (ledger.current, ledger.moves) == (1, 1), "no wandering in a cluster without a leader"
+    ledger.answered(1)
+    ledger.knows_no_leader(0)
+    assert ledger.current == 1
+    alone = AddressLedger(1)
+    alone.knows_no_leader(0)
+    assert (alone.current, alone.moves) == (0, 0)
+
+
 def test_home_is_returned_to() -> None:
     ledger = AddressLedger(2)
     ledger.failed(0)
@@ -54,7 +69,7 @@ def test_one_line() -> None:
     assert repr(ledger) == "<AddressLedger: at 1 of 2, 1 failing>"
 
 
-@given(st.integers(1, 4), st.lists(st.tuples(st.sampled_from("fah"), st.integers(0, 3)), max_size=40))
+@given(st.integers(1, 4), st.lists(st.tuples(st.sampled_from("fahl"), st.integers(0, 3)), max_size=40))
 def test_whatever_happens_there_is_a_current_address_and_a_hurry_only_to_one_that_may_work(
     count: int, events: list[tuple[str, int]]
 ) -> None:
@@ -64,6 +79,8 @@ def test_whatever_happens_there_is_a_current_address_and_a_hurry_only_to_one_tha
         if event == "f":
             assert ledger.failed(address) is not ledger.is_failing(ledger.current)
             assert count == 1 or ledger.current != address or ledger.is_failing(address)
+        elif event == "l":
+            ledger.knows_no_leader(address)
         elif event == "a":
             ledger.answered(address)
             assert not ledger.is_failing(address)

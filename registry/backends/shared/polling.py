@@ -9,7 +9,7 @@ from typing import TypeVar
 from registry.backoff import full_jitter
 from registry.blocking import Position, TokenBucket
 from registry.failover import AddressLedger
-from registry.model import Denied, Failed, RegistryError
+from registry.model import NO_LEADER, Denied, Failed, Gone, RegistryError, Seen
 
 CAP_S = 5.0
 """The longest pause after failures: a registry that is back is asked within so long."""
@@ -66,7 +66,10 @@ class Poller:
                     await self._sleep(full_jitter(failures, self._rng, cap_s=CAP_S))
                 continue
             failures = 0
-            self._addresses.answered(address)
+            if isinstance(news, Seen | Gone) and news.note == NO_LEADER:
+                self._addresses.knows_no_leader(address)
+            else:
+                self._addresses.answered(address)
             moved = position.after(answered)
             self.index_resets += moved.resets - position.resets
             position = moved

@@ -1,7 +1,7 @@
 import asyncio
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -379,6 +379,32 @@ async def test_what_the_registry_dropped_is_kept_while_it_answers_and_gone_when_
             await until(lambda: ids(watcher.current(WEB)) == "bc")
             watcher.follow_checks({})
             await until(lambda: ids(watcher.current(WEB)) == "")
+
+
+async def test_one_that_is_vouched_for_beyond_its_deadline_is_not_looked_at_without_a_pause(
+    told: ToldWatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = 0
+
+    async def counts(suspects: Iterable[Instance]) -> list[Instance]:
+        nonlocal looks
+        looks += len(list(suspects)) > 0
+        return []
+
+    monkeypatch.setattr(watcher_module, "refusing", counts)
+    with ExitStack() as stack:
+        servers = [stack.enter_context(listening(name))[0] for name in "abc"]
+        async with Watcher(told, checks={WEB: ASKING}, suspect_s=0.02, tend_every_s=0.2) as watcher:
+            watcher.pin(WEB)
+            told.say(WEB, Seen(tuple(servers)))
+            await until(lambda: {i.verdict for i in watcher.current(WEB).instances} == {Verdict.UP})
+            told.say(WEB, Gone())
+            await until(lambda: looks >= 4)
+            before, asked = looks, watcher.stats()
+            for _ in range(1000):
+                await asyncio.sleep(0)
+            assert looks <= before + 2, "a thousand turns of the loop, and hardly a look"
+            assert asked.services[0].suspects == 3
 
 
 async def test_checks_come_and_go_while_it_runs(told: ToldWatch) -> None:

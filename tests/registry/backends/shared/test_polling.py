@@ -6,7 +6,7 @@ import pytest
 
 from registry.backends.shared.polling import CAP_S, Poller
 from registry.failover import AddressLedger
-from registry.model import Denied, Failed, Unreachable
+from registry.model import NO_LEADER, Denied, Failed, Gone, Unreachable
 
 
 class Script:
@@ -115,3 +115,17 @@ async def test_a_move_without_a_failure_is_told_as_one_so_that_losses_are_doubte
         assert [await anext(stream), await anext(stream)] == ["at 7", "at 8"]
     assert script.asked == [0, 1, 1]
     assert script.indexes == [None, None, 7]
+
+
+async def test_an_agent_without_a_leader_is_left_for_one_that_may_know_more_and_its_answer_is_used() -> None:
+    asked: list[tuple[int, int | None]] = []
+    script = Script(addresses=2)
+
+    async def read(address: int, index: int | None) -> tuple[int, Gone]:
+        asked.append((address, index))
+        return 5, Gone(NO_LEADER if len(asked) < 4 else None)
+
+    async with aclosing(script.poller.poll(read)) as stream:
+        told = [await anext(stream) for _ in range(5)]
+    assert [type(each) for each in told] == [Gone, Failed, Gone, Gone, Gone]
+    assert asked == [(0, None), (1, None), (1, 5), (1, 5)], "nobody else is left to ask"
