@@ -59,6 +59,15 @@ def test_every_container_is_watched_restarted_and_given_time_to_stop(name: str) 
     assert set(service["networks"]) <= set(COMPOSE["networks"])
 
 
+def test_a_gateway_is_given_longer_to_stop_than_it_takes() -> None:
+    listen = yaml.safe_load((ROOT / "deploy" / "quaymaster.yaml").read_text())["listen"]
+    gateways = [service for name, service in SERVICES.items() if name.startswith("gateway-")]
+    assert len(gateways) == 2
+    for gateway in gateways:
+        patience_s = int(gateway["stop_grace_period"].removesuffix("s"))
+        assert patience_s > listen["drain_s"] + listen["shutdown_timeout_s"]
+
+
 @pytest.mark.parametrize("name", SERVICES)
 def test_a_container_waits_until_what_it_needs_is_healthy(name: str) -> None:
     for needed, how in SERVICES[name].get("depends_on", {}).items():

@@ -14,6 +14,7 @@ import pytest
 from gateway.runtime.app import Gateway
 from gateway.runtime.rules import StartFailed
 from gateway.runtime.serve import run, serve, stop_signals
+from gateway.runtime.settings_source import SettingsSource
 from gateway.settings import Settings
 from tests.balancer.origins import Connection, counts_requests, origin, until
 from tests.gateway import programs
@@ -23,11 +24,13 @@ from tests.servers import free_ports
 
 
 @asynccontextmanager
-async def served(settings: Settings) -> AsyncIterator[tuple[Gateway, "asyncio.Task[None]"]]:
+async def served(
+    settings: Settings, source: SettingsSource | None = None
+) -> AsyncIterator[tuple[Gateway, "asyncio.Task[None]"]]:
     """A gateway that this process serves, and the task that ends when it has ended."""
     begun: asyncio.Future[Gateway] = asyncio.get_running_loop().create_future()
     async with asyncio.TaskGroup() as group:
-        serving = group.create_task(serve(settings, started=begun.set_result))
+        serving = group.create_task(serve(settings, source, begun.set_result))
         running = await begun
         await ready(running.port)
         try:
@@ -57,6 +60,31 @@ async def test_a_second_signal_skips_the_draining() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         async with asyncio.timeout(5):
             await serving
+
+
+async def test_a_hangup_reloads_and_while_draining_does_nothing_at_all() -> None:
+    settings = settings_of(listen={"drain_s": 0.3})
+    source = SettingsSource(None, environment={}, text=settings_text(listen={"drain_s": 0.3}))
+    async with served(settings, source) as (running, serving):
+        os.kill(os.getpid(), signal.SIGHUP)
+        await until(lambda: running.reloads.counts == {"applied": 1})
+        os.kill(os.getpid(), signal.SIGTERM)
+        await eventually(lambda: is_draining(running.port))
+        os.kill(os.getpid(), signal.SIGHUP)
+        async with asyncio.timeout(5):
+            await serving
+        assert running.reloads.counts == {"applied": 1}
+
+
+async def test_every_answer_of_a_draining_gateway_ends_its_connection() -> None:
+    async with served(settings_of(listen={"drain_s": 600})) as (running, _), wire(running.port) as client:
+        await client.say(request("GET", "/ping"))
+        assert not (await client.answer()).all("Connection")
+        os.kill(os.getpid(), signal.SIGTERM)
+        await eventually(lambda: is_draining(running.port))
+        await client.say(request("GET", "/ping"))
+        assert (await client.answer()).one("Connection") == "close"
+        assert await client.rest() == b""
 
 
 async def test_what_can_not_start_says_so() -> None:
