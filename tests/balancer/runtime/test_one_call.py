@@ -32,6 +32,11 @@ from tests.balancer.runtime.balancers import (
 )
 
 
+ONLY_SHARE = RetryBudget(percent=20, at_least=0)
+"""Without the few that are always allowed: at the end of a test, when hardly any calls are under way, they
+would be more than the share."""
+
+
 @asynccontextmanager
 async def fleet(*behaviours: origins.Behaviour) -> AsyncIterator[list[Origin]]:
     async with AsyncExitStack() as stack:
@@ -70,7 +75,7 @@ async def test_while_half_of_the_instances_reset_they_see_hardly_more_than_the_c
     async with fleet(resets, resets, answers_all, answers_all) as instances:
         balancer = balancer_of(
             upstream, *(i.instance for i in instances), strategy="round_robin", ejection=NEVER_ASIDE,
-            observer=watching,
+            observer=watching, retries=ONLY_SHARE,
         )  # fmt: skip
         ends = await calls_of(balancer, clients=50, each=10)
         seen = sum(i.requests for i in instances)
@@ -85,10 +90,12 @@ async def test_while_all_instances_reset_they_see_hardly_more_than_the_calls(
     upstream: PooledUpstream,
 ) -> None:
     async with fleet(*[origins.resets_after_request_read] * 3) as instances:
-        balancer = balancer_of(upstream, *(i.instance for i in instances), ejection=NEVER_ASIDE)
+        balancer = balancer_of(
+            upstream, *(i.instance for i in instances), ejection=NEVER_ASIDE, retries=ONLY_SHARE
+        )
         ends = await calls_of(balancer, clients=50, each=4)
         assert ends == {"Failed": 200}
-        assert 200 < sum(i.requests for i in instances) <= 1.2 * 200
+        assert 200 < sum(i.requests for i in instances) < 240
     assert repr(balancer.ledger) == IDLE
 
 
