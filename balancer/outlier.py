@@ -26,7 +26,7 @@ from balancer.outcome import Outcome, Phase
 from balancer.policy import EjectionPolicy
 from balancer.record import Reason, Record, Tally
 from balancer.records import Records
-from registry.model import Instance, InstanceId, InstanceKey
+from registry.model import Health, Instance, InstanceId, InstanceKey
 
 __all__ = ["UNKNOWN", "AnswerHints", "OutlierLedger", "Reason"]
 
@@ -176,7 +176,7 @@ class OutlierLedger:
             return None
         self._next_probe_at = inf
         for record in self.aside.values():
-            if record.probe is not None or not (record.usable or (panic and record.here)):
+            if record.probe is not None or not (record.usable or (panic and _may_serve_in_panic(record))):
                 continue
             self._next_probe_at = min(self._next_probe_at, record.until)
             # A call that can't be repeated is lost if the probe fails, except where nothing can be sent.
@@ -298,6 +298,10 @@ class OutlierLedger:
 
     def __repr__(self) -> str:
         return f"<OutlierLedger: {len(self.aside)} of {len(self.records)} aside>"
+
+
+def _may_serve_in_panic(record: Record) -> bool:
+    return record.here and record.instance.health is not Health.MAINTENANCE
 
 
 def _unconnected(outcome: Outcome) -> bool:

@@ -37,14 +37,17 @@ REFUSED = Outcome(Phase.CONNECT, Side.INSTANCE, Kind.REFUSED, sent=False)
 TIMEOUT = Outcome(Phase.WAIT, Side.INSTANCE, Kind.TIMEOUT, sent=True)
 BROKEN = Outcome(Phase.BODY, Side.INSTANCE, Kind.RESET, sent=True)
 CANCELLED = Outcome(Phase.WAIT, Side.CLIENT, Kind.CANCELLED, sent=True)
+ENDS = st.sampled_from(
+    [REFUSED, REFUSED, REFUSED, TIMEOUT, BROKEN, CANCELLED, 200, 200, 404, 429, 500, 500, 503, "leave"]
+)
 POLICIES = st.builds(
     ServicePolicy,
     ejection=st.builds(
         EjectionPolicy,
-        connect_failures=st.sampled_from([0, 1, 1, 2]),
-        server_errors=st.sampled_from([0, 1, 2]),
+        connect_failures=st.sampled_from([1, 1, 1, 2, 0]),
+        server_errors=st.sampled_from([1, 1, 2, 0]),
         min_requests=st.just(2),
-        max_percent=st.sampled_from([0, 10, 50, 100]),
+        max_percent=st.sampled_from([50, 50, 100, 10, 0]),
         panic_percent=st.sampled_from([0, 50]),
         max_s=st.just(5.0),
     ),
@@ -94,28 +97,37 @@ class BadDays(RuleBasedStateMachine):
 
     # What happens
 
-    @rule(instances=st.lists(INSTANCES, max_size=6, unique_by=lambda i: i.id))
     def registered(self, instances: list[Instance]) -> None:
         """The registry's view, whole."""
         self.of = snapshot(ServiceName("s"), Status.KNOWN, instances=tuple(instances))
         self.tick()
 
-    @rule(at=st.integers(0, 5), instance=INSTANCES)
-    def one_changes(self, at: int, instance: Instance) -> None:
+    @rule(at=st.integers(0, 5), instance=INSTANCES, leaves=st.booleans(), policy=st.none() | POLICIES)
+    def something_is_set_anew(
+        self, at: int, instance: Instance, leaves: bool, policy: ServicePolicy | None
+    ) -> None:
+        if policy is not None:
+            self.eligible.policy = policy
         others = [i for i in self.of.instances if i.id != instance.id]
-        self.registered([*others[:at], instance, *others[at:]])
+        self.registered(others if leaves else [*others[:at], instance, *others[at:]])
 
-    @rule(seconds=st.sampled_from([0.05, 0.15, 1, 2, 5, 61]))
+    @rule(seconds=st.sampled_from([0.05, 0.15, 1, 2, 2, 5, 61]))
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
         self.tick()
 
-    @rule(policy=POLICIES)
-    def settings_change(self, policy: ServicePolicy) -> None:
-        self.eligible.policy = policy
-        self.tick()
+    @rule(ends=st.lists(ENDS, min_size=1, max_size=4))
+    def calls_that_end_at_once(self, ends: list[Outcome | int | str]) -> None:
+        for end in ends:
+            before = len(self.calls)
+            self.call(set(), repeatable=True)
+            if len(self.calls) > before:
+                self.call_ends(before, end)
 
-    @rule(tried=st.sets(st.sampled_from(NAMES), max_size=2), repeatable=st.booleans())
+    @rule(
+        tried=st.just(set[str]()) | st.sets(st.sampled_from(NAMES), max_size=2),
+        repeatable=st.booleans(),
+    )
     def call(self, tried: set[str], repeatable: bool) -> None:
         self.tick()
         names = frozenset(InstanceId(name) for name in tried)
@@ -162,12 +174,7 @@ class BadDays(RuleBasedStateMachine):
         assert self.states() == before
 
     @precondition(lambda self: self.calls)
-    @rule(
-        at=st.integers(0, 100),
-        end=st.sampled_from(
-            [REFUSED, REFUSED, TIMEOUT, BROKEN, CANCELLED, 200, 200, 404, 429, 500, 500, 503, "leave"]
-        ),
-    )
+    @rule(at=st.integers(0, 100), end=ENDS)
     def call_ends(self, at: int, end: Outcome | int | str) -> None:
         self.tick()
         call = self.calls.pop(at % len(self.calls))
@@ -205,13 +212,19 @@ class BadDays(RuleBasedStateMachine):
         self.look()
 
     def look(self) -> None:
-        """Notes who is put aside, who came back when, and which probes are of an earlier time aside."""
-        keys = {i.id: i.key for i in self.of.instances}
-        aside = {keys[state.id]: state.aside for state in self.states() if state.aside is not None}
+        """Notes who is put aside, who came back when, and which probes are of this time aside.
+
+        Of those that are not registered nothing is known: they may be forgotten.
+        """
+        states = {
+            instance.key: state for instance, state in zip(self.of.instances, self.states(), strict=True)
+        }
+        aside = {key: state.aside for key, state in states.items() if state.aside is not None}
         for key in self.seen_aside.keys() - aside.keys():
             self.back_at[key] = self.now
-            self.probes.pop(key, None)
         self.seen_aside = aside
+        self.back_at = {key: at for key, at in self.back_at.items() if key in states}
+        self.probes = {key: call for key, call in self.probes.items() if key in aside}
 
     def states(self) -> tuple[InstanceState, ...]:
         return self.eligible.states(self.of, self.now)
@@ -256,4 +269,4 @@ class BadDays(RuleBasedStateMachine):
 
 
 TestBadDays = BadDays.TestCase
-TestBadDays.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
+TestBadDays.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)

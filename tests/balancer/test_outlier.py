@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -5,7 +7,7 @@ from hypothesis import strategies as st
 from balancer.outcome import SUCCESS, Kind, Outcome, Phase, Side
 from balancer.outlier import UNKNOWN, AnswerHints, OutlierLedger, Reason
 from balancer.policy import EjectionPolicy
-from registry.model import Instance, InstanceId, ServiceName
+from registry.model import Health, Instance, InstanceId, ServiceName
 
 REFUSED = Outcome(Phase.CONNECT, Side.INSTANCE, Kind.REFUSED, sent=False)
 TIMEOUT = Outcome(Phase.WAIT, Side.INSTANCE, Kind.TIMEOUT, sent=True)
@@ -157,6 +159,24 @@ def test_a_window_ago_counts_no_more() -> None:
     assert ledger.names() == ""
 
 
+def test_what_it_was_put_aside_for_is_not_held_against_it_twice_nor_against_the_rest() -> None:
+    ledger = Driven(EjectionPolicy(server_errors=0, min_requests=10, window_s=1000))
+    for _ in range(20):
+        ledger.call(200, 0, B)
+    for _ in range(10):
+        ledger.call(500, 0)
+    assert ledger.reason() == "success_rate"
+    ledger.call(200, 3)
+    for _ in range(8):
+        ledger.call(500, 4)
+    assert ledger.names() == "", "nine of its own since it is back"
+    ledger.call(500, 4)
+    assert ledger.names() == "a"
+    for n in range(20):
+        ledger.call(200 if n % 5 < 2 else 500, 5, C)
+    assert ledger.names() == "ac", "below half of the rest, which is b alone"
+
+
 def test_a_rule_that_is_switched_off_puts_nobody_aside() -> None:
     ledger = Driven(EjectionPolicy(connect_failures=0, server_errors=0, success_rate=0))
     for _ in range(100):
@@ -231,6 +251,16 @@ def test_at_most_half_are_put_aside_by_statistics() -> None:
     ledger.call(REFUSED, 0, C)
     ledger.call(REFUSED, 0, D)
     assert ledger.names() == "abcd", "but who takes no connections is certain"
+
+
+def test_who_comes_back_makes_room_for_another() -> None:
+    ledger = Driven(EjectionPolicy(server_errors=1, max_percent=25))
+    ledger.call(500, 0, A)
+    ledger.call(500, 1, B)
+    assert ledger.names() == "a"
+    ledger.call(200, BASE_S, A)
+    ledger.call(500, 3, B)
+    assert ledger.names() == "b"
 
 
 @pytest.mark.parametrize(("count", "percent", "limit"), [(1, 100, 0), (2, 1, 1), (3, 50, 1), (4, 0, 0)])
@@ -423,6 +453,26 @@ def test_those_who_can_t_say_when_their_try_began_are_believed() -> None:
     ledger.starting(A.key, BASE_S)
     ledger.ended(A, SUCCESS, 200, BASE_S, UNKNOWN)
     assert ledger.names() == ""
+
+
+def test_who_is_being_probed_does_not_come_back_by_itself() -> None:
+    ledger = Driven()
+    ledger.call(REFUSED, 0)
+    ledger.starting(A.key, BASE_S)
+    ledger.settle(BASE_S + MAX_S + 1)
+    assert ledger.names() == "a"
+
+
+def test_in_panic_the_critical_are_probed_and_those_in_maintenance_left_alone() -> None:
+    ledger = Driven()
+    ledger.call(REFUSED, 0, A)
+    ledger.call(REFUSED, 0, B)
+    ledger.follow([replace(A, health=Health.MAINTENANCE), replace(B, health=Health.CRITICAL), C], 1)
+    assert ledger.due(BASE_S) is None
+    ledger.settle(BASE_S)
+    found = ledger.probe(frozenset(), BASE_S, repeatable=True, panic=True)
+    assert found is not None
+    assert found.id == B.id
 
 
 # Instances that come and go

@@ -149,6 +149,13 @@ def test_one_whose_time_is_over_gets_one_call_that_may_be_repeated() -> None:
     assert pick(of, eligible=eligible, now=2.1, repeatable=True) == Chosen(fine)
 
 
+def test_a_hand_out_finds_out_nothing() -> None:
+    fine, back = instance(1), instance(2)
+    eligible = cooling((back, 0))
+    assert pick(known(fine, back), eligible=eligible, now=2, hand_out=True) == Chosen(fine)
+    assert pick(known(fine, back), eligible=eligible, now=2) == Chosen(back)
+
+
 def test_a_call_that_cannot_be_repeated_probes_when_no_other_came() -> None:
     fine, back = instance(1), instance(2)
     of, eligible = (
