@@ -227,6 +227,42 @@ async def test_it_gives_the_address_it_is_told_to(consul: ConsulAgent) -> None:
         ]
 
 
+# In another one's place
+
+
+async def test_a_successor_keeps_the_registration_and_the_old_one_leaves_it(
+    consul: ConsulAgent, tmp_path: Path
+) -> None:
+    (port,) = free_ports(1)
+    sections = registering(consul, "front-door-followed")
+    sections["listen"] = {"port": port, "handover": str(tmp_path / "handover")}
+    name = f"front-door-followed-127.0.0.1-{port}"
+    async with AsyncExitStack() as old_life:
+        old = await old_life.enter_async_context(Gateway(settings_of(**sections)))
+        await ready(port)
+        async with Gateway(settings_of(**sections)) as new:
+            await old.replaced.wait()
+            await old.drain()
+            assert new.port == port
+            await old_life.aclose()
+            assert await registered(consul, "front-door-followed") == [name]
+            assert (await ask(port, "GET", "/health/ready")).status == 200
+        assert await registered(consul, "front-door-followed") == []
+
+
+async def test_a_successor_that_fails_leaves_everything_as_it_was(tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    listen = {"port": port, "handover": str(tmp_path / "handover")}
+    async with gateway(listen=listen) as old, taken_port() as taken:
+        identity = {"algorithms": ["RS256"], "secret": None, "public_key_file": str(tmp_path / "none")}
+        await start_failure(listen=listen, identity=identity)
+        await start_failure(listen={**listen, "port": taken})
+        assert not old.replaced.is_set()
+        assert (await ask(port, "GET", "/ping")).status == 200
+        async with gateway(listen=listen):
+            await old.replaced.wait()
+
+
 # End
 
 
