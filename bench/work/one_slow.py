@@ -25,15 +25,16 @@ from bench.paths import SMALL
 from bench.peers.base import Place
 from bench.processes import Launch, running, until
 from bench.report import Goal, Options, Report, Row, percentile
-from tests.balancer.simulation.one_slow import FAST_S, INSTANCES, SLOW_S, TIMEOUT_S, Load, simulate
+from tests.balancer.simulation.one_slow import FAST_S, INSTANCES, SLOW_S, TIMEOUT_S, USERS, Load, simulate
 from tests.servers import free_ports
 
 PER_S = 100.0
 SECONDS = 60.0
 QUICK_SECONDS = 6.0
 EJECTION_OFF = {"connect_failures": 0, "server_errors": 0, "success_rate": 0}
+BY_CALLER = {"rendezvous": {"hash": {"by": "header", "name": "X-Caller"}}}
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
-    **{name: (name, {"ejection": EJECTION_OFF}) for name in STRATEGIES},
+    **{name: (name, {"ejection": EJECTION_OFF, **BY_CALLER.get(name, {})}) for name in STRATEGIES},
     "round_robin, ejection on": ("round_robin", {}),
     "least_connections, ejection on": ("least_connections", {}),
 }
@@ -114,7 +115,7 @@ async def taken(port: int, load: Load) -> dict[str, float]:
 
     async def call(session: ClientSession) -> None:
         started = perf_counter()
-        async with session.get(url) as answer:
+        async with session.get(url, headers={"X-Caller": str(rng.randrange(USERS))}) as answer:
             await answer.read()
         (good if answer.status == 200 else bad).append(perf_counter() - started)
 

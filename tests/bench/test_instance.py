@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from functools import partial
+from itertools import count
 
 import aiohttp
 import pytest
@@ -41,6 +42,17 @@ async def test_it_answers_small_and_large_on_one_connection(url: str) -> None:
         for path, size in ((SMALL, len(SMALL_BODY)), (MIB, MIB_BYTES), (SMALL, len(SMALL_BODY))):
             async with session.get(url + path) as answer:
                 assert (answer.status, len(await answer.read())) == (200, size)
+
+
+async def test_each_answer_takes_as_long_as_it_is_told() -> None:
+    asked = count()
+    server = await asyncio.start_server(partial(serve_connection, lambda: 0.0 * next(asked)), "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, aiohttp.ClientSession() as session:
+        for _ in range(3):
+            async with session.get(url + SMALL) as answer:
+                assert await answer.read() == SMALL_BODY
+    assert next(asked) == 3
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["with a length", "chunked"])
