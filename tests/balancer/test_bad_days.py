@@ -269,4 +269,4 @@ class BadDays(RuleBasedStateMachine):
 
 
 TestBadDays = BadDays.TestCase
-TestBadDays.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)
+TestBadDays.settings = settings(max_examples=80, stateful_step_count=50, deadline=None)
