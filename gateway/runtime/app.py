@@ -44,6 +44,8 @@ from registry.runtime.watcher import Watcher
 log = structlog.get_logger()
 
 EVERYWHERE = {"0.0.0.0", "::", ""}
+KNOWN_WITHIN_S = 5.0
+"""How long those who wait at a socket that was given are left waiting for the registry's first answer."""
 LAST_WORDS_S = 1.0
 """How long the end waits for whoever reads the access log."""
 MAX_WAITING_FOR_SEATS = 1000
@@ -273,10 +275,20 @@ class Gateway:
         if predecessor is not None:
             await until_ready(lambda: watcher.ready)
             given = given or taken_from(predecessor, listen)
+        elif given:
+            await self._until_known(watcher)
         await listener.start(listen, given)
         self.port = listener.port
         log.info("listening", host=listen.host, port=self.port, given=len(given))
         return server
+
+    async def _until_known(self, watcher: Watcher) -> None:
+        """Calls wait in the queue of a socket that was given: better late than refused. But not for ever:
+        while the registry is away, the process must be seen to live."""
+        try:
+            await until_ready(lambda: watcher.ready, KNOWN_WITHIN_S)
+        except StartFailed:
+            log.warning("listening_unready", waited_s=KNOWN_WITHIN_S)
 
     async def _register(self, backend: Backend) -> None:
         registry, listen = self._settings.registry, self._settings.listen

@@ -24,8 +24,11 @@ def table(done: Sequence[tuple[Row, Figure]]) -> str:
 
 
 async def one(row: Row, folder: Path, *, full: bool) -> Figure:
-    with stage(folder, full=full) as shared:
-        return await row.run(shared)
+    try:
+        with stage(folder, full=full) as shared:
+            return await row.run(shared)
+    except Exception as error:  # noqa: BLE001  whatever a row dies of, the others are shown
+        return Figure(row.id, missed=[f"could not be shown: {error!r}"])
 
 
 def main() -> int:

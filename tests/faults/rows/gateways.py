@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.faults.client import Client
 from tests.faults.figure import Figure, figure, ms
 from tests.faults.load import load
-from tests.faults.rig import GatewayProcess, Rig, Stage, came_true, eventually
+from tests.faults.rig import GatewayProcess, Rig, Stage, came_true, eventually, settings_of, until_all_ready
 from tests.faults.rows.base import Row
 from tests.faults.rows.store import are_there, handler, seat
 from tests.gateway.runtime.gateways import SECRET
@@ -23,27 +23,27 @@ LINGER_0 = struct.pack("ii", 1, 0)
 UPLOAD = b"POST /work/up HTTP/1.1\r\nHost: x\r\nX-Request-Id: up\r\nContent-Length: 5000000\r\n\r\n"
 DOWNLOAD = b"GET /work/down HTTP/1.1\r\nHost: x\r\nX-Request-Id: down\r\n\r\n"
 SPARE_DESCRIPTORS = 8
+DRAINS: dict[str, object] = {"drain_s": 0.5, "shutdown_timeout_s": 5}
+AS_SYSTEMD = 'exec 3<&"$0"; export LISTEN_PID=$$ LISTEN_FDS=1; exec "$@"'
+"""sd_listen_fds(3): the socket is descriptor 3, and the variables are for this process."""
 JUMPING_CLOCK = Path(__file__).parent.parent / "jumping_clock"
 PRESSURE = 60
 """Connections that are opened to a gateway which has descriptors for a few."""
 
 
-async def replaced(
-    stage: Stage, row: str, replace: Callable[[Rig, int], Awaitable[int]], **listen: object
-) -> Figure:
+async def replaced(stage: Stage, row: str, rig: Rig, replace: Callable[[Rig, int], Awaitable[int]]) -> Figure:
     """`replace` puts a new gateway into the place of the old one; its answer is the old one's exit status."""
     codes = []
-    async with stage.rig(row, listen={"drain_s": 0.5, "shutdown_timeout_s": 5, **listen}) as rig:
-        async with load(*rig.ports, methods=["GET", "POST", "POST"], per_s=stage.seconds(80, 200)) as under:
+    async with load(*rig.ports, methods=["GET", "POST", "POST"], per_s=stage.seconds(80, 200)) as under:
+        await asyncio.sleep(WARM_S)
+        for number in range(3):
+            codes.append(await replace(rig, number))
             await asyncio.sleep(WARM_S)
-            for number in range(3):
-                codes.append(await replace(rig, number))
-                await asyncio.sleep(WARM_S)
-        made = figure(row, under.ledger, rig.seen())
-        made.note(f"exit statuses {codes}")
-        made.check("nothing failed", not under.ledger.failed)
-        made.check("every old one ended well", codes == [0, 0, 0])
-        return made
+    made = figure(row, under.ledger, rig.seen())
+    made.note(f"exit statuses {codes}")
+    made.check("nothing failed", not under.ledger.failed)
+    made.check("every old one ended well", codes == [0, 0, 0])
+    return made
 
 
 async def hand_over(rig: Rig, number: int) -> int:
@@ -59,7 +59,30 @@ async def hand_over(rig: Rig, number: int) -> int:
 
 
 async def g1(stage: Stage) -> Figure:
-    return await replaced(stage, "G1", hand_over, handover=str(stage.folder / "handover.sock"))
+    listen = DRAINS | {"handover": str(stage.folder / "handover.sock")}
+    async with stage.rig("G1", listen=listen) as rig:
+        return await replaced(stage, "G1", rig, hand_over)
+
+
+async def g1_socket(stage: Stage) -> Figure:
+    """Somebody else holds the socket, as systemd does: meanwhile connections wait in its queue."""
+    with socket.create_server(("127.0.0.1", 0), backlog=1024) as held:
+        held.set_inheritable(True)
+        async with stage.rig("G1-socket", gateways=0) as rig:
+            settings = settings_of(rig.service, rig.consul, listen=DRAINS)
+            gateway = GatewayProcess("gateway-1", settings, rig.folder, held.getsockname()[1])
+            gateway.argv = ("sh", "-c", AS_SYSTEMD, str(held.fileno()), *gateway.argv)
+            rig.gateways.append(gateway)
+            gateway.start(pass_fds=[held.fileno()])
+            await until_all_ready(rig)
+
+            async def restart(_rig: Rig, _number: int) -> int:
+                code = await gateway.stop()
+                gateway.start(pass_fds=[held.fileno()])
+                await eventually(gateway.is_ready)
+                return code
+
+            return await replaced(stage, "G1-socket", rig, restart)
 
 
 async def g3(stage: Stage) -> Figure:
@@ -256,7 +279,8 @@ async def reload(stage: Stage) -> Figure:
 
 
 ROWS = (
-    Row("G1", "gateway replaced three times", "0 failed, each ends ≤ its drain", g1, quick=False),
+    Row("G1", "gateway replaced three times, by handover", "0 failed, each ends ≤ its drain", g1),
+    Row("G1-socket", "the same, SIGTERM and start, on systemd's socket", "0 failed", g1_socket),
     Row("G3", "the gateway's loop stands still", "0 failed, no instance put aside for it", g3),
     Row("G4", "clients leave mid-upload and mid-download", "active count 0 ≤ 100 ms, nothing poisoned", g4),
     Row("G6", "the wall clock jumps by 5 minutes, on and back", "0 failed, no seat expires for it", g6),

@@ -11,9 +11,11 @@ import pytest
 from gateway.runtime.handover import Predecessor
 from gateway.runtime.listening import sockets_of_the_manager, taken_from
 from gateway.settings import ListenSettings
+from tests.balancer.origins import counts_requests, origin
 from tests.gateway import programs
+from tests.gateway.runtime.consuls import register_in
 from tests.gateway.runtime.gateways import ready, settings_text
-from tests.servers import ROOT
+from tests.servers import ROOT, ConsulAgent
 
 AS_SYSTEMD = 'exec 3<&{}; export LISTEN_PID=$$ LISTEN_FDS=1; exec "$@"'
 
@@ -93,3 +95,32 @@ async def test_a_gateway_serves_on_the_socket_that_its_manager_has_opened(tmp_pa
         async with asyncio.timeout(5):
             _, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.close()
+
+
+async def test_who_waits_at_the_socket_is_served_once_the_instances_are_known(
+    consul: ConsulAgent, tmp_path: Path
+) -> None:
+    """The request was sent before the process was started, so it is the first thing that it reads."""
+    file = tmp_path / "quaymaster.yaml"
+    routes = [{"path": "/open/*", "service": "waits-at-socket", "access": "public"}]
+    registry = {"backend": "consul", "address": consul.address, "register_as": None}
+    services: dict[str, object] = {"waits-at-socket": {}}
+    file.write_text(settings_text(registry=registry, services=services, routes=routes, listen={"drain_s": 0}))
+    async with origin(counts_requests) as there:
+        await register_in(consul, "waits-at-socket", there.instance.port)
+        with socket.create_server(("127.0.0.1", 0)) as given:
+            reader, writer = await asyncio.open_connection(*given.getsockname())
+            writer.write(b"GET /open/x HTTP/1.1\r\nHost: x\r\n\r\n")
+            process = await asyncio.create_subprocess_exec(
+                *("bash", "-c", AS_SYSTEMD.format(given.fileno()), "bash"),
+                *(sys.executable, "-m", "gateway", "serve", "--config", str(file)),
+                pass_fds=[given.fileno()],
+                cwd=ROOT,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+            )
+            async with asyncio.timeout(programs.WITHIN_S):
+                assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+            writer.close()
+            process.terminate()
+            assert (await programs.ended(process)).code == 0
