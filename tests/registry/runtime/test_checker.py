@@ -97,10 +97,17 @@ async def test_many_changes_are_one_piece_of_news(asked: Asked) -> None:
 
 
 async def test_only_so_many_questions_at_once_and_everybody_gets_a_turn(asked: Asked) -> None:
+    asked.hold = asyncio.Event()
     async with checking(asked, at_once=3) as checker:
-        checker.follow(WEB, [instance(f"{n}") for n in range(20)], POLICY)
+        all_due = replace(POLICY, interval_s=1e-6)
+        checker.follow(WEB, [instance(f"{n}") for n in range(20)], all_due)
+        await until(lambda: asked.at_once >= 3)
+        later = asyncio.get_running_loop().time() + 0.05
+        await until(lambda: asyncio.get_running_loop().time() > later)
+        assert asked.at_once == 3
+        asked.hold.set()
         await until(lambda: len(asked.times) == 20 and min(asked.times.values()) >= 3)
-    assert asked.most_at_once <= 3
+    assert asked.most_at_once == 3
 
 
 async def test_a_question_never_outlives_its_instance(asked: Asked) -> None:

@@ -1,6 +1,7 @@
 import asyncio
 import socket
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import replace
@@ -419,6 +420,35 @@ async def test_checks_come_and_go_while_it_runs(told: ToldWatch) -> None:
         assert [i.verdict for i in watcher.current(WEB).instances] == [Verdict.UNCHECKED]
 
 
+async def test_a_watch_that_is_dropped_takes_its_checks_along(told: ToldWatch) -> None:
+    asked: Counter[str] = Counter()
+
+    async def counting(name: str) -> asyncio.Server:
+        def count(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            asked[name] += 1
+            writer.close()
+
+        return await asyncio.start_server(count, "127.0.0.1", 0)
+
+    checks = {WEB: ASKING, OTHER: ASKING}
+    async with (
+        await counting("a") as a,
+        await counting("b") as b,
+        Watcher(told, checks=checks, idle_s=0.2, tend_every_s=0.01) as watcher,
+    ):
+        watcher.pin(OTHER)
+        told.name("web", "other")
+        told.say(WEB, Seen((instance("a", a.sockets[0].getsockname()[1]),)))
+        other = instance("b", b.sockets[0].getsockname()[1])
+        told.say(OTHER, Seen((replace(other, service=OTHER),)))
+        await watcher.ask(WEB, patience_s=5.0)
+        await until(lambda: asked["a"] > 0)
+        await until(lambda: WEB not in watcher.snapshots())
+        before = Counter(asked)
+        await until(lambda: asked["b"] > before["b"] + 10)
+        assert asked["a"] <= before["a"] + 1, "one may have been on its way"
+
+
 # Waiting for a change.
 
 
@@ -476,7 +506,6 @@ async def test_a_start_while_the_registry_is_down_serves_what_the_last_run_knew(
     later = Clock()
     later.now = 5.0
     told = ToldWatch()
-    told.fail_names(DOWN)
     told.say(WEB, DOWN)
     told.say(OTHER, DOWN)
     second = watching(told, later, snapshot_file=saved_at(tmp_path / "state", unix=1_800_000_100.0))
@@ -487,7 +516,7 @@ async def test_a_start_while_the_registry_is_down_serves_what_the_last_run_knew(
         assert (ids(web), web.source, web.age_s(later.now)) == ("ab", Source.DISK, 100.0)
         await until(lambda: watcher.current(WEB).failure == "unreachable")
         assert ids(watcher.current(WEB)) == "ab"
-        assert ids(await watcher.ask(OTHER, patience_s=5.0)) == "o"
+        assert ids(await watcher.ask(OTHER, patience_s=5.0)) == "o", "and nothing is heard of names"
         told.name("web")
         told.say(WEB, seen("a", "b", "d"))
         await until(lambda: watcher.current(WEB).source is Source.REGISTRY)

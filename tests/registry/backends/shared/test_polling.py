@@ -98,6 +98,13 @@ async def test_when_all_have_failed_the_pauses_grow() -> None:
     assert script.now > 50
 
 
+async def test_an_answer_makes_an_address_worth_another_try() -> None:
+    script = Script(Unreachable("nobody"), Unreachable("nobody"), 5, addresses=2)
+    await script.run(3)
+    assert script.asked == [0, 1, 0]
+    assert [script.addresses.is_failing(n) for n in range(2)] == [False, True]
+
+
 async def test_a_token_that_may_not_read_here_is_no_reason_to_ask_elsewhere() -> None:
     script = Script(Denied("no"), Denied("no"), 5, addresses=2)
     await script.run(3)
