@@ -11,8 +11,12 @@ the look back is Finagle's RetryBudget (20 % of the requests of its time to live
 
 from balancer.policy import RetryBudget
 
-MOMENT_S = 1.0
-"""Ended tries count for so long, half of it at least."""
+SPAN_S = 0.5
+"""Time is counted in spans of so long."""
+SPANS_OF_FIRST = 2
+SPANS_OF_SECOND = 3
+"""An ended try counts for so many of them, this one included. Longer for second tries: first tries that take
+longer, as those that wait for a connection do, count longer, and would else allow more than the share."""
 
 
 class RetryLedger:
@@ -21,7 +25,7 @@ class RetryLedger:
     A try is under way until its answer's head is there or it has failed.
     """
 
-    __slots__ = ("_before", "_ended", "_turn", "first", "policy", "second")
+    __slots__ = ("_ended_first", "_ended_second", "_turn", "first", "policy", "second")
 
     def __init__(self, policy: RetryBudget) -> None:
         self.policy = policy
@@ -30,37 +34,39 @@ class RetryLedger:
         self.second = 0
         """Second tries under way."""
         self._turn = 0.0
-        self._ended = [0, 0]
-        """First and second tries of this half of a moment, and below of the half before."""
-        self._before = [0, 0]
+        self._ended_first = [0] * SPANS_OF_FIRST
+        """In this span, and in those before."""
+        self._ended_second = [0] * SPANS_OF_SECOND
 
     def first_ended(self, now: float) -> None:
         """One that was counted in `first` has an answer or has failed."""
         self.first -= 1
         if now >= self._turn:
-            self._new_half(now)
-        self._ended[0] += 1
-
-    def has_room(self, now: float) -> bool:
-        """Whether a second try may begin. Whoever begins it counts it in `second`."""
-        if now >= self._turn:
-            self._new_half(now)
-        first = self.first + self._ended[0] + self._before[0]
-        second = self.second + self._ended[1] + self._before[1]
-        return second < self.policy.at_least or 100 * (second + 1) < self.policy.percent * first
+            self._turn_to(now)
+        self._ended_first[0] += 1
 
     def second_ended(self, now: float) -> None:
         """One that was counted in `second` has an answer, has failed or was given up."""
         self.second -= 1
         if now >= self._turn:
-            self._new_half(now)
-        self._ended[1] += 1
+            self._turn_to(now)
+        self._ended_second[0] += 1
 
-    def _new_half(self, now: float) -> None:
-        half_s = MOMENT_S / 2
-        self._before = self._ended if now < self._turn + half_s else [0, 0]
-        self._ended = [0, 0]
-        self._turn = now + half_s
+    def has_room(self, now: float) -> bool:
+        """Whether a second try may begin. Whoever begins it counts it in `second`."""
+        if now >= self._turn:
+            self._turn_to(now)
+        first = self.first + sum(self._ended_first)
+        second = self.second + sum(self._ended_second)
+        return second < self.policy.at_least or 100 * (second + 1) < self.policy.percent * first
+
+    def _turn_to(self, now: float) -> None:
+        """A new span begins, perhaps after some in which nothing ended."""
+        turns = min(SPANS_OF_SECOND, 1 + int((now - self._turn) / SPAN_S))
+        empty = [0] * turns
+        self._ended_first = (empty + self._ended_first)[:SPANS_OF_FIRST]
+        self._ended_second = (empty + self._ended_second)[:SPANS_OF_SECOND]
+        self._turn = now + SPAN_S
 
     def __repr__(self) -> str:
         return f"<RetryLedger: {self.first} first tries, {self.second} second ones>"

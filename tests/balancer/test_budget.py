@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from balancer.budget import MOMENT_S, RetryLedger
+from balancer.budget import SPAN_S, SPANS_OF_SECOND, RetryLedger
 from balancer.policy import RetryBudget
 
 ONLY_SHARE = RetryBudget(percent=20, at_least=0)
@@ -26,19 +26,28 @@ def test_a_few_are_allowed_when_there_is_no_load() -> None:
 
 
 def test_what_has_just_ended_counts_for_a_moment() -> None:
+    """Tries that fail at once are not repeated without end."""
     budget = RetryLedger(RetryBudget(percent=20, at_least=1))
     budget.first = 15
     for _ in range(15):
-        budget.first_ended(0.1)
-    assert begins(budget, 0.1)
-    assert begins(budget, 0.1)
-    assert not budget.has_room(0.1)
-    budget.second_ended(0.2)
-    budget.second_ended(0.2)
-    assert not budget.has_room(0.3), "tries that fail at once are not repeated without end"
-    assert not budget.has_room(0.1 + MOMENT_S / 2)
-    assert begins(budget, 0.2 + 1.5 * MOMENT_S), "the least there may be, now that all is forgotten"
-    assert not budget.has_room(0.2 + 1.5 * MOMENT_S)
+        budget.first_ended(10.0)
+    assert [begins(budget, 10.0) for _ in range(3)] == [True, True, False]
+    for _ in range(2):
+        budget.second_ended(10.0)
+    assert not budget.has_room(10.0)
+    assert not budget.has_room(10.0 + SPAN_S), "the first ones are about to be forgotten"
+    assert not budget.has_room(10.0 + 2 * SPAN_S), "the second ones are not yet"
+    assert begins(budget, 10.0 + SPANS_OF_SECOND * SPAN_S), "the least there may be"
+    assert not budget.has_room(10.0 + SPANS_OF_SECOND * SPAN_S)
+
+
+def test_after_a_pause_nothing_is_remembered() -> None:
+    budget = RetryLedger(ONLY_SHARE)
+    budget.first = 100
+    for _ in range(100):
+        budget.first_ended(10.0)
+    assert budget.has_room(10.0)
+    assert not budget.has_room(1e6)
 
 
 def test_none_at_all_when_the_policy_says_so() -> None:

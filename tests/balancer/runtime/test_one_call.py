@@ -31,7 +31,6 @@ from tests.balancer.runtime.balancers import (
     post,
 )
 
-
 ONLY_SHARE = RetryBudget(percent=20, at_least=0)
 """Without the few that are always allowed: at the end of a test, when hardly any calls are under way, they
 would be more than the share."""
