@@ -38,7 +38,7 @@ INSTANCES = 4
 SAMPLE_S = 5.0
 QUIET_S = (0.5, 3.0)
 """Between two faults."""
-IDLE_S = 40.0
+IDLE_S = 20.0
 """Kept connections are closed within it once there is no load."""
 FLAT = 0.05
 """Memory may not grow by more from the first half's middle to the end."""
@@ -197,7 +197,12 @@ async def soak(seconds: float, seed: int, folder: Path) -> Figure:
         redis = stack.enter_context(own_redis())
         shared = stack.enter_context(stage(folder, full=True))
         async with shared.rig(
-            "soak", instances=INSTANCES, gateways=2, consul=consul.address, **settings_with(redis)
+            "soak",
+            instances=INSTANCES,
+            gateways=2,
+            consul=consul.address,
+            policy={"connections": {"idle_s": 3}},
+            **settings_with(redis),
         ) as rig:
             one = handler(rig, f"{rig.service}-ws")
             one.start()

@@ -7,10 +7,9 @@ import pytest
 from tests.faults.rig import Stage
 from tests.faults.rows.base import Row
 from tests.faults.rows.gateways import ROWS
-from tests.faults.rows.overload import ROWS as OVERLOAD
 
 
-@pytest.mark.parametrize("row", [row for row in (*ROWS, *OVERLOAD) if row.quick], ids=lambda row: row.id)
+@pytest.mark.parametrize("row", [row for row in ROWS if row.quick], ids=lambda row: row.id)
 async def test_row_holds(row: Row, stage: Stage) -> None:
     shown = await row.run(stage)
     sys.stdout.write(f"{shown.line()}\n")

@@ -84,6 +84,6 @@ async def g2(stage: Stage) -> Figure:
 
 
 ROWS = (
-    Row("F10", "a WebSocket handler is killed", "not handed out after its TTL + 100 ms", f10),
+    Row("F10", "a WebSocket handler is killed", "not handed out after its TTL + 100 ms", f10, quick=False),
     Row("G2", "gateway kill -9 with 100 seats reserved", "free ≤ their lease; 0 failed at the other", g2),
 )

@@ -105,6 +105,7 @@ ROWS = (
         "3 x the calls that may be under way",
         "the rest refused at once, /health/live ≤ 100 ms, normal ≤ 1 s after",
         overload,
+        quick=False,
     ),
     Row(
         "overload-cpu",
