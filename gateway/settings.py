@@ -20,10 +20,10 @@ from gateway.settings_model import (
     LimitsSettings,
     ListenSettings,
     LoggingSettings,
-    RegistrySettings,
     Settings,
     StoreSettings,
 )
+from gateway.settings_registry import RegistrySettings
 from gateway.settings_routes import (
     CHAT_ROUTES,
     CHAT_SERVICES,

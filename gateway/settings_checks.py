@@ -15,9 +15,9 @@ from gateway.settings_handlers import HandlersSettings
 from gateway.settings_model import (
     IdentitySettings,
     ListenSettings,
-    RegistrySettings,
     StoreSettings,
 )
+from gateway.settings_registry import RegistrySettings
 from gateway.settings_routes import RouteSettings
 from gateway.settings_services import ServiceSettings
 from gateway.settings_types import did_you_mean
