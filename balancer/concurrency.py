@@ -57,8 +57,8 @@ class ConcurrencyLedger:
     # --- the service's places ----------------------------------------------------------------------
 
     def enter(self) -> bool:
-        """Takes a place, if there is one and nobody waits for it."""
-        if self._for_service or not self._has_room():
+        """Takes a place, if there is one. While somebody waits there is none: room is given out at once."""
+        if not self._has_room():
             return False
         self.under_way += 1
         return True

@@ -165,8 +165,9 @@ class ScriptedBody:
 class Script:
     """How one try goes: it waits for the driver at every step."""
 
-    def __init__(self, instance: Instance, how: str) -> None:
+    def __init__(self, instance: Instance, request: OutboundRequest, how: str) -> None:
         self.instance = instance
+        self.request = request
         self.how = how
         self._gate = asyncio.Event()
         self.body = ScriptedBody(self)
@@ -196,7 +197,7 @@ class ScriptedUpstream:
         budget: RetryLedger | None = None,
     ) -> UpstreamAnswer:
         how = self._endings[len(self.scripts) % len(self._endings)]
-        script = Script(instance, how)
+        script = Script(instance, request, how)
         self.scripts.append(script)
         await script.step()
         if how == "refuses":

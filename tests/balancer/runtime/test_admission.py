@@ -138,6 +138,31 @@ async def test_an_instance_at_its_limit_gets_no_call_more(upstream: PooledUpstre
         nothing_is_held(balancer)
 
 
+@pytest.mark.parametrize("turns", range(8))
+async def test_nobody_overtakes_who_waits_for_an_instance(turns: int) -> None:
+    """Whoever comes while the one who waits is woken, however many turns of the loop later."""
+    scripted = ScriptedUpstream(["ends"])
+    limits = ConcurrencyPolicy(instance=1, wait_s=60)
+    balancer = balancer_of(scripted, instance_at(1001, "a"), concurrency=limits)
+    async with asyncio.TaskGroup() as group:
+        for target in ("/first", "/waits"):
+            group.create_task(outcome_of(balancer, request=replace(get(), target=target)))
+        await in_line(balancer, 1)
+        scripted.scripts[0].go()
+        await asyncio.sleep(0)
+        scripted.scripts[0].go()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        group.create_task(outcome_of(balancer, request=replace(get(), target="/late")))
+        for n in (1, 2):
+            await until(lambda: len(scripted.scripts) > n)  # noqa: B023 - waited for before the next turn
+            for _ in range(2):
+                scripted.scripts[n].go()
+                await asyncio.sleep(0)
+    assert [script.request.target for script in scripted.scripts] == ["/first", "/waits", "/late"]
+    nothing_is_held(balancer)
+
+
 async def test_a_retry_finds_room_beside_full_instances(upstream: PooledUpstream) -> None:
     async with (
         origin(origins.closes_after_request_read, "bad", weight=100) as bad,

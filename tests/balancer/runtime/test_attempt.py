@@ -135,6 +135,22 @@ def test_only_the_first_end_counts() -> None:
     assert repr(trying.balancer.ledger) == IDLE
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_an_adaptive_limit_learns_how_long_answers_and_timeouts_take(late: bool) -> None:
+    trying = Trying()
+    places = ConcurrencyLedger(ConcurrencyPolicy(service=100, adaptive=True))
+    while places.enter():
+        assert places.under_way <= 100
+    before = places.limit
+    for _ in range(40):
+        this = trying.begin(places=places)
+        trying.now += 0.1
+        if not late:
+            this.answered(answer())
+        this.end(LATE if late else SUCCESS)
+    assert (places.limit or 0) > (before or 0), "calls took as long as ever, and more were wanted"
+
+
 def test_a_strategy_that_makes_nothing_of_it_is_not_told() -> None:
     balancer = balancer_of(ScriptedUpstream(["ends"]), A, strategy="least_connections")
     assert balancer.service(SERVICE).told is None
