@@ -18,6 +18,10 @@ from balancer.record import Record
 from balancer.reports import ReportLedger
 from registry.model import Instance, InstanceId, InstanceKey, ServiceSnapshot
 
+MANY = 500
+PATIENCE_S = 5e-6
+"""Of more than so many instances, candidates are derived at most so often for each: every 50 ms of ten
+thousand, which takes them and the strategies about 15 ms."""
 EVERY_S = 0.1
 """While all are unreachable, so often one call finds out whether that is still so."""
 
@@ -73,6 +77,16 @@ class EligibilityLedger:
         if snapshot.instances is not self._instances or now >= self._outliers.holds_until:
             self._derive(snapshot, now)
         return self._calm if hand_out else self._current
+
+    @property
+    def fresh(self) -> frozenset[InstanceId]:
+        """Candidates that were put aside since the candidates were derived; empty but for large services."""
+        return self._outliers.fresh
+
+    def renew(self, snapshot: ServiceSnapshot, now: float, *, hand_out: bool = False) -> Candidates:
+        """As `candidates`, without patience."""
+        self._outliers.holds_until = -inf
+        return self.candidates(snapshot, now, hand_out=hand_out)
 
     def probe(
         self, snapshot: ServiceSnapshot, tried: frozenset[InstanceId], now: float, *, repeatable: bool
@@ -179,6 +193,8 @@ class EligibilityLedger:
         if snapshot.instances is not self._instances:
             outliers.follow(snapshot.instances, now)
             self._instances = snapshot.instances
+            known = len(snapshot.instances)
+            outliers.patience_s = known * PATIENCE_S if known > MANY else 0.0
             self._standing = [outliers.records.of(instance) for instance in snapshot.instances]
         settled_until = outliers.settle(now)
         stand = places(self._standing)

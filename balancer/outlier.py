@@ -59,6 +59,11 @@ class OutlierLedger:
         self.ejected_total: dict[str, int] = dict.fromkeys(Reason, 0)
         self.holds_until = -inf
         """What was derived from the records holds until then, as far as this ledger knows."""
+        self.patience_s = 0.0
+        """How long a change may wait until something is derived anew: a service of thousands, of which half
+        fail at once, would have no time for anything else."""
+        self.fresh: frozenset[InstanceId] = frozenset()
+        """Put aside since then: for whoever waits, as good as tried."""
         self._suspicions = 0
         """How many usable ones are put aside by statistics."""
         self._limit = 0
@@ -166,6 +171,7 @@ class OutlierLedger:
             for record in suspected[: self._suspicions - self._limit]:
                 self._put_back(record, now)
         self._next_probe_at = -inf
+        self.fresh = frozenset()
         return next_at
 
     def probe(
@@ -223,7 +229,7 @@ class OutlierLedger:
         """Of one that is put aside only its probe is evidence; that it takes no connections is so always."""
         if _is_probe(record, began):
             record.probe = None
-            self.holds_until = -inf
+            self._changed(now)
             if not _bad(outcome, status):
                 if outcome.ok:
                     self._put_back(record, now)
@@ -249,12 +255,12 @@ class OutlierLedger:
         if record.reason is Reason.SELF:
             # One wish, said by every answer that was under way: it is not put aside once more for each.
             record.until = max(record.until, now + min(seconds, self.policy.max_s))
-            self.holds_until = -inf
+            self._changed(now)
         return True
 
     def _spare(self, record: Record, seconds: float, now: float) -> None:
         if record.slow_until <= now:
-            self.holds_until = -inf
+            self._changed(now)
         record.slow_until = max(record.slow_until, now + min(seconds, self.policy.max_s))
 
     # Putting aside and back: nobody else changes a reason
@@ -277,8 +283,10 @@ class OutlierLedger:
         self.aside.pop(key, None)
         self.aside[key] = record
         self.ejected_total[reason] += 1
+        if self.patience_s:
+            self.fresh |= {record.instance.id}
         self._next_probe_at = min(self._next_probe_at, record.until)
-        self.holds_until = -inf
+        self._changed(now)
         return True
 
     def _put_back(self, record: Record, now: float) -> None:
@@ -288,7 +296,10 @@ class OutlierLedger:
         record.back_at = record.new_at = now
         record.forgiven_at = now + lasted_s
         del self.aside[record.instance.key]
-        self.holds_until = -inf
+        self._changed(now)
+
+    def _changed(self, now: float) -> None:
+        self.holds_until = min(self.holds_until, now + self.patience_s)
 
     def _next_half(self, now: float) -> None:
         half_s = self.policy.window_s / 2

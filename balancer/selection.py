@@ -48,25 +48,31 @@ def choose(
     *,
     repeatable: bool = False,
     hand_out: bool = False,
+    reserves: bool = True,
 ) -> Chosen | Refused:
     """One instance that was not tried yet, or why there is none. `now` is monotonic seconds.
 
     `repeatable` says that the call may be sent again if this try fails, so it may find out whether an
-    instance is back. `hand_out` says that it is no call of ours: we would not see how it ends.
+    instance is back. `hand_out` says that it is no call of ours: we would not see how it ends. Without
+    `reserves` nobody is chosen while there are candidates, though all be in `tried`: for who can wait.
     """
     if not snapshot.usable and (refused := refusal(snapshot)) is not None:
         return refused
     among = eligible.candidates(snapshot, now, hand_out=hand_out)
     if not hand_out and (back := eligible.probe(snapshot, tried, now, repeatable=repeatable)) is not None:
         return Chosen(back)
+    excluded = tried | eligible.fresh if eligible.fresh else tried
     picked = None
     if among.local is not None:
-        near = strategy.pick(among.local, loads, tried, key, now)
+        near = strategy.pick(among.local, loads, excluded, key, now)
         if near is not None and has_room(loads.load_of(near), near.weight, eligible.policy.zone_room):
             picked = near
     if picked is None:
+        picked = strategy.pick(among, loads, excluded, key, now)
+    if picked is None and excluded is not tried:
+        among = eligible.renew(snapshot, now, hand_out=hand_out)
         picked = strategy.pick(among, loads, tried, key, now)
-    if picked is None:
+    if picked is None and (reserves or not among.instances):
         picked = eligible.reserve(among, tried, now, hand_out=hand_out)
     if picked is not None:
         return Chosen(picked)

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from balancer.candidates import Candidates
-from balancer.eligibility import EVERY_S, EligibilityLedger
+from balancer.eligibility import EVERY_S, MANY, PATIENCE_S, EligibilityLedger
 from balancer.outcome import SUCCESS, Kind, Outcome, Phase, Side
 from balancer.outlier import AnswerHints, Reason
 from balancer.places import SPARED
@@ -218,6 +218,20 @@ def test_reports_of_nobody_known_are_nothing() -> None:
         for _ in range(5):
             eligible.reported(ONE.key, caller, ok=False, now=0)
     assert eligible.candidates(known(ONE, TWO), 0).instances == (ONE, TWO)
+
+
+def test_of_very_many_candidates_are_not_derived_for_each_that_fails() -> None:
+    many = [instance(n) for n in range(MANY + 1)]
+    eligible, of, patience_s = ledger(), known(*many), (MANY + 1) * PATIENCE_S
+    among = eligible.candidates(of, 0)
+    for where in many[:10]:
+        fail(eligible, where, 0)
+    assert eligible.candidates(of, patience_s * 0.9) is among
+    assert eligible.fresh == {where.id for where in many[:10]}
+    assert eligible.candidates(of, patience_s).instances == tuple(many[10:])
+    assert eligible.fresh == frozenset()
+    fail(eligible, many[10], 1)
+    assert eligible.renew(of, 1).instances == tuple(many[11:])
 
 
 def test_a_new_policy_holds_at_once() -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from balancer.eligibility import EligibilityLedger
+from balancer.eligibility import MANY, EligibilityLedger
 from balancer.load import LoadLedger
 from balancer.model import Refused, RefusedReason
 from balancer.outcome import Kind, Outcome, Phase, Side
@@ -36,11 +36,23 @@ def pick(
     *,
     repeatable: bool = False,
     hand_out: bool = False,
+    reserves: bool = True,
 ) -> Chosen | Refused:
     strategy = load_strategy("least_connections", random.Random(1))
     eligible = eligible or EligibilityLedger(ServicePolicy())
     loads = loads or LoadLedger()
-    return choose(of, eligible, loads, strategy, tried, b"", now, repeatable=repeatable, hand_out=hand_out)
+    return choose(
+        of,
+        eligible,
+        loads,
+        strategy,
+        tried,
+        b"",
+        now,
+        repeatable=repeatable,
+        hand_out=hand_out,
+        reserves=reserves,
+    )
 
 
 def cooling(*failed: tuple[Instance, float]) -> EligibilityLedger:
@@ -171,6 +183,30 @@ def test_a_call_that_cannot_be_repeated_probes_when_no_other_came() -> None:
 def test_an_untried_one_that_cools_down_comes_before_giving_up() -> None:
     fine, cold = instance(1), instance(2)
     assert pick(known(fine, cold), frozenset({fine.id}), eligible=cooling((cold, 0))) == Chosen(cold)
+
+
+def test_who_can_wait_for_a_candidate_gets_nobody_else() -> None:
+    full, cold = instance(1), instance(2)
+    eligible, excluded = cooling((cold, 0)), frozenset({full.id})
+    assert pick(known(full, cold), excluded, eligible=eligible) == Chosen(cold)
+    refused = pick(known(full, cold), excluded, eligible=eligible, reserves=False)
+    assert refused == Refused(RefusedReason.ALL_TRIED)
+    assert pick(known(cold), eligible=eligible, reserves=False) == Chosen(cold), "there is nobody to wait for"
+
+
+@pytest.mark.parametrize("name", sorted(STRATEGIES))
+def test_of_very_many_who_failed_a_moment_ago_is_not_picked(name: str) -> None:
+    many = [instance(n) for n in range(MANY + 1)]
+    of, eligible, loads = known(*many), EligibilityLedger(ServicePolicy()), LoadLedger()
+    strategy, dead = load_strategy(name, random.Random(1)), set()
+    for _ in range(100):
+        chosen = choose(of, eligible, loads, strategy, frozenset(), b"k", 0)
+        assert isinstance(chosen, Chosen)
+        assert chosen.instance.id not in dead
+        dead.add(chosen.instance.id)
+        eligible.ended(chosen.instance, REFUSED_CONNECTION, None, 0)
+    others = frozenset(i.id for i in many if i.id not in dead)
+    assert isinstance(choose(of, eligible, loads, strategy, others, b"k", 0), Chosen), "a reserve"
 
 
 def test_in_panic_calls_go_to_critical_ones_but_they_are_not_handed_out() -> None:
