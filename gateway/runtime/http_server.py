@@ -147,7 +147,7 @@ class _Connection(RequestHandler):
 
     def _refuses_at_sight(self, data: bytes) -> bool:
         """Whether this was a request, and refused, before anything was parsed."""
-        if self._coming is None or self.head_begun or self.ending:
+        if self._coming is None or self.head_begun or self.ending or self._paused:
             return False
         target = plain_get(data)
         if target is None or target in LET_IN_AT_SIGHT:
@@ -164,8 +164,9 @@ class _Connection(RequestHandler):
         door, refused = self._server.door, self._has_no_room(read)
         while refused and isinstance(read, tuple):
             request = self._request(*read)
-            if request.body_exists or not request.keep_alive:
-                # What is to be done with its body and its connection is the task's.
+            if request.body_exists or not request.keep_alive or self._paused:
+                # What is to be done with its body and its connection is the task's. And it can wait, for a
+                # client that takes none of its answers.
                 self._refused = True
                 break
             self._turn_away(request)

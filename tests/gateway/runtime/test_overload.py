@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import socket
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,11 +11,22 @@ from typing import Any
 
 import pytest
 
+from gateway.runtime.client_request import ClientRequest
 from gateway.runtime.overload import AT_EACH_TURN, FIRST_PACE, Door
 from gateway.settings import ListenSettings
 from tests.balancer.origins import OK, Connection, never_answers, origin, until
 from tests.gateway import programs
-from tests.gateway.runtime.gateways import ask, eventually, gateway, in_flight, request, settings_text, wire
+from tests.gateway.runtime.gateways import (
+    ask,
+    eventually,
+    gateway,
+    in_flight,
+    request,
+    send_text,
+    server_of,
+    settings_text,
+    wire,
+)
 from tests.servers import free_ports
 
 
@@ -187,6 +199,40 @@ async def test_what_is_no_request_is_still_told_so() -> None:
     async with full_gateway() as port, wire(port) as client:
         await client.say(b"nonsense\r\n\r\n")
         assert (await client.answer()).json()["reason"] == "bad_request"
+
+
+async def holds_on(raw: ClientRequest) -> None:
+    if raw.target == "/hold":
+        await asyncio.Event().wait()
+    send_text(raw, "ok")
+
+
+@pytest.mark.parametrize("at_a_time", [1, 500])
+async def test_who_takes_no_refusals_gets_no_more_of_them(at_a_time: int) -> None:
+    """What is written and not taken would be the gateway's memory."""
+    loop = asyncio.get_running_loop()
+    with socket.socket() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.setblocking(False)
+        async with server_of(holds_on, max_in_flight=1) as (server, port), wire(port) as busy:
+            await busy.say(request("GET", "/hold"))
+            await until(lambda: server.door.in_flight == 1)
+            await loop.sock_connect(deaf, ("127.0.0.1", port))
+            await until(lambda: len(server.connections) == 2)
+            transports = [one.transport for one in server.connections if one.transport is not None]
+            for transport in transports:
+                transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+            asks = request("GET", "/x") * at_a_time
+            try:
+                for _ in range(20_000 // at_a_time):
+                    async with asyncio.timeout(0.5):
+                        await loop.sock_sendall(deaf, asks)
+                    # The server's turn, so that it finds each of them alone.
+                    await asyncio.sleep(0)
+            except TimeoutError:
+                pass  # nothing is read of it any more
+            assert server.door.refused > 100
+            assert max(transport.get_write_buffer_size() for transport in transports) < 512 << 10
 
 
 # A process, with three times as much to do as it may
