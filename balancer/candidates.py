@@ -7,6 +7,7 @@ from one under the identity of the object.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
+from weakref import WeakKeyDictionary
 
 from registry.model import Instance
 
@@ -14,7 +15,7 @@ FULL_SCAN = 8
 """Up to so many candidates are looked at one by one: that is the cheapest, and nobody is overlooked."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Candidates:
     """Instances with their weights of the moment. Compared by identity. Build it with `candidates`."""
 
@@ -58,19 +59,20 @@ T = TypeVar("T")
 
 
 class Derived(Generic[T]):
-    """What a strategy makes of a `Candidates`, made once and kept for the two it was asked about last.
+    """What a strategy makes of a `Candidates`, made once and kept for as long as anybody has that object.
 
-    Two, because a service with zones is asked about its local candidates and about all of them in turns.
+    A service is asked about several in turns: for calls and, when somebody is put aside, others for
+    hand-outs, and of both all and the local ones. What is made must not hold the `Candidates` itself.
     """
 
-    __slots__ = ("_made", "_make", "_others", "last")
+    __slots__ = ("_known", "_made", "_make", "last")
 
     def __init__(self, make: Callable[[Candidates], T]) -> None:
         self._make = make
         self.last: Candidates | None = None
         """Asked about last. While a new one is made: the one before."""
         self._made: T
-        self._others: tuple[Candidates, T] | None = None
+        self._known: WeakKeyDictionary[Candidates, T] = WeakKeyDictionary()
 
     def of(self, candidates: Candidates) -> T:
         if candidates is not self.last:
@@ -78,11 +80,11 @@ class Derived(Generic[T]):
         return self._made
 
     def forget(self) -> None:
-        self.last = self._others = None
+        self.last = None
+        self._known.clear()
 
     def _turn_to(self, candidates: Candidates) -> None:
-        others = self._others
-        made = others[1] if others is not None and others[0] is candidates else self._make(candidates)
-        if self.last is not None:
-            self._others = self.last, self._made
+        made = self._known.get(candidates)
+        if made is None:
+            made = self._known[candidates] = self._make(candidates)
         self.last, self._made = candidates, made

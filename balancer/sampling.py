@@ -18,10 +18,10 @@ DRAWS = 8
 class Sampler:
     """Of one `Candidates`."""
 
-    __slots__ = ("_bounds", "_candidates", "_turned")
+    __slots__ = ("_bounds", "_instances", "_turned", "_weights")
 
     def __init__(self, candidates: Candidates) -> None:
-        self._candidates = candidates
+        self._instances, self._weights = candidates.instances, candidates.weights
         self._bounds = None if candidates.even else tuple(accumulate(candidates.weights))
         places = tuple(range(len(candidates)))
         self._turned = tuple(places[at:] + places[:at] for at in places) if len(places) <= FULL_SCAN else None
@@ -33,7 +33,7 @@ class Sampler:
         are hardly worse than all of them (Mitzenmacher, "The Power of Two Choices in Randomized Load
         Balancing", 2001), and gateways that don't know of each other don't all run after the same one.
         """
-        instances = self._candidates.instances
+        instances = self._instances
         if self._turned is not None:
             if not self._turned:
                 return ()
@@ -47,7 +47,7 @@ class Sampler:
 
     def one(self, tried: frozenset[InstanceId], rng: Random, but: int | None = None) -> int | None:
         """One that was not tried and is not `but`; `None` when there is none."""
-        instances = self._candidates.instances
+        instances = self._instances
         if not instances:
             return None
         for _ in range(DRAWS):
@@ -55,15 +55,15 @@ class Sampler:
             if at != but and instances[at].id not in tried:
                 return at
         left = [at for at, i in enumerate(instances) if at != but and i.id not in tried]
-        weights = [self._candidates.weights[at] for at in left]
+        weights = [self._weights[at] for at in left]
         return rng.choices(left, weights)[0] if left else None
 
     def _draw(self, rng: Random) -> int:
-        count, bounds = len(self._candidates.instances), self._bounds
+        count, bounds = len(self._instances), self._bounds
         if bounds is None:
             return int(rng.random() * count)
         # `hi`, because the product may be rounded up to the sum.
         return bisect(bounds, rng.random() * bounds[-1], hi=count - 1)
 
     def __repr__(self) -> str:
-        return f"<Sampler: {len(self._candidates)} candidates>"
+        return f"<Sampler: {len(self._instances)} candidates>"

@@ -46,8 +46,8 @@ class RoundRobin(Strategy):
         while turns:
             earliest, at = turns[0]
             candidate = instances[at]
-            if due[candidate.key] > earliest:
-                heapreplace(turns, (due[candidate.key], at))
+            if (later := due.get(candidate.key, earliest)) > earliest:
+                heapreplace(turns, (later, at))
             elif candidate.id in tried:
                 passed_over.append(heappop(turns))
             else:
@@ -64,7 +64,7 @@ class RoundRobin(Strategy):
         """Who stays keeps its turn; a random first turn keeps gateways and newcomers out of step."""
         # Besides these, those asked about before: a service with zones is asked about two sets in turns.
         before = () if self._turns.last is None else self._turns.last.instances
-        due = {i.key: self._due[i.key] for i in before}
+        due = {i.key: self._due[i.key] for i in before if i.key in self._due}
         turns: Turns = []
         for at, (c, weight) in enumerate(zip(candidates.instances, candidates.weights, strict=True)):
             known = due.get(c.key)

@@ -1,7 +1,15 @@
+import gc
+import random
+import weakref
+from weakref import WeakSet
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from balancer.candidates import NOBODY, Candidates, Derived, candidates
+from balancer.load import LoadLedger
+from balancer.strategies import STRATEGIES, load_strategy
 from registry.model import Instance, InstanceId, ServiceName
 
 
@@ -29,26 +37,64 @@ def test_equal_ones_are_not_the_same() -> None:
     assert NOBODY.even
 
 
-def test_what_is_derived_is_made_once_for_the_two_asked_about_last() -> None:
-    made: list[Candidates] = []
+class Maker:
+    """Keeps what it was asked to make something of."""
 
-    def make(among: Candidates) -> int:
-        made.append(among)
-        return len(among)
+    def __init__(self) -> None:
+        self.made: list[Candidates] = []
+        self.derived = Derived(self._make)
 
-    derived = Derived(make)
-    everybody, local, later = candidates(()), candidates(()), candidates(())
-    for _ in range(3):
-        assert derived.of(everybody) == derived.of(local) == 0
-    assert made == [everybody, local]
-    derived.of(later)
-    derived.of(local)
-    assert made == [everybody, local, later]
-    derived.of(everybody)
-    assert made == [everybody, local, later, everybody]
-    derived.forget()
-    derived.of(everybody)
-    assert made[4:] == [everybody]
+    def _make(self, among: Candidates) -> int:
+        self.made.append(among)
+        return len(self.made)
+
+    def ask(self, *among: Candidates) -> list[Candidates]:
+        """What was made anew for it."""
+        before = len(self.made)
+        for one in among:
+            made = self.derived.of(one)
+            assert self.made[made - 1] is one
+        return self.made[before:]
+
+
+def test_what_is_derived_is_made_once_for_all_that_are_asked_about_in_turns() -> None:
+    maker, several = Maker(), [candidates(()) for _ in range(4)]
+    assert maker.ask(*several) == several
+    assert maker.ask(*several * 3, *reversed(several)) == []
+    maker.derived.forget()
+    assert maker.ask(several[0]) == several[:1]
+
+
+class Thing:
+    """Something that can be referred to weakly."""
+
+
+def test_what_nobody_can_ask_about_any_more_is_gone() -> None:
+    alive: WeakSet[Thing] = WeakSet()
+
+    def make(among: Candidates) -> Thing:
+        thing = Thing()
+        alive.add(thing)
+        return thing
+
+    derived, local = Derived(make), candidates(())
+    for _ in range(5):
+        derived.of(candidates(()))
+        derived.of(local)
+        gc.collect()
+        assert len(alive) == 1
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_no_strategy_holds_what_has_changed(name: str, rng: random.Random) -> None:
+    strategy, loads = load_strategy(name, rng), LoadLedger()
+    old = candidates([instance(n) for n in range(20)])
+    strategy.pick(old, loads, frozenset(), b"ada", 0.0)
+    strategy.pick(candidates([instance(n) for n in range(1, 20)]), loads, frozenset(), b"ada", 0.0)
+    gone = weakref.ref(old)
+    del old
+    gc.collect()
+    assert gone() is None
 
 
 def test_who_makes_it_sees_what_was_asked_about_before() -> None:

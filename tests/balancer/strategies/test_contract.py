@@ -131,19 +131,18 @@ def test_it_follows_the_catalogue_whatever_changes(name: str, seed: int, changes
 
 @each
 @settings(max_examples=40)
-@given(seed=seeds, calls=st.lists(st.tuples(st.booleans(), st.booleans()), max_size=60))
-def test_it_may_be_asked_about_two_sets_in_turns(
-    name: str, seed: int, calls: list[tuple[bool, bool]]
+@given(seed=seeds, calls=st.lists(st.tuples(st.integers(0, 5), st.booleans()), max_size=60))
+def test_it_may_be_asked_about_several_sets_in_turns(
+    name: str, seed: int, calls: list[tuple[int, bool]]
 ) -> None:
-    """About the candidates of the own zone and about all, each set changing now and then."""
+    """About candidates of the own zone and all, for calls and for hand-outs, each changing now and then."""
     held = Held(load_strategy(name, random.Random(seed)))
-    everybody = instances(*[1, 2, 3] * 5)
-    local = everybody[:10]
-    for ask_local, change in calls:
+    everybody = instances(*[1, 2, 3] * 6)
+    sets = [everybody[n : n + 9 + n] for n in range(6)]
+    for asked, change in calls:
         if change:
-            local, everybody = tuple(local[1:]) or everybody[:10], tuple(reversed(everybody))
-        among = local if ask_local else everybody
-        assert held.pick(among) in among
+            sets[asked] = sets[asked][1:] or everybody
+        assert held.pick(sets[asked]) in sets[asked]
 
 
 @each
