@@ -167,6 +167,7 @@ class Call:
                 self._request.key,
                 now,
                 repeatable=self._repeatable,
+                reserves=self._admission is None or bool(self._tried),
             )
             if isinstance(chosen, Refused):
                 return chosen
