@@ -21,12 +21,12 @@ from gateway.runtime.endpoints.endpoint import REMEMBERED, REMEMBERED_LENGTH, En
 from gateway.runtime.exchange import Exchange, Pairs
 from gateway.runtime.reply import Reply, json_reply
 from gateway.runtime.waiting_room import WaitingRoom
-from registry.model import Instance, InstanceId, InstanceKey, ServiceName, ServiceSnapshot
+from registry.model import Instance, InstanceId, ServiceName, ServiceSnapshot
 from registry.runtime.watcher import Watcher
 
-KEPT_REPLIES = 4096
-"""As many instances are answered without writing their JSON anew; each takes about a kilobyte."""
-KEPT_TAGS = 1024
+KEPT_SERVICES = 256
+KEPT_REPLIES = 256
+"""Of one service. Each takes about a kilobyte, so all of them are 64 MB at the most."""
 FRESH_S = 1.0
 """After so long the alternates of a reply are chosen anew, by the load of then."""
 NO_ROOM = "Too many callers wait for changes: ask without wait, or later."
@@ -35,16 +35,17 @@ _IF_NONE_MATCH = istr("If-None-Match")
 
 
 class _Kept(NamedTuple):
-    """A reply and what it was written for."""
+    """What is told of one service for as long as these candidates are in force."""
 
-    chosen: Instance
     candidates: Candidates
     version: int
-    until: float
-    reply: Reply
+    about: Pairs
+    """Tag and index."""
+    replies: dict[InstanceId, tuple[float, Reply]]
+    """By the chosen instance, each with the moment from which it is out of date."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class PeerEndpoint:
     balancer: Balancer
     watcher: Watcher
@@ -52,8 +53,7 @@ class PeerEndpoint:
     room: WaitingRoom
     """For those who ask to be told of changes."""
     names: InstanceNames = field(default_factory=InstanceNames)
-    _replies: dict[InstanceKey, _Kept] = field(default_factory=dict, repr=False)
-    _tags: dict[ServiceName, tuple[Candidates, str]] = field(default_factory=dict, repr=False)
+    _kept: dict[ServiceName, _Kept] = field(default_factory=dict)
     _turn: int = 0
 
     def endpoints(self) -> list[Endpoint]:
@@ -102,66 +102,49 @@ class PeerEndpoint:
         if isinstance(chosen, Refused):
             return _refusal(chosen, snapshot)
         exchange.instance = chosen.id
-        now = self.balancer.clock()
-        return self._written(chosen, snapshot, self._candidates(snapshot, now), now, excluded)
+        return self._written(chosen, self._known(snapshot), excluded)
 
-    def _unchanged(self, snapshot: ServiceSnapshot, known: str) -> Reply | None:
+    def _unchanged(self, snapshot: ServiceSnapshot, said: str) -> Reply | None:
         """304 for a caller that knows who there is to choose among. It is handed nobody."""
         if not snapshot.instances:
             return None
-        candidates = self._candidates(snapshot, self.balancer.clock())
-        if not candidates.instances or not is_known(known, self._tag(snapshot.service, candidates)):
-            return None
-        return Reply(304, b"", self._about(snapshot, candidates))
+        known = self._known(snapshot)
+        (_, tag), _ = known.about
+        return Reply(304, b"", known.about) if known.candidates.instances and is_known(said, tag) else None
 
     def _reply(self, chosen: Instance, snapshot: ServiceSnapshot) -> Reply:
-        now = self.balancer.clock()
-        candidates, known = self._candidates(snapshot, now), self._replies.get(chosen.key)
-        if (
-            known is not None
-            and known.chosen is chosen
-            and known.candidates is candidates
-            and known.version == snapshot.version
-            and now < known.until
-        ):
-            return known.reply
-        if len(self._replies) >= KEPT_REPLIES:
-            self._replies.clear()
-        reply = self._written(chosen, snapshot, candidates, now)
-        self._replies[chosen.key] = _Kept(chosen, candidates, snapshot.version, now + FRESH_S, reply)
+        known, now = self._known(snapshot), self.balancer.clock()
+        kept = known.replies.get(chosen.id)
+        if kept is not None and now < kept[0]:
+            return kept[1]
+        if len(known.replies) >= KEPT_REPLIES:
+            known.replies.clear()
+        reply = self._written(chosen, known)
+        known.replies[chosen.id] = (now + FRESH_S, reply)
         return reply
 
-    def _written(
-        self,
-        chosen: Instance,
-        snapshot: ServiceSnapshot,
-        candidates: Candidates,
-        now: float,
-        without: frozenset[InstanceId] = frozenset(),
-    ) -> Reply:
+    def _written(self, chosen: Instance, known: _Kept, without: frozenset[InstanceId] = frozenset()) -> Reply:
         self._turn += 1
-        others = alternates(
-            chosen, candidates, self.balancer.ledger.at(now), without=without, turn=self._turn
-        )
-        body = peer_body(chosen, others, self.handout_ttl_s)
-        return json_reply(body, headers=self._about(snapshot, candidates))
+        load_of = self.balancer.ledger.at(self.balancer.clock())
+        others = alternates(chosen, known.candidates, load_of, without=without, turn=self._turn)
+        return json_reply(peer_body(chosen, others, self.handout_ttl_s), headers=known.about)
 
-    def _candidates(self, snapshot: ServiceSnapshot, now: float) -> Candidates:
-        """Whom a hand-out may go to."""
-        return self.balancer.service(snapshot.service).eligible.candidates(snapshot, now, hand_out=True)
+    def _known(self, snapshot: ServiceSnapshot) -> _Kept:
+        """Of the service as it is now: the same until somebody else may be picked."""
+        service, eligible = snapshot.service, self.balancer.service(snapshot.service).eligible
+        candidates = eligible.candidates(snapshot, self.balancer.clock(), hand_out=True)
+        kept = self._kept.get(service)
+        if kept is not None and kept.candidates is candidates and kept.version == snapshot.version:
+            return kept
+        if len(self._kept) >= KEPT_SERVICES:
+            self._kept.clear()
+        about = (("ETag", etag(candidates)), (INDEX, str(snapshot.version)))
+        self._kept[service] = made = _Kept(candidates, snapshot.version, about, {})
+        return made
 
-    def _about(self, snapshot: ServiceSnapshot, candidates: Candidates) -> Pairs:
-        return (("ETag", self._tag(snapshot.service, candidates)), (INDEX, str(snapshot.version)))
-
-    def _tag(self, service: ServiceName, candidates: Candidates) -> str:
-        known = self._tags.get(service)
-        if known is not None and known[0] is candidates:
-            return known[1]
-        if len(self._tags) >= KEPT_TAGS:
-            self._tags.clear()
-        tag = etag(candidates)
-        self._tags[service] = (candidates, tag)
-        return tag
+    def __repr__(self) -> str:
+        replies = sum(len(kept.replies) for kept in self._kept.values())
+        return f"<PeerEndpoint: {replies} replies of {len(self._kept)} services kept>"
 
 
 def _refusal(refused: Refused, snapshot: ServiceSnapshot) -> GatewayError:

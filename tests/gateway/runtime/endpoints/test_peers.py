@@ -15,7 +15,7 @@ from balancer.runtime.call import Balancer
 from balancer.runtime.upstream import PooledUpstream
 from gateway.errors import GatewayError
 from gateway.runtime.app import Gateway
-from gateway.runtime.endpoints.peers import PeerEndpoint
+from gateway.runtime.endpoints.peers import KEPT_REPLIES, PeerEndpoint
 from gateway.runtime.exchange import Exchange
 from gateway.runtime.reply import Reply
 from gateway.runtime.waiting_room import WaitingRoom
@@ -159,6 +159,23 @@ async def test_what_is_told_of_others_follows_the_registry() -> None:
         assert (alone[2], len(together[2]), drained[2]) == ([], 1, [])
 
 
+async def test_no_more_replies_are_kept_than_there_is_room_for() -> None:
+    """And none of what has changed."""
+    async with waiting_room(0) as (peers, told, _, _):
+        many = tuple(
+            replace(instance_at(port, str(port)), service=AUTH) for port in range(1, KEPT_REPLIES + 9)
+        )
+        told.say(AUTH, Seen(many))
+        await eventually(partial(_is_known, peers.watcher, *many))
+        for _ in many:
+            await _asked(peers, "auth")
+        assert repr(peers) == "<PeerEndpoint: 8 replies of 1 services kept>"
+        told.say(AUTH, Seen(many[:-1]))
+        await eventually(partial(_is_known, peers.watcher, *many[:-1]))
+        await _asked(peers, "auth")
+        assert repr(peers) == "<PeerEndpoint: 1 replies of 1 services kept>"
+
+
 # Who waits for news
 
 
@@ -255,7 +272,7 @@ async def _asked(peers: PeerEndpoint, question: str, **headers: str) -> Reply:
 
 
 async def _is_known(watcher: Watcher, *there: Instance) -> bool:
-    return watcher.current(there[0].service).usable == there
+    return set(watcher.current(there[0].service).usable) == set(there)
 
 
 async def test_hand_outs_spread_over_the_least_used_until_their_time_is_over() -> None:
