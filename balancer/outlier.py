@@ -251,7 +251,10 @@ class OutlierLedger:
 
     def _wishes_to_leave(self, record: Record, seconds: float, now: float, began: float) -> bool:
         if record.reason is None or _is_probe(record, began):
-            return self._put_aside(record, Reason.SELF, now, seconds=seconds)
+            leaves = self._put_aside(record, Reason.SELF, now, seconds=seconds)
+            if leaves:
+                record.probe = None  # It has spoken: how its body ends is no other answer.
+            return leaves
         if record.reason is Reason.SELF:
             # One wish, said by every answer that was under way: it is not put aside once more for each.
             record.until = max(record.until, now + min(seconds, self.policy.max_s))

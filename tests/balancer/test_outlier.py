@@ -212,6 +212,16 @@ def test_the_wish_of_many_answers_is_one() -> None:
     assert (ledger.records.of(A).ejections, ledger.until()) == (1, 3.9)
 
 
+@pytest.mark.parametrize("first", [REFUSED, 500])
+def test_a_wish_in_the_answer_to_the_probe_outlasts_the_end_of_that_answer(first: Outcome | int) -> None:
+    ledger = Driven(EjectionPolicy(server_errors=1))
+    ledger.call(first, 0)
+    ledger.starting(A.key, BASE_S)
+    ledger.answered(A, 200, AnswerHints(eject_s=7), BASE_S + 0.1, BASE_S)
+    ledger.ended(A, SUCCESS, 200, BASE_S + 0.2, BASE_S)
+    assert (ledger.reason(), ledger.until()) == ("self", BASE_S + 0.1 + 7)
+
+
 def test_a_wish_that_can_t_be_granted_is_at_least_spared() -> None:
     ledger = Driven(None, A)
     ledger.answered(A, 200, AnswerHints(eject_s=3), 0, 0)
