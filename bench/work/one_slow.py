@@ -111,11 +111,11 @@ def gateway(place: Place, told: dict[str, Any], options: Options) -> Iterator[in
 async def taken(port: int, load: Load) -> dict[str, float]:
     """Calls that start when their time has come, and how they went."""
     rng, good, bad = random.Random(load.seed), list[float](), list[float]()
-    url = f"http://127.0.0.1:{port}{SMALL}"
+    callers, url = random.Random(load.seed), f"http://127.0.0.1:{port}{SMALL}"
 
     async def call(session: ClientSession) -> None:
         started = perf_counter()
-        async with session.get(url, headers={"X-Caller": str(rng.randrange(USERS))}) as answer:
+        async with session.get(url, headers={"X-Caller": str(callers.randrange(USERS))}) as answer:
             await answer.read()
         (good if answer.status == 200 else bad).append(perf_counter() - started)
 
