@@ -5,7 +5,8 @@ Map of the package:
     selection.py  snapshot + eligible + loads + tried -> Chosen | Refused
     load.py       LoadLedger: calls in flight per instance, as leases
     eligibility.py  who may be picked and how much, from these:
-      outlier.py      instances put aside for the way their calls end; record(s).py: what is known of each
+      outlier.py      instances put aside for the way their calls end; record(s).py: what is known of each;
+                      success_rate.py: each against the rest
       places.py       where each stands: ready, parked, suspected, unreachable; panic
       slow_start.py, zones.py, reports.py   newcomers, the own zone, callers' reports
     service.py    what is held of each service: its policy, and all the ledgers and the strategy that go by it

@@ -24,8 +24,9 @@ from typing import NamedTuple
 
 from balancer.outcome import Outcome, Phase
 from balancer.policy import EjectionPolicy
-from balancer.record import Reason, Record, Tally
+from balancer.record import Reason, Record
 from balancer.records import Records
+from balancer.success_rate import SuccessRates
 from registry.model import Health, Instance, InstanceId, InstanceKey
 
 __all__ = ["UNKNOWN", "AnswerHints", "OutlierLedger", "Reason"]
@@ -70,9 +71,7 @@ class OutlierLedger:
         """The most that may be."""
         self._next_probe_at = inf
         """Nobody is due before that."""
-        self._all = Tally()
-        self._half = 0
-        self._half_ends = -inf
+        self._rates = SuccessRates(policy.window_s)
 
     # What happens to tries
 
@@ -117,16 +116,11 @@ class OutlierLedger:
             return
         if began < record.back_at:
             return
-        if now >= self._half_ends:
-            self._next_half(now)
-        if record.half != self._half:
-            record.turn(self._half)
         if _bad(outcome, status):
             self._failed(record, outcome, now)
         elif outcome.ok:
             record.unconnected = record.errors = 0
-            record.all += 1
-            self._all.all += 1
+            self._rates.count(record, 0, now)
 
     def condemn(self, instance: Instance, now: float) -> bool:
         """Callers elsewhere say that it fails; says whether it is put aside for that."""
@@ -149,7 +143,7 @@ class OutlierLedger:
         share = usable * policy.max_percent // 100
         self._limit = max(1, share) if usable > 1 and policy.max_percent else 0
         self._suspicions = sum(_suspected(record) for record in self.aside.values())
-        self._half_ends = -inf
+        self._rates.window_s = policy.window_s
         self.holds_until = -inf
 
     def settle(self, now: float) -> float:
@@ -196,9 +190,7 @@ class OutlierLedger:
 
     def _failed(self, record: Record, outcome: Outcome, now: float) -> None:
         policy = self.policy
-        for tally in (record, self._all):
-            tally.all += 1
-            tally.bad += 1
+        self._rates.count(record, 1, now)
         if _unconnected(outcome):
             record.unconnected += 1
             if 0 < policy.connect_failures <= record.unconnected:
@@ -211,17 +203,8 @@ class OutlierLedger:
                 record, Reason.SERVER_ERRORS, now
             ):
                 return
-        if self._far_below_the_rest(record):
+        if self._rates.far_below_the_rest(record, policy.success_rate, policy.min_requests):
             self._put_aside(record, Reason.SUCCESS_RATE, now)
-
-    def _far_below_the_rest(self, record: Record) -> bool:
-        policy = self.policy
-        own, own_bad = record.sums(self._half)
-        every, every_bad = self._all.sums(self._half)
-        others, others_bad = every - own, every_bad - own_bad
-        if min(own, others) < policy.min_requests:
-            return False
-        return 1 - own_bad / own < policy.success_rate * (1 - others_bad / others)
 
     def _ended_aside(
         self, record: Record, outcome: Outcome, status: int | None, now: float, began: float
@@ -282,7 +265,7 @@ class OutlierLedger:
         record.until = now + lasts_s
         record.forgiven_at = inf
         record.unconnected = record.errors = 0
-        record.move_out(self._all, self._half)
+        self._rates.forget(record)
         self.aside.pop(key, None)
         self.aside[key] = record
         self.ejected_total[reason] += 1
@@ -303,12 +286,6 @@ class OutlierLedger:
 
     def _changed(self, now: float) -> None:
         self.holds_until = min(self.holds_until, now + self.patience_s)
-
-    def _next_half(self, now: float) -> None:
-        half_s = self.policy.window_s / 2
-        self._half = int(now / half_s)
-        self._half_ends = (self._half + 1) * half_s
-        self._all.turn(self._half)
 
     def __repr__(self) -> str:
         return f"<OutlierLedger: {len(self.aside)} of {len(self.records)} aside>"
