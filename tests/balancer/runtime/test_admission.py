@@ -185,6 +185,32 @@ async def test_a_retry_finds_room_beside_full_instances(upstream: PooledUpstream
         nothing_is_held(balancer)
 
 
+async def test_who_waits_for_an_instance_is_not_sent_to_one_that_takes_no_connections(
+    upstream: PooledUpstream,
+) -> None:
+    watching = Watching()
+    async with origins.refuses("dead") as dead, origin(holds, "full") as full:
+        balancer = balancer_of(
+            upstream,
+            dead,
+            full.instance,
+            observer=watching,
+            concurrency=ConcurrencyPolicy(instance=1, wait_s=60),
+        )
+        async with asyncio.TaskGroup() as group:
+            async with balancer.call(policy(), get(), only=dead) as end:
+                assert isinstance(end, Failed)
+            held = group.create_task(_only(balancer, full))
+            await until(lambda: full.requests == 1)
+            waiting = group.create_task(outcome_of(balancer))
+            await in_line(balancer, 1)
+            full.go.set()
+        assert held.result()
+        assert isinstance(waiting.result()[0], Answer)
+        assert [id for id, _, _ in watching.tries].count(dead.id) == 1
+        nothing_is_held(balancer)
+
+
 async def _only(balancer: Balancer, there: Origin) -> bool:
     async with balancer.call(policy(), get(), only=there.instance) as end:
         return isinstance(end, Answer)
