@@ -5,25 +5,19 @@ stands at the end. Nobody has a key here: what keys are promised stands in test_
 """
 
 import random
-import sys
-from collections import Counter, deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
-from itertools import count
+from collections import Counter
+from collections.abc import Sequence
 from math import sqrt
-from types import FrameType
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from balancer.candidates import candidates
-from balancer.load import Lease, LoadLedger
+from balancer.load import LoadLedger
 from balancer.strategies import STRATEGIES, Strategy, load_strategy
 from registry.model import Instance, InstanceId, ServiceName
 from tests.balancer.strategies.asked import Asked, loaded
+from tests.balancer.strategies.steps import steps_of_calls
 
 IN_TURNS = ("least_connections", "round_robin")
 """They draw no lots but for where they begin."""
@@ -196,68 +190,11 @@ def test_who_was_passed_over_for_a_while_comes_back_without_a_burst(name: str, s
     assert abs(sum(picks) - 10) <= by_lot(10)
 
 
-class Walked(tuple[Instance, ...]):
-    """Counts who goes through all of it."""
-
-    walks = 0
-
-    def __iter__(self) -> Iterator[Instance]:
-        Walked.walks += 1
-        return super().__iter__()
-
-
-def steps_of_calls(name: str, size: int) -> int:
-    """What a hundred calls cost in steps of the interpreter: choosing, and the lease's begin and end.
-
-    Loads are under the strategy as in a gateway, and every caller has a key. What the C library does in one
-    step is not seen, hence none of it may be handed all the candidates either.
-    """
-    strategy, loads = load_strategy(name, random.Random(1)), LoadLedger()
-    made = candidates(instances(*[1] * size))
-    among = replace(made, instances=Walked(made.instances))
-    keys = (b"caller %d" % number for number in count())
-
-    def call() -> Lease:
-        picked = strategy.pick(among, loads, frozenset(), next(keys), 0.0)
-        assert picked is not None
-        strategy.ended(picked, 0.001, ok=True, now=0.0)
-        return loads.start(picked, 0.0)
-
-    leases = deque(call() for _ in range(64))
-    Walked.walks = 0
-    with counted_steps() as steps:
-        for _ in range(100):
-            leases.append(call())
-            leases.popleft().finish()
-    assert size == 10 or not Walked.walks
-    return steps[0]
-
-
-@contextmanager
-def counted_steps() -> Iterator[list[int]]:
-    """Counts the instructions that Python functions called in the block run."""
-    steps, before = [0], sys.gettrace()
-
-    def local(frame: FrameType, event: str, argument: object) -> Any:
-        del frame, argument
-        steps[0] += event == "opcode"
-        return local
-
-    def trace(frame: FrameType, event: str, argument: object) -> Any:
-        del event, argument
-        frame.f_trace_opcodes, frame.f_trace_lines = True, False
-        return local
-
-    sys.settrace(trace)
-    try:
-        yield steps
-    finally:
-        sys.settrace(before)
-
-
 @each
 def test_a_pick_costs_the_same_among_ten_thousand_as_among_ten(name: str) -> None:
-    few, many = steps_of_calls(name, 10), steps_of_calls(name, 10_000)
+    few, many = (
+        steps_of_calls(load_strategy(name, random.Random(1)), instances(*[1] * size)) for size in (10, 10_000)
+    )
     assert few > 1000
     assert many <= 2 * few
 
