@@ -10,6 +10,7 @@ import random
 import sys
 import tempfile
 import time
+from bisect import bisect
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
@@ -20,6 +21,7 @@ from statistics import median
 from bench.machine import machine
 from tests.faults.cluster import Cluster, cluster
 from tests.faults.figure import Figure, figure
+from tests.faults.ledger import Call
 from tests.faults.load import Load, load
 from tests.faults.rig import (
     GatewayProcess,
@@ -75,6 +77,8 @@ class Soak:
     redis: RedisServer
     rng: random.Random
     done: Counter[str] = field(default_factory=Counter)
+    begun: list[tuple[float, str]] = field(default_factory=list)
+    """When each fault began."""
 
     def faults(self) -> dict[str, Callable[[], Awaitable[None]]]:
         return {
@@ -96,12 +100,19 @@ class Soak:
         faults, until = self.faults(), time.monotonic() + seconds
         while time.monotonic() < until:
             name = self.rng.choice(list(faults))
+            self.begun.append((time.monotonic(), name))
             await faults[name]()
             self.done[name] += 1
             await asyncio.sleep(self.rng.uniform(*QUIET_S))
 
     async def a_while(self) -> None:
         await asyncio.sleep(self.rng.uniform(0.2, 4))
+
+    def blamed(self, calls: list[Call]) -> dict[str, int]:
+        """How many of the calls were sent after which fault, and before the next."""
+        times = [at for at, _ in self.begun]
+        after = (bisect(times, call.sent_at) - 1 for call in calls)
+        return dict(Counter(self.begun[number][1] if number >= 0 else "start" for number in after))
 
     def any_instance(self) -> InstanceProcess:
         return self.rng.choice(self.rig.instances)
@@ -238,8 +249,14 @@ async def judged(under: Soak, forwarded: Load, seats: Load, samples: list[Sample
     faults = ", ".join(f"{count} x {name}" for name, count in sorted(under.done.items()))
     made.note(f"{sum(under.done.values())} faults: {faults}")
     gets = forwarded.ledger.of_gateway(rig.gateway.port).of("GET")
-    made.note(f"{len(gets.failed)} of {len(gets.calls)} GETs failed at the gateway that lived")
-    made.note(f"{len(seats.ledger.calls)} seats asked for, refused {dict(seats.ledger.failures())}")
+    blamed = under.blamed(gets.failed)
+    made.note(
+        f"{len(gets.failed)} of {len(gets.calls)} GETs failed at the gateway that lived, after {blamed}"
+    )
+    refused = [call for call in seats.ledger.failed if call.status is not None]
+    made.note(
+        f"{len(seats.ledger.calls)} seats asked for, {len(refused)} refused after {under.blamed(refused)}"
+    )
     memory = growth([float(sample.rss_bytes) for sample in samples])
     made.note(
         f"memory {samples[0].rss_bytes >> 20} to {samples[-1].rss_bytes >> 20} MiB, growth {memory:+.1%}"
