@@ -51,14 +51,19 @@ class Reloader:
 
     async def reload(self) -> None:
         """Reads the settings and puts them in force, or says why they are not."""
-        read = await asyncio.to_thread(self.source.read)
-        if isinstance(read, str):
-            self._refuse(read)
-            return
         try:
+            read = await asyncio.to_thread(self.source.read)
+            if isinstance(read, str):
+                self._refuse(read)
+                return
             not_applied = await self.follow(read)
         except StartFailed as failed:
             self._refuse(str(failed))
+            return
+        except Exception:
+            # A bug here must not end a gateway that serves.
+            log.exception("reload_failed")
+            self._refuse("the gateway failed at it; its log says where")
             return
         self.ledger.applied(now_iso(), not_applied)
         if not_applied:

@@ -155,6 +155,23 @@ async def test_what_the_gateway_can_not_follow_is_refused(file: Path) -> None:
         await until(lambda: reloader.ledger.error == "identity.public_key_file: no such file")
 
 
+async def test_a_bug_at_a_reload_ends_nothing(file: Path) -> None:
+    bugs = [ZeroDivisionError()]
+    followed = Followed()
+
+    async def follow(settings: Settings) -> tuple[str, ...]:
+        if bugs:
+            raise bugs.pop()
+        return await followed.follow(settings)
+
+    async with reloading(file, followed) as reloader:
+        reloader.follow = follow
+        reloader.ask()
+        await until(lambda: reloader.ledger.counts == {"refused": 1})
+        reloader.ask()
+        await until(lambda: followed.drains == [1])
+
+
 async def test_what_needs_a_restart_is_said(file: Path) -> None:
     followed = Followed(not_applied=("store.url",))
     async with reloading(file, followed) as reloader:
