@@ -97,6 +97,11 @@ class GatewayProcess(Child):
         found = await self.metrics()
         return sum(value for name, value in found.items() if name.partition("{")[0] == series)
 
+    async def tries_that_ended(self, outcome: str) -> int:
+        """How many tries at instances ended so, by the label of their outcome."""
+        found = await self.metrics()
+        return int(sum(value for name, value in found.items() if f'outcome="{outcome}"' in name))
+
     async def is_ready(self) -> bool:
         """Raises `RuntimeError` when it has ended instead."""
         if not self.running:

@@ -21,5 +21,5 @@ def test_growth_is_judged_after_the_first_quarter(values: list[float], grown: fl
 
 
 async def test_a_short_soak_leaks_nothing_but_the_memory_that_a_start_takes(tmp_path: Path) -> None:
-    shown = await soak(8, SEED, tmp_path)
+    shown = await soak(4, SEED, tmp_path)
     assert [what for what in shown.missed if not what.startswith("memory")] == [], shown.line()
