@@ -3,18 +3,21 @@
 Rules of this file: of the tries that were under way within the last moment, second ones (retries and
 hedges) are less than a share of the first ones, or a few when there is hardly any load. What is under way
 counts for slow tries, what has just ended for those that fail at once: by what is under way alone, tries
-that fail within a millisecond would be repeated a thousand times a second, three at a time.
+that fail within a millisecond would be repeated a thousand times a second, three at a time. The few are
+counted anew with each span, which is as long as a retry waits for room: so where calls are few, none of
+them fails for want of a second try.
 
 The share is Envoy's retry budget (20 %, at least 3: envoy.config.cluster.v3.CircuitBreakers.Thresholds),
 the look back is Finagle's RetryBudget (20 % of the requests of its time to live).
 """
 
 from balancer.policy import RetryBudget
+from balancer.retry import LONGEST_WAIT_S
 
-SPAN_S = 0.5
+SPAN_S = LONGEST_WAIT_S
 """Time is counted in spans of so long."""
-SPANS_OF_FIRST = 2
-SPANS_OF_SECOND = 3
+SPANS_OF_FIRST = 4
+SPANS_OF_SECOND = 6
 """An ended try counts for so many of them, this one included. Longer for second tries: first tries that take
 longer, as those that wait for a connection do, count longer, and would else allow more than the share."""
 
@@ -56,9 +59,11 @@ class RetryLedger:
         """Whether a second try may begin. Whoever begins it counts it in `second`."""
         if now >= self._turn:
             self._turn_to(now)
+        if self.second + self._ended_second[0] < self.policy.at_least:
+            return True
         first = self.first + sum(self._ended_first)
         second = self.second + sum(self._ended_second)
-        return second < self.policy.at_least or 100 * (second + 1) < self.policy.percent * first
+        return 100 * (second + 1) < self.policy.percent * first
 
     def _turn_to(self, now: float) -> None:
         """A new span begins, perhaps after some in which nothing ended."""

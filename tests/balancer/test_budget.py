@@ -1,8 +1,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from balancer.budget import SPAN_S, SPANS_OF_SECOND, RetryLedger
+from balancer.budget import SPAN_S, SPANS_OF_FIRST, SPANS_OF_SECOND, RetryLedger
 from balancer.policy import RetryBudget
+from balancer.retry import ROOM_PAUSES_S
 
 ONLY_SHARE = RetryBudget(percent=20, at_least=0)
 
@@ -35,10 +36,25 @@ def test_what_has_just_ended_counts_for_a_moment() -> None:
     for _ in range(2):
         budget.second_ended(10.0)
     assert not budget.has_room(10.0)
-    assert not budget.has_room(10.0 + SPAN_S), "the first ones are about to be forgotten"
-    assert not budget.has_room(10.0 + 2 * SPAN_S), "the second ones are not yet"
-    assert begins(budget, 10.0 + SPANS_OF_SECOND * SPAN_S), "the least there may be"
-    assert not budget.has_room(10.0 + SPANS_OF_SECOND * SPAN_S)
+    budget.policy = ONLY_SHARE
+    for _ in range(8):
+        budget.first += 1
+        budget.first_ended(10.0 + SPANS_OF_FIRST * SPAN_S)
+    assert not budget.has_room(10.0 + SPANS_OF_FIRST * SPAN_S), "the second ones are not forgotten yet"
+    assert begins(budget, 10.0 + SPANS_OF_SECOND * SPAN_S)
+
+
+def test_where_calls_are_few_a_retry_never_waits_in_vain() -> None:
+    """One call after the other, each of which meets an instance that resets: each gets its second try."""
+    budget, now = RetryLedger(RetryBudget(percent=20, at_least=3)), 10.0
+    for _ in range(100):
+        budget.first += 1
+        budget.first_ended(now)
+        if not begins(budget, now):
+            now += sum(ROOM_PAUSES_S)
+            assert begins(budget, now)
+        budget.second_ended(now)
+        now += 0.001
 
 
 def test_after_a_pause_nothing_is_remembered() -> None:

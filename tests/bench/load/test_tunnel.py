@@ -1,10 +1,11 @@
 """The WebSocket client and the instance that echoes, without a gateway between them."""
 
 import asyncio
+from functools import partial
 
 import pytest
 
-from bench.instance import serve_connection
+from bench.instance import at_once, serve_connection
 from bench.load.tunnel import FRAME, MASK, PAYLOAD, opening, run
 
 
@@ -16,7 +17,7 @@ def test_the_frame_is_one_masked_text_message() -> None:
 
 
 async def test_messages_come_back() -> None:
-    server = await asyncio.start_server(serve_connection, "127.0.0.1", 0)
+    server = await asyncio.start_server(partial(serve_connection, at_once), "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
         taken = await run(port, opening(port, "/ws/echo", {"X-Name": "v"}), connections=3, seconds=0.1)

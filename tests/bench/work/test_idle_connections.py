@@ -2,8 +2,9 @@
 
 import asyncio
 import socket
+from functools import partial
 
-from bench.instance import serve_connection
+from bench.instance import at_once, serve_connection
 from bench.work.idle_connections import closed, held
 
 
@@ -16,7 +17,7 @@ def hold(port: int, count: int) -> tuple[int, int]:
 
 
 async def test_closed_connections_are_counted() -> None:
-    server = await asyncio.start_server(serve_connection, "127.0.0.1", 0)
+    server = await asyncio.start_server(partial(serve_connection, at_once), "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
         assert await asyncio.to_thread(hold, port, 5) == (0, 1)
