@@ -39,13 +39,15 @@ def read_question(query: str) -> PeerQuestion | GatewayError:
     `exclude` may be repeated, and each may name several, separated by commas.
     """
     asked: dict[str, str] = {}
-    excluded: set[str] = set()
+    named: set[str] = set()
+    whole: set[str] = set()
     for name, value in parse_qsl(query.removeprefix("?"), keep_blank_values=True):
         asked.setdefault(name, value)
         if name == "exclude":
-            # As a whole too: an id may have a comma in it.
-            excluded.update({value, *value.split(",")})
-    excluded.discard("")
+            named.update(value.split(","))
+            whole.add(value)  # too, for an id may have a comma in it
+    named.discard("")
+    whole.discard("")
     service = asked.get("service_name", "")
     if not service:
         return gateway_error(
@@ -53,7 +55,7 @@ def read_question(query: str) -> PeerQuestion | GatewayError:
         )
     if not is_service_name(service):
         return _bad("service_name must be 1 to 128 letters, digits, dots, hyphens or underscores.")
-    if len(excluded) > MAX_EXCLUDED:
+    if len(named) > MAX_EXCLUDED:
         return _bad(f"exclude must not name more than {MAX_EXCLUDED} instances.")
     wait, index = asked.get("wait", "0"), asked.get("index")
     if not _SECONDS.fullmatch(wait) or float(wait) > MAX_WAIT_S:
@@ -63,7 +65,7 @@ def read_question(query: str) -> PeerQuestion | GatewayError:
     if float(wait) > 0 and index is None:
         return _bad("index is missing: wait needs the X-Quaymaster-Index of an earlier answer.")
     return PeerQuestion(
-        ServiceName(service), frozenset(excluded), float(wait), None if index is None else int(index)
+        ServiceName(service), frozenset(named | whole), float(wait), None if index is None else int(index)
     )
 
 

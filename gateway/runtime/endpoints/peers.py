@@ -74,8 +74,8 @@ class PeerEndpoint:
             snapshot = news
         if question.excluded:
             return self._other_than(exchange, question, snapshot)
-        known = exchange.request.headers.get(_IF_NONE_MATCH)
-        if known is not None and (unchanged := self._unchanged(snapshot, known)) is not None:
+        known = exchange.request.headers.getall(_IF_NONE_MATCH, ())
+        if known and (unchanged := self._unchanged(snapshot, ",".join(known))) is not None:
             return unchanged
         chosen = self.balancer.hand_out(snapshot, self.handout_ttl_s)
         if isinstance(chosen, Refused):

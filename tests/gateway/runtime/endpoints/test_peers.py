@@ -117,6 +117,8 @@ async def test_a_caller_that_knows_who_is_there_is_handed_nobody() -> None:
         assert await in_flight(running.port) == handed_out
         other = await ask(running.port, "GET", _asking("auth"), 'If-None-Match: "other"')
         assert other.status == 200
+        lines = ('If-None-Match: "other"', f"If-None-Match: {tag}")
+        assert (await ask(running.port, "GET", _asking("auth"), *lines)).status == 304
 
 
 async def test_a_connection_goes_on_after_a_304() -> None:
