@@ -31,7 +31,7 @@ class SnapshotFile:
     ) -> None:
         self._path = Path(path)
         self._origin = origin
-        self._max_age_s = max_age_s
+        self.max_age_s = max_age_s
         self.unix_clock = unix_clock
         self._changed = asyncio.Event()
         self._failing = False
@@ -48,7 +48,7 @@ class SnapshotFile:
         except OSError as error:
             self._warn("unreadable", str(error))
             return None
-        saved = await asyncio.to_thread(decode, raw, self._origin, self.unix_clock(), self._max_age_s)
+        saved = await asyncio.to_thread(decode, raw, self._origin, self.unix_clock(), self.max_age_s)
         if isinstance(saved, Unusable):
             self._warn(saved.reason, saved.detail)
             return None

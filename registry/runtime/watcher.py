@@ -3,7 +3,7 @@
 One watch for each service that is needed: those pinned by the settings, and others from their first
 `ask` until nobody has asked for a while. What an update means is decided in registry/merge.py, together with
 what our own checks say (checker.py). Each snapshot is published by one assignment, so a reader never sees
-half of a change. Until the registry answers, the file of the last run speaks for it (snapshot_file.py).
+half of a change. Until the registry answers, the file of the last run speaks for it (last_run.py).
 """
 
 import asyncio
@@ -21,13 +21,13 @@ import structlog
 
 from registry.backends.base import Watch
 from registry.health_checks import HealthCheckPolicy
-from registry.last_state import in_this_process, resumed, worth_saving
 from registry.merge import SUSPECT_S, Known, believe, judge, merge, nothing_known
 from registry.model import Failed, ServiceName, ServiceSnapshot, Status, Update, snapshot
 from registry.names import is_service_name
 from registry.runtime.checker import Checker
 from registry.runtime.follow import follow
 from registry.runtime.known_names import KnownNames
+from registry.runtime.last_run import LastRun
 from registry.runtime.listeners import Listener, Listeners
 from registry.runtime.probe import refusing
 from registry.runtime.snapshot_file import SnapshotFile
@@ -92,28 +92,23 @@ class Watcher:
         self._listeners = Listeners()
         self._checks = dict(checks or {})
         self._checker = Checker(self._judge, clock=clock, rng=self._rng)
-        self._file = snapshot_file
-        self._unsaved = frozenset(unsaved)
-        self._from_disk: dict[ServiceName, Known] = {}
-        """What the file knew of services that nobody has needed yet."""
+        self._last_run = LastRun(snapshot_file, unsaved, clock)
         self._notes: Counter[str] = Counter()
         self._stack = AsyncExitStack()
         self._failures: Counter[str] = Counter()
-        self._names = KnownNames(self._failures, clock, self._to_be_saved)
+        self._names = KnownNames(self._failures, clock, self._last_run.changed)
         self._suspicion = asyncio.Event()
         self._restarts = 0
 
     async def __aenter__(self) -> Self:
-        if self._file is not None and (saved := await self._file.load()) is not None:
-            self._take_saved(saved, self._file.unix_clock())
+        await self._resume()
         await self._stack.enter_async_context(self._checker)
         self._running = True
         self._follow_names()
         for service in self._watched:
             self._follow_service(service)
         self._tasks.start("tend", self._tend())
-        if self._file is not None:
-            self._tasks.start("save", self._file.keep(self._saved))
+        self._keep_saving()
         return self
 
     async def __aexit__(
@@ -204,8 +199,7 @@ class Watcher:
             self._judge(service)
 
     def stats(self) -> WatchStats:
-        now = self._clock()
-        names_at = self._names.answered_at
+        now, names_at, file = self._clock(), self._names.answered_at, self._last_run.file
         return WatchStats(
             services=tuple(
                 service_stats(watched.known.snapshot, now, self._checker.failed(service))
@@ -217,8 +211,8 @@ class Watcher:
             restarts=self._restarts,
             failovers=self._watch.failovers,
             notes=dict(self._notes),
-            saved_age_s=None if self._file is None else self._file.age_s(),
-            save_failures=0 if self._file is None else self._file.failures,
+            saved_age_s=None if file is None else file.age_s(),
+            save_failures=0 if file is None else file.failures,
         )
 
     def __repr__(self) -> str:
@@ -233,7 +227,7 @@ class Watcher:
     async def _told(self, service: ServiceName) -> None:
         watched = self._watched.get(service)
         if watched is None:
-            if service not in self._from_disk:
+            if not self._last_run.knows(service):
                 await self._names.told.wait()
                 if service not in self._names.known:
                     return
@@ -244,7 +238,7 @@ class Watcher:
     def _start(self, service: ServiceName) -> _Watched:
         if service not in self._pinned:
             self._make_room()
-        known = self._from_disk.pop(service, None) or nothing_known(service)
+        known = self._last_run.take(service) or nothing_known(service)
         watched = self._watched[service] = _Watched(known, self._clock())
         if self._running:
             self._follow_service(service)
@@ -296,8 +290,8 @@ class Watcher:
         log.error("watcher_task_died", task=name, trace=trace_of(error))
         if self._running and name == "tend":
             self._tasks.start("tend", self._tend())
-        elif self._running and self._file is not None:
-            self._tasks.start("save", self._file.keep(self._saved))
+        elif self._running and name == "save":
+            self._keep_saving()
 
     # Updates come in.
 
@@ -326,7 +320,7 @@ class Watcher:
         watched.news = asyncio.Event()
         if after.snapshot.instances is not before.snapshot.instances:
             self._check(after.snapshot.service, after.snapshot)
-        self._to_be_saved()
+        self._last_run.changed()
         self._listeners.tell(before.snapshot, after.snapshot)
 
     def _check(self, service: ServiceName, known: ServiceSnapshot) -> None:
@@ -340,30 +334,21 @@ class Watcher:
 
     # The last good state goes to the disk and comes back.
 
-    def _to_be_saved(self) -> None:
-        if self._file is not None:
-            self._file.changed()
-
-    def _take_saved(self, saved: Saved, unix_now: float) -> None:
-        now = self._clock()
-        self._from_disk = resumed(saved, self._unsaved, now=now, unix_now=unix_now)
+    async def _resume(self) -> None:
+        names = await self._last_run.read()
         for service, watched in self._watched.items():
-            if (known := self._from_disk.pop(service, None)) is not None:
+            if (known := self._last_run.take(service)) is not None:
                 self._publish(watched, known)
-        self._names.resume(saved.names, in_this_process(saved.names_at, now, unix_now))
+        if names is not None:
+            self._names.resume(names.names, names.answered_at)
+
+    def _keep_saving(self) -> None:
+        if (file := self._last_run.file) is not None:
+            self._tasks.start("save", file.keep(self._saved))
 
     def _saved(self) -> Saved | None:
-        assert self._file is not None
-        every = self._from_disk | {name: watched.known for name, watched in self._watched.items()}
-        names = self._names
-        return worth_saving(
-            every,
-            names.known,
-            names.answered_at,
-            self._unsaved,
-            now=self._clock(),
-            unix_now=self._file.unix_clock(),
-        )
+        watched = {name: watched.known for name, watched in self._watched.items()}
+        return self._last_run.worth_saving(watched, self._names.known, self._names.answered_at)
 
     # Time passes.
 

@@ -524,6 +524,22 @@ async def test_a_start_while_the_registry_is_down_serves_what_the_last_run_knew(
         assert watcher.current(WEB).age_s(later.now) == 0.0
 
 
+async def test_what_the_file_knew_is_forgotten_when_it_is_too_old_and_nobody_needed_it(
+    told: ToldWatch, clock: Clock, tmp_path: Path
+) -> None:
+    file = saved_at(tmp_path / "state")
+    both = {name: SavedService(1.8e9, (replace(instance("o"), service=name),)) for name in (WEB, OTHER)}
+    await file.save(Saved(frozenset(both), 1.8e9, both))
+    async with watching(told, clock, snapshot_file=file) as watcher:
+        told.name()
+        clock.now += file.max_age_s - 1.0
+        assert (await watcher.ask(WEB, patience_s=0.0)).source is Source.DISK
+        clock.now += 2.0
+        assert (await watcher.ask(OTHER)).status is Status.UNKNOWN
+        watcher.pin(OTHER)
+        assert watcher.current(OTHER).status is Status.UNREACHABLE
+
+
 async def test_a_service_that_the_file_does_not_know_keeps_it_from_being_ready(
     told: ToldWatch, clock: Clock, tmp_path: Path
 ) -> None:
