@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from gateway.settings import Problem, ServiceSettings, Settings
+from gateway.settings import Problem, Settings
 from gateway.settings_checks import Draft, cross_problems
 
 WHOLE_SECTIONS = ("registry", "store", "handlers")
@@ -43,9 +43,8 @@ def taken_over(running: Settings, wanted: Settings) -> Taken:
         kept = {key: getattr(before, key) for key in keys if getattr(before, key) != getattr(after, key)}
         named += [f"{name}.{key}" for key in kept]
         sections[name] = after.model_copy(update=kept)
-    sections["services"], fixed = _with_running_addresses(running.services, wanted.services)
     settings = wanted.model_copy(update=sections)
-    return Taken(settings, (*named, *fixed), tuple(cross_problems(_draft(settings))))
+    return Taken(settings, tuple(named), tuple(cross_problems(_draft(settings))))
 
 
 def _draft(settings: Settings) -> Draft:
@@ -70,20 +69,6 @@ def _differing(name: str, before: BaseModel | None, after: BaseModel | None) -> 
     for key in type(before).model_fields:
         if getattr(before, key) != getattr(after, key):
             yield f"{name}.{key}"
-
-
-def _with_running_addresses(
-    running: dict[str, ServiceSettings], wanted: dict[str, ServiceSettings]
-) -> tuple[dict[str, ServiceSettings], list[str]]:
-    """Fixed addresses were given to the registry's backend at the start."""
-    services, named = {}, []
-    for name, service in wanted.items():
-        before = running[name].instances if name in running else ()
-        services[name] = service
-        if service.instances != before:
-            services[name] = service.model_copy(update={"instances": before})
-            named.append(f"services.{name}.instances")
-    return services, named
 
 
 @dataclass(slots=True)

@@ -229,6 +229,10 @@ class Settings(Section):
         """How the instances of each service are chosen and judged."""
         return {ServiceName(name): service.policy(self.zone) for name, service in self.services.items()}
 
+    def fixed_addresses(self) -> dict[ServiceName, tuple[str, ...]]:
+        """The URLs of the services that no registry is asked for."""
+        return {ServiceName(name): s.instances for name, s in self.services.items() if s.instances}
+
     def health_checks(self) -> dict[ServiceName, HealthCheckPolicy]:
         """The services whose instances the gateway asks itself."""
         return {

@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
-from gateway.settings_services import ServiceSettings
 from gateway.settings_types import (
     Address,
     Cidr,
@@ -99,8 +98,8 @@ class RegistrySettings(Section):
             raise ValueError("ca_file, cert_file and key_file need registry.scheme: https")
         return key_file
 
-    def backend_settings(self, services: dict[str, ServiceSettings]) -> BackendSettings:
-        """This section as the registry's backends want it, with the fixed addresses of the services."""
+    def backend_settings(self, fixed: dict[ServiceName, tuple[str, ...]]) -> BackendSettings:
+        """This section as the registry's backends want it, with the services' fixed addresses."""
         return BackendSettings(
             address=self.address,
             fallback_addresses=self.fallback_addresses,
@@ -112,5 +111,5 @@ class RegistrySettings(Section):
             data_dir=self.data_dir,
             allowed_networks=tuple(str(network) for network in self.allowed_networks),
             wait_s=self.wait_s,
-            static={ServiceName(name): s.instances for name, s in services.items() if s.instances},
+            static=fixed,
         )

@@ -11,6 +11,7 @@
   `suspect_s` have passed. Then the registry is believed.
 * That deadline is set once, and no later answer moves it. Only an answer that holds the instance in any
   other state than critical ends the suspicion earlier, so distrust is bounded in time.
+* Nothing is distrusted of a service whose addresses the settings have just changed: an operator said so.
 * Our own health checks have the last word on a suspect, as in Envoy's two by two of discovery and active
   checks: while they call up what is absent it stays whatever the deadline, and once they call it down it is
   gone. What the registry calls critical when the deadline is over is believed to be critical.
@@ -64,6 +65,8 @@ class Known:
     """The registry's last answer, as it will be believed in the end."""
     doubtful_until: float = -inf
     """Until then every loss is distrusted: the registry was away a moment ago."""
+    renewed: bool = False
+    """The settings say anew where it is: its next answer is believed whole."""
 
     @property
     def suspects(self) -> tuple[Instance, ...]:
@@ -97,16 +100,16 @@ def merge(known: Known, update: Update, now: float, *, suspect_s: float = SUSPEC
     if isinstance(update, Failed):
         return replace(known, snapshot=_published(old, replace(old, failure=update.reason)))
     if isinstance(update, Gone):
-        never_seen = old.status is not Status.KNOWN
+        never_seen = known.renewed or old.status is not Status.KNOWN
         seen = Seen((), note=update.note)
         status = Status.UNKNOWN if never_seen else Status.KNOWN
     else:
         seen, status = update, Status.KNOWN
-    was_away = old.failure is not None or old.source is Source.DISK
+    was_away = not known.renewed and (old.failure is not None or old.source is Source.DISK)
     doubtful_until = now + suspect_s if was_away and old.answered_at is not None else known.doubtful_until
-    doubtful = now < doubtful_until
     present = {i.id: i for i in seen.instances}
-    suspects = {i.id: i for i in _distrusted(old.instances, present, doubtful, seen.note == FILTERED)}
+    doubted = () if known.renewed else old.instances
+    suspects = {i.id: i for i in _distrusted(doubted, present, now < doubtful_until, seen.note == FILTERED)}
     instances = sorted({**present, **suspects}.values(), key=lambda i: i.id)
     content = replace(
         old,

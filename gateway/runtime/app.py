@@ -60,7 +60,10 @@ WATCHDOG_SLACK_S = 10.0
 class _Running:
     """What new settings are put into."""
 
+    backend: Backend
     watcher: Watcher
+    ours: ServiceName | None
+    """The name of the gateways, where others hand out our seats."""
     balancer: Balancer
     endpoints: LocalEndpoints
     dispatcher: Dispatcher
@@ -135,9 +138,12 @@ class Gateway:
         endpoints = running.endpoints.of(settings)
         # Beside the loop: a long table of routes takes its time.
         rules = await asyncio.to_thread(lambda: rules_of(settings, endpoints, build_verifier(settings)))
+        fixed = settings.fixed_addresses()
+        running.watcher.follow_fixed(running.backend.follow_fixed(fixed), fixed)
+        for name in self._settings.services.keys() - settings.services.keys():
+            running.watcher.unpin(ServiceName(name))
         self._settings = settings
-        for name in settings.services:
-            running.watcher.pin(ServiceName(name))
+        self._pin_all(running.watcher, running.ours)
         running.watcher.follow_checks(settings.health_checks())
         running.balancer.follow(settings.service_policies())
         running.dispatcher.rules = rules
@@ -198,7 +204,7 @@ class Gateway:
         )
         predecessor = await stack.enter_async_context(predecessor_at(settings.listen.handover))
         self._health.server = server = await self._listen(dispatcher, watcher, predecessor)
-        self._running = _Running(watcher, balancer, endpoints, dispatcher, server, access_log)
+        self._running = _Running(backend, watcher, ours, balancer, endpoints, dispatcher, server, access_log)
         await self._register(backend)
         if predecessor is not None:
             await predecessor.may_go()
@@ -213,7 +219,7 @@ class Gateway:
 
     async def _open_backend(self, name: str) -> Backend:
         settings = self._settings
-        options = settings.registry.backend_settings(settings.services)
+        options = settings.registry.backend_settings(settings.fixed_addresses())
         try:
             return await self._stack.enter_async_context(load_backend(name)(options))
         except RegistryError as error:
@@ -230,16 +236,21 @@ class Gateway:
     async def _open_watcher(self, backend: Backend, gateways: ServiceName | None) -> Watcher:
         settings, registry = self._settings, self._settings.registry
         longest_silence_s = registry.wait_s * 17 / 16 + WATCHDOG_SLACK_S
-        file, origin = registry.snapshot_file, registry.backend_settings(settings.services).origin
+        file, origin = registry.snapshot_file, registry.backend_settings({}).origin
         watcher = Watcher(
             backend.watch,
             suspect_s=registry.suspect_s,
             silent_after_s=longest_silence_s,
             checks=settings.health_checks(),
             snapshot_file=SnapshotFile(file, origin, registry.snapshot_max_age_s) if file else None,
-            unsaved=[ServiceName(name) for name, service in settings.services.items() if service.instances],
+            unsaved=settings.fixed_addresses(),
             rng=self._rng,
         )
+        self._pin_all(watcher, gateways)
+        return await self._stack.enter_async_context(watcher)
+
+    def _pin_all(self, watcher: Watcher, gateways: ServiceName | None) -> None:
+        settings = self._settings
         needed = list(settings.services)
         if settings.handlers is not None:
             needed += settings.handlers.service_keys().values()
@@ -247,7 +258,6 @@ class Gateway:
             needed.append(gateways)
         for name in needed:
             watcher.pin(ServiceName(name))
-        return await self._stack.enter_async_context(watcher)
 
     def _open_access_log(self) -> AccessLog:
         settings = self._settings

@@ -4,7 +4,7 @@ A backend module has one entry, `open_backend`, an async context manager that yi
 `BACKENDS` in `__init__.py` names the modules.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -81,12 +81,18 @@ class Registrar(Protocol):
         ...
 
 
+FollowFixed = Callable[[Mapping[ServiceName, Sequence[str]]], Collection[ServiceName]]
+"""Takes other fixed addresses (`BackendSettings.static`), and returns the services that are elsewhere now:
+their streams are to be opened anew. Raises `RegistryError` for what can never work, changing nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Backend:
     """An open backend. `registrar` is `None` where nothing can be registered."""
 
     watch: Watch
     registrar: Registrar | None
+    follow_fixed: FollowFixed
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from yarl import URL
 
 from registry.addresses import AddressPolicy, address_policy, is_loopback_host, split_address
 from registry.admission import Candidate, admit, names_to_resolve
-from registry.backends.base import Backend, BackendSettings, Registration, Watch
+from registry.backends.base import Backend, BackendSettings, Registration
 from registry.backends.shared.homeward import going_home
 from registry.backends.shared.moving import MovingRegistrar
 from registry.backends.shared.polling import Poller
@@ -385,11 +385,10 @@ async def open_at(settings: BackendSettings, *, loopback: bool) -> AsyncGenerato
             both = [watched_at, registered_at]
             await stack.enter_async_context(going_home(both, partial(_leads, controlling[HOME]), Random()))
         poller = Poller(Random(), watched_at)
-        watch: Watch = ConsulWatch(watching, poller, resolver, policy, settings.wait_s)
-        yield Backend(
-            FixedFirst(fixed, resolver, watch, every_s=speak_every_s(settings)) if fixed else watch,
-            MovingRegistrar([ConsulRegistrar(client) for client in controlling], registered_at),
-        )
+        behind = ConsulWatch(watching, poller, resolver, policy, settings.wait_s)
+        watch = FixedFirst(fixed, resolver, behind, every_s=speak_every_s(settings))
+        registrar = MovingRegistrar([ConsulRegistrar(client) for client in controlling], registered_at)
+        yield Backend(watch, registrar, watch.follow)
 
 
 async def _leads(client: Any) -> bool:

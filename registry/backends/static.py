@@ -2,7 +2,8 @@
 
 They come from the operator's own settings, so loopback is believed and `allowed_networks`, which is
 about what a registry says, does not apply. Names are resolved again every 30 seconds. Next to a
-registry, `FixedFirst` answers for the fixed services and lets the registry answer for all others.
+registry, `FixedFirst` answers for the fixed services and lets the registry answer for all others. Settings
+may change while it runs.
 """
 
 import asyncio
@@ -70,6 +71,12 @@ class FixedFirst:
         self._sleep = sleep
         self._policy = address_policy((), loopback=True)
 
+    def follow(self, static: Mapping[ServiceName, Sequence[str]]) -> frozenset[ServiceName]:
+        """As `FollowFixed`. A stream that is open already goes on as it began."""
+        before, after = self._fixed, read_fixed(static)
+        self._fixed = after
+        return frozenset(name for name in {*before, *after} if before.get(name) != after.get(name))
+
     @property
     def index_resets(self) -> int:
         return self._behind.index_resets if self._behind else 0
@@ -98,14 +105,13 @@ class FixedFirst:
         return admit(service, candidates, resolved, self._policy)
 
     async def watch_names(self) -> AsyncGenerator[frozenset[ServiceName] | Failed, None]:
-        fixed = frozenset(self._fixed)
         if self._behind is None:
             while True:
-                yield fixed
+                yield frozenset(self._fixed)
                 await self._sleep(self._every_s)
         async with aclosing(self._behind.watch_names()) as behind:
             async for names in behind:
-                yield names if isinstance(names, Failed) else names | fixed
+                yield names if isinstance(names, Failed) else names.union(self._fixed)
 
 
 def speak_every_s(settings: BackendSettings) -> float:
@@ -118,4 +124,5 @@ async def open_backend(settings: BackendSettings) -> AsyncGenerator[Backend, Non
     """The services of `settings.static` and no others; nothing can be registered."""
     fixed = read_fixed(settings.static)
     async with Resolver() as resolver:
-        yield Backend(FixedFirst(fixed, resolver, every_s=speak_every_s(settings)), registrar=None)
+        watch = FixedFirst(fixed, resolver, every_s=speak_every_s(settings))
+        yield Backend(watch, None, watch.follow)

@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from random import Random
 from types import TracebackType
@@ -136,6 +136,10 @@ class Watcher:
         if service not in self._watched:
             self._start(service)
 
+    def unpin(self, service: ServiceName) -> None:
+        """Watches it no longer than somebody asks for it."""
+        self._pinned.discard(service)
+
     def current(self, service: ServiceName) -> ServiceSnapshot:
         """What is known now. Never waits and never starts a watch."""
         watched = self._watched.get(service)
@@ -197,6 +201,21 @@ class Watcher:
         for service, watched in list(self._watched.items()):
             self._check(service, watched.known.snapshot)
             self._judge(service)
+
+    def follow_fixed(self, moved: Collection[ServiceName], unsaved: Collection[ServiceName]) -> None:
+        """The settings have said anew where the services of `moved` are: they are looked for there.
+
+        Until that is answered they stay where they were. `unsaved` as at the start.
+        """
+        self._last_run.leave_out(unsaved, forget=moved)
+        for service in moved:
+            watched = self._watched.get(service)
+            if watched is None:
+                continue
+            watched.known = replace(watched.known, renewed=True)
+            if watched.task is not None:
+                watched.task.cancel()
+                self._follow_service(service)
 
     def stats(self) -> WatchStats:
         now, names_at, file = self._clock(), self._names.answered_at, self._last_run.file

@@ -79,7 +79,7 @@ def test_the_designs_own_example_is_good() -> None:
         logging: {level: info, format: json}
         """
     )
-    assert settings.registry.backend_settings(settings.services).static == {
+    assert settings.registry.backend_settings(settings.fixed_addresses()).static == {
         "legacy": ("http://127.0.0.1:9101",)
     }
     assert settings.limits.tiers == {"free": 60, "premium": 120, "elite": None}

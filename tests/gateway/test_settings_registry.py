@@ -6,7 +6,6 @@ import pytest
 from pydantic import ValidationError
 
 from gateway.settings_registry import RegistrySettings
-from gateway.settings_services import ServiceSettings
 from registry.backends import BACKENDS
 from registry.backends.base import BackendSettings
 from registry.model import ServiceName
@@ -67,11 +66,8 @@ def test_a_registry_over_tls() -> None:
             "wait_s": 5,
         }
     )
-    services = {
-        "a": ServiceSettings(),
-        "b": ServiceSettings.model_validate({"instances": ["http://127.0.0.1:1"]}),
-    }
-    assert settings.backend_settings(services) == BackendSettings(
+    fixed: dict[ServiceName, tuple[str, ...]] = {ServiceName("b"): ("http://127.0.0.1:1",)}
+    assert settings.backend_settings(fixed) == BackendSettings(
         address="consul.example.org:8501",
         fallback_addresses=("consul2.example.org:8501",),
         token="t",
@@ -81,7 +77,7 @@ def test_a_registry_over_tls() -> None:
         key_file="key.pem",
         allowed_networks=("10.0.0.0/8",),
         wait_s=5,
-        static={ServiceName("b"): ("http://127.0.0.1:1",)},
+        static=fixed,
     )
 
 

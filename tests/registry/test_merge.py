@@ -189,6 +189,23 @@ def test_doubt_ends_some_time_after_the_registry_is_back() -> None:
     assert ids(told(seen("a"), known=back, now=10.0)) == "a"
 
 
+def test_where_the_settings_say_that_it_is_now_is_believed_whole() -> None:
+    before = replace(told(seen("abc"), Gone(), DOWN), renewed=True)
+    assert ids(before) == "abc", "used until somebody answers"
+    away = merge(before, DOWN, 1.0)
+    assert ids(away) == "abc"
+    there = merge(judge(away, verdicts(a=UP), 1.0), seen("x"), 1.0)
+    assert (ids(there), suspects(there), there.deadlines) == ("x", "", {})
+    assert suspects(merge(merge(there, seen("xyz"), 1.0), Gone(), 1.0)) == "xyz", (
+        "and what follows is doubted"
+    )
+
+
+def test_a_service_that_the_settings_name_no_more_is_unknown_as_it_was() -> None:
+    gone = merge(replace(told(seen("abc")), renewed=True), Gone(), 1.0)
+    assert (ids(gone), gone.snapshot.status) == ("", Status.UNKNOWN)
+
+
 def test_a_critical_check_is_believed_while_the_registry_was_never_away() -> None:
     assert ids(told(seen("abc"), seen("abc", Health.CRITICAL))) == ""
 

@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import pytest
 
 from gateway.runtime.app import Gateway, software_version
 from gateway.runtime.rules import StartFailed
-from tests.balancer.origins import Connection, counts_requests, never_answers, origin, until
+from tests.balancer.origins import Connection, Origin, counts_requests, never_answers, origin, until
 from tests.gateway.runtime.consuls import registered
 from tests.gateway.runtime.gateways import (
+    NOWHERE,
     ask,
     eventually,
     gateway,
@@ -171,6 +173,43 @@ async def test_a_service_that_is_new_is_looked_for(consul: ConsulAgent) -> None:
             return "later" in services
 
         await eventually(is_watched)
+
+
+async def test_fixed_addresses_change_between_two_calls() -> None:
+    """From three to another one: what a registry said of them would be doubted, the settings are not."""
+    async with AsyncExitStack() as life:
+        before = [await life.enter_async_context(origin(counts_requests)) for _ in range(3)]
+        after, more = [await life.enter_async_context(origin(counts_requests)) for _ in range(2)]
+        running = await life.enter_async_context(gateway(*(each.instance for each in before)))
+
+        async def called(there: Origin) -> bool:
+            asked = there.requests
+            assert (await ask(running.port, "GET", "/open/x")).status == 200
+            return there.requests > asked
+
+        for there in before:
+            await eventually(partial(called, there))
+        assert await running.follow(settings_of(after.instance)) == ()
+        await eventually(partial(called, after))
+        counts = [there.requests for there in before]
+        for _ in range(5):
+            assert await called(after)
+        assert await running.follow(settings_of(after.instance, more.instance)) == ()
+        await eventually(partial(called, more))
+        assert [there.requests for there in before] == counts
+
+
+async def test_a_service_that_has_gone_from_the_settings_is_unknown() -> None:
+    legacy = {"auth": {"instances": [NOWHERE]}, "legacy": {"instances": [NOWHERE]}}
+    question = "/get_service_instance?service_name=legacy"
+    async with gateway(services=legacy) as running:
+        assert (await ask(running.port, "GET", question)).status == 200
+        assert await running.follow(settings_of()) == ()
+
+        async def is_unknown() -> bool:
+            return (await ask(running.port, "GET", question)).status == 404
+
+        await eventually(is_unknown)
 
 
 async def test_a_key_that_can_not_be_read_leaves_all_as_it_was(tmp_path: Path) -> None:

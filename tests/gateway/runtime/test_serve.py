@@ -7,6 +7,7 @@ import re
 import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from gateway.runtime.rules import StartFailed
 from gateway.runtime.serve import run, serve, stop_signals
 from gateway.runtime.settings_source import SettingsSource
 from gateway.settings import Settings
-from tests.balancer.origins import Connection, counts_requests, origin, until
+from tests.balancer.origins import Connection, Origin, counts_requests, origin, until
 from tests.gateway import programs
 from tests.gateway.runtime.gateways import ask, eventually, ready, request, settings_of, settings_text, wire
 from tests.gateway.runtime.load import WORKERS, Load
@@ -196,6 +197,38 @@ async def test_twenty_reloads_under_load_lose_no_call_and_no_count(tmp_path: Pat
             ran = await programs.ended(process)
         assert ran.code == 0
         assert json.loads(ran.err.splitlines()[-1])["event"] == "settings_refused"
+
+
+async def test_a_hangup_moves_a_service_to_other_addresses_and_loses_no_call(tmp_path: Path) -> None:
+    """From one fixed address to another, and back: none is kept, so a registry's answer would be doubted."""
+    (port,) = free_ports(1)
+    file = tmp_path / "quaymaster.yaml"
+    async with origin(counts_requests) as one, origin(counts_requests) as other:
+
+        def text(there: Origin) -> str:
+            listen = {"port": port, "drain_s": 0}
+            return settings_text(there.instance, listen=listen, limits={"per_address": None})
+
+        file.write_text(text(one))
+        async with programs.serving(port, "serve", "--config", file) as process:
+            async with Load(port) as load, Load(port, "POST", keep=False) as anew:
+                for there, left in ((other, one), (one, other), (other, one)):
+                    await load.more(20)
+                    file.write_text(text(there))
+                    process.send_signal(signal.SIGHUP)
+                    await until(partial(moved, there, there.requests))
+                    await anew.more(2 * WORKERS)  # those that had chosen before are over
+                    asked = left.requests
+                    await load.more(20)
+                    assert left.requests == asked
+            assert {**load.failed, **anew.failed} == {}
+            process.send_signal(signal.SIGTERM)
+            ran = await programs.ended(process)
+        assert (ran.code, ran.err) == (0, "")
+
+
+def moved(there: Origin, before: int) -> bool:
+    return there.requests > before
 
 
 async def counted_calls(port: int) -> int:

@@ -1,4 +1,6 @@
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from typing import TypeVar
 
 import pytest
 
@@ -6,16 +8,23 @@ from registry.backends import static
 from registry.backends.base import BackendSettings
 from registry.backends.shared.resolver import Resolver
 from registry.backends.static import FixedFirst, open_backend, read_fixed, read_url
-from registry.model import Gone, RegistryError, Seen, ServiceName, Update
+from registry.model import Gone, Instance, InstanceId, RegistryError, Seen, ServiceName, Update
+from tests.registry.told_watch import ToldWatch
+
+T = TypeVar("T")
 
 LEGACY = ServiceName("legacy")
+
+
+async def told_at_once(stream: AsyncGenerator[T, None]) -> T:
+    async with aclosing(stream):
+        return await anext(stream)
 
 
 async def first_update(*urls: str) -> Update:
     async with open_backend(BackendSettings(static={LEGACY: urls})) as backend:
         assert backend.registrar is None
-        async with aclosing(backend.watch.watch(LEGACY)) as stream:
-            return await anext(stream)
+        return await told_at_once(backend.watch.watch(LEGACY))
 
 
 async def test_fixed_urls_are_instances_with_their_address_as_id() -> None:
@@ -56,6 +65,41 @@ def test_a_url_that_is_more_or_less_than_an_address_is_refused_with_the_fix(url:
 def test_a_name_that_is_none_is_refused() -> None:
     with pytest.raises(RegistryError, match=r"\.\./kv"):
         read_fixed({ServiceName("../kv"): []})
+
+
+async def test_new_settings_are_for_streams_that_are_opened_from_then_on() -> None:
+    stays, comes, goes = ServiceName("stays"), ServiceName("comes"), ServiceName("goes")
+    one, two = ("http://127.0.0.1:9101",), ("http://127.0.0.1:9102",)
+    async with open_backend(BackendSettings(static={stays: one, LEGACY: one, goes: one})) as backend:
+        assert backend.follow_fixed({stays: one, LEGACY: two, comes: two}) == {LEGACY, comes, goes}
+        updates = [await told_at_once(backend.watch.watch(name)) for name in (stays, LEGACY, comes, goes)]
+        found = [[i.port for i in update.instances] if isinstance(update, Seen) else [] for update in updates]
+        assert found == [[9101], [9102], [9102], []]
+        assert await told_at_once(backend.watch.watch_names()) == frozenset({stays, LEGACY, comes})
+
+
+async def test_fixed_addresses_come_before_the_registrys_and_go_behind_them() -> None:
+    told = ToldWatch()
+    told.name("legacy")
+    registered = Instance(InstanceId("r"), LEGACY, "10.0.0.1", 80, "10.0.0.1")
+    async with Resolver() as resolver:
+        watch = FixedFirst({}, resolver, told)
+        told.say(LEGACY, Seen((registered,)))
+        assert await told_at_once(watch.watch(LEGACY)) == Seen((registered,))
+        assert watch.follow({LEGACY: ["http://127.0.0.1:9101"]}) == {LEGACY}
+        update = await told_at_once(watch.watch(LEGACY))
+        assert isinstance(update, Seen)
+        assert [i.port for i in update.instances] == [9101]
+        assert watch.follow({}) == {LEGACY}
+        told.say(LEGACY, Seen((registered,)))
+        assert await told_at_once(watch.watch(LEGACY)) == Seen((registered,))
+
+
+async def test_settings_that_can_never_work_change_nothing() -> None:
+    async with open_backend(BackendSettings(static={LEGACY: ("http://127.0.0.1:9101",)})) as backend:
+        with pytest.raises(RegistryError, match="fixed addresses"):
+            backend.follow_fixed({LEGACY: ["nonsense"]})
+        assert isinstance(await told_at_once(backend.watch.watch(LEGACY)), Seen)
 
 
 async def test_names_are_resolved_again_and_sooner_while_one_does_not_resolve() -> None:

@@ -575,6 +575,51 @@ async def test_what_the_settings_know_better_is_neither_saved_nor_read(
         assert b'"o"' not in (tmp_path / "state").read_bytes()
 
 
+# Settings change.
+
+
+async def test_what_the_settings_say_anew_is_looked_for_there(told: ToldWatch, clock: Clock) -> None:
+    told.say(WEB, seen("a", "b", "c"))
+    async with watching(told, clock) as watcher:
+        watcher.pin(WEB)
+        await until(lambda: ids(watcher.current(WEB)) == "abc")
+        watcher.follow_fixed([WEB, OTHER], [])
+        await until(lambda: told.opened[WEB] == 2)
+        assert (told.open[WEB], ids(watcher.current(WEB))) == (1, "abc")
+        told.say(WEB, seen("d"))
+        await until(lambda: ids(watcher.current(WEB)) == "d")
+        assert watcher.stats().restarts == 0
+
+
+async def test_what_becomes_fixed_before_it_starts_is_not_read_from_the_disk(
+    told: ToldWatch, clock: Clock, tmp_path: Path
+) -> None:
+    file = saved_at(tmp_path / "state")
+    await file.save(Saved(frozenset({WEB}), 1.8e9, {WEB: SavedService(1.8e9, seen("a").instances)}))
+    async with watching(told, clock, snapshot_file=file) as watcher:
+        watcher.follow_fixed([WEB], [WEB])
+        watcher.pin(WEB)
+        assert ids(watcher.current(WEB)) == ""
+        told.name("web", "other")
+        told.say(WEB, seen("b"))
+        told.say(OTHER, Seen((replace(instance("o"), service=OTHER),)))
+        watcher.pin(OTHER)
+        await until(lambda: b'"o"' in (tmp_path / "state").read_bytes())
+        assert b'"b"' not in (tmp_path / "state").read_bytes()
+
+
+async def test_a_service_that_is_needed_no_more_is_dropped_when_nobody_asks(
+    told: ToldWatch, clock: Clock
+) -> None:
+    async with watching(told, clock) as watcher:
+        watcher.pin(WEB)
+        told.say(WEB, seen("a"))
+        await until(lambda: ids(watcher.current(WEB)) == "a")
+        watcher.unpin(WEB)
+        clock.now += 601
+        await until(lambda: not watcher.snapshots())
+
+
 # What it says of itself.
 
 
