@@ -76,9 +76,7 @@ def decode(raw: bytes, origin: str, now: float, max_age_s: float) -> Saved | Unu
                 "other_registry", f"it is of {content['origin']!r}, and the registry is {origin!r}"
             )
         services = {
-            ServiceName(name): SavedService(
-                service["answered_at"], tuple(_read(ServiceName(name), i) for i in service["instances"])
-            )
+            ServiceName(name): _read_service(ServiceName(name), service)
             for name, service in content["services"].items()
         }
         names, names_at = frozenset(map(ServiceName, content["names"])), float(content["names_at"])
@@ -108,6 +106,11 @@ def _written(instance: Instance) -> dict[str, Any]:
         "incarnation": instance.incarnation,
         "zone": instance.zone,
     }
+
+
+def _read_service(name: ServiceName, written: dict[str, Any]) -> SavedService:
+    instances = tuple(_read(name, instance) for instance in written["instances"])
+    return SavedService(float(written["answered_at"]), instances)
 
 
 def _read(service: ServiceName, written: dict[str, Any]) -> Instance:

@@ -40,7 +40,7 @@ class SnapshotFile:
         self.failures = 0
 
     async def load(self) -> Saved | None:
-        """What the file says, if there is one that can be believed. Never raises an `OSError`."""
+        """What the file says, if there is one, of this user, that can be believed. Raises no `OSError`."""
         try:
             raw = await asyncio.to_thread(self._read)
         except FileNotFoundError:
@@ -91,13 +91,18 @@ class SnapshotFile:
 
     def _read(self) -> bytes:
         with self._path.open("rb") as file:
+            owner, mine = os.fstat(file.fileno()).st_uid, os.geteuid()
+            if owner != mine:  # who could send calls anywhere, by naming instances
+                fix = "remove it, or move registry.snapshot_file to a directory of its own"
+                raise PermissionError(f"it belongs to user {owner}, and this process runs as {mine}: {fix}")
             return file.read(MAX_BYTES)
 
     def _write(self, saved: Saved) -> None:
         raw = encode(saved, self._origin)
         mine = self._path.with_name(f"{self._path.name}.{os.getpid()}.tmp")
         try:
-            with open(mine, "wb", opener=_private) as file:
+            mine.unlink(missing_ok=True)
+            with open(mine, "wb", opener=_new_and_private) as file:
                 file.write(raw)
                 file.flush()
                 os.fsync(file.fileno())
@@ -109,5 +114,5 @@ class SnapshotFile:
         log.warning("snapshot_not_used", file=str(self._path), reason=reason, detail=detail)
 
 
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+def _new_and_private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_EXCL, 0o600)

@@ -91,6 +91,15 @@ def test_a_whole_file_of_another_shape_is_broken_too(body: bytes) -> None:
     assert reason(b"quaymaster-snapshot 1 " + sha256(body).hexdigest().encode() + b"\n" + body) == "broken"
 
 
+@pytest.mark.parametrize("time", [b'"yesterday"', b"null", b"[]"])
+def test_a_time_that_is_none_makes_it_broken(time: bytes) -> None:
+    _, _, body = encode(saved(), HERE).partition(b"\n")
+    spoilt = body.replace(b'"answered_at":%d.0' % NOW, b'"answered_at":' + time)
+    assert spoilt != body
+    raw = b"quaymaster-snapshot 1 " + sha256(spoilt).hexdigest().encode() + b"\n" + spoilt
+    assert reason(raw) == "broken"
+
+
 def test_another_registrys_file_is_refused() -> None:
     assert reason(encode(saved(), HERE)) is None
     assert reason(encode(saved(), HERE), origin="consul http://10.0.0.1:8500") == "other_registry"

@@ -66,6 +66,27 @@ async def test_what_can_not_be_read_is_a_warning_too(tmp_path: Path) -> None:
     assert [line["reason"] for line in logs] == ["unreadable"]
 
 
+async def test_somebody_elses_file_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever may write to a directory like /tmp could name the instances that calls go to."""
+    await at(tmp_path / "state").save(saved("a"))
+    mine = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: mine + 1)
+    with structlog.testing.capture_logs() as logs:
+        assert await at(tmp_path / "state").load() is None
+    assert [(line["reason"], f"user {mine}," in line["detail"]) for line in logs] == [("unreadable", True)]
+
+
+async def test_what_lies_in_the_way_is_not_written_to(tmp_path: Path) -> None:
+    """A link that somebody put there, or what a killed process of the same number left."""
+    precious = tmp_path / "precious"
+    precious.write_bytes(b"kept")
+    (tmp_path / f"state.{os.getpid()}.tmp").symlink_to(precious)
+    file = at(tmp_path / "state")
+    await file.save(saved("a"))
+    assert precious.read_bytes() == b"kept"
+    assert (await at(tmp_path / "state").load(), file.failures) == (saved("a"), 0)
+
+
 async def test_a_full_disk_leaves_the_old_file_and_is_said_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
