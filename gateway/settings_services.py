@@ -214,6 +214,15 @@ class HealthCheckSettings(Section):
     expect_headers: dict[Header, str] = Field(default_factory=dict)
     """An answer must carry them; {id} is the instance's id."""
 
+    @field_validator("expect_headers")
+    @classmethod
+    def _can_be_in_an_answer(cls, headers: dict[str, str]) -> dict[str, str]:
+        for name, text in headers.items():
+            if not text.isprintable() or text != text.strip():
+                fix = "write printable text without spaces at its ends"
+                raise ValueError(f"the value of {name} can't be in an answer: {fix}")
+        return headers
+
     @field_validator("path", "statuses", "expect_headers")
     @classmethod
     def _needs_an_answer(cls, value: Any, info: ValidationInfo) -> Any:

@@ -38,6 +38,10 @@ from registry.health_checks import HealthCheckPolicy
         ({"health_check": {"kind": "tcp", "path": "/up"}}, "path"),
         ({"health_check": {"kind": "tcp", "statuses": [204]}}, "statuses"),
         ({"health_check": {"kind": "tcp", "expect_headers": {"X-Id": "{id}"}}}, "expect_headers"),
+        *(
+            ({"health_check": {"expect_headers": {"X-Id": text}}}, "the value of X-Id can't be in an answer")
+            for text in (" a", "a ", "a\nb", "a\r\n")
+        ),
         ({"strategy": "round_robin", "hash": {"by": "uid"}}, "is for strategy: rendezvous"),
     ],
 )
