@@ -75,6 +75,8 @@ def admit(
                     instances[instance.id] = min(first, instance, key=_counts_first)
                     raise _Unfit("duplicate", f"{instance.authority} is registered twice under this id")
                 # Consul's ids default to the service's name, so every node of a cluster may use the same.
+                if not _plain(candidate.node, MAX_ID):
+                    raise _Unfit("bad_id", "the id is taken, and the name of this node can't be added to it")
                 instance = replace(instance, id=InstanceId(f"{instance.id}@{candidate.node}"))
                 if instance.id in instances:
                     raise _Unfit("duplicate", f"{candidate.node} registers this id twice")

@@ -151,6 +151,14 @@ def test_the_same_id_on_two_nodes_is_two_instances() -> None:
     assert {i.id: i.host for i in seen.instances} == {"web": "10.0.0.1", "web@n2": "10.0.0.2"}
 
 
+@pytest.mark.parametrize("node", ["a\r\nb", "\ud800", "n" * 256])
+def test_the_name_of_a_node_that_is_none_gets_into_no_id(node: str) -> None:
+    """An id stands in headers, logs and JSON."""
+    seen = judge(Candidate("web", "10.0.0.1", 80), Candidate("web", "10.0.0.2", 80, node=node))
+    assert [i.id for i in seen.instances] == ["web"]
+    assert reason(seen) == "bad_id"
+
+
 def test_the_same_process_registered_on_two_nodes_is_one_instance() -> None:
     seen = judge(Candidate("web", "10.0.0.1", 80, node="n1"), Candidate("web", "10.0.0.1", 80, node="n2"))
     assert [i.id for i in seen.instances] == ["web"]
