@@ -44,6 +44,7 @@ class ConcurrencyLedger:
         most = policy.instance
         self.full = {key[0] for key, at in self._at.items() if most is not None and at >= most}
         self._give_out()
+        self._call_next()
 
     @property
     def limit(self) -> int | None:
@@ -116,9 +117,7 @@ class ConcurrencyLedger:
         limit = self.policy.instance
         if limit is None or left < limit:
             self.full.discard(instance.id)
-            if self._for_instance:
-                self._called += 1
-                self._for_instance.popleft().wake()
+            self._call_next()
 
     def line_up_for_instance(self, waiter: Waiter, *, first: bool) -> bool:
         """Waits for any instance to have room. `first`: it was called before, and found none."""
@@ -130,9 +129,14 @@ class ConcurrencyLedger:
             self._for_instance.append(waiter)
         return True
 
-    def looked(self) -> None:
-        """Somebody who was called has taken a place at an instance, or found none, or has gone."""
+    def looked(self, *, again: bool) -> None:
+        """Somebody who was called has looked, or goes without. `again`: it found none, and lines up again.
+
+        Else the next is called, as there may be room for more than one: an instance may be new.
+        """
         self._called -= 1
+        if not again:
+            self._call_next()
 
     def step_out_for_instance(self, waiter: Waiter) -> bool:
         """The waiter waits no longer. False: it has been called."""
@@ -142,9 +146,7 @@ class ConcurrencyLedger:
             return False
         return True
 
-    def gone(self) -> None:
-        """Somebody who was called does not look any more: the next is called instead."""
-        self._called -= 1
+    def _call_next(self) -> None:
         if self._for_instance:
             self._called += 1
             self._for_instance.popleft().wake()

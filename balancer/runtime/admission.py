@@ -93,18 +93,22 @@ class Admission:
     async def wait_for_instance(self, begin: Callable[[], Try | Refused], refused: Refused) -> Try | Refused:
         """A try that `begin` begins once one of the instances has room, or why there is none."""
         places = self.places
-        while places is not None and refused.reason is RefusedReason.ALL_TRIED and self.instances_are_full():
+        while places is not None and self._wants_room(refused):
             if not await room_at_an_instance(places, self._patience_s(places), first=self._called):
                 return BUSY
-            self._called = True
+            self._called, again = True, False
             try:
                 begun = begin()
+                again = isinstance(begun, Refused) and self._wants_room(begun)
             finally:
-                places.looked()
+                places.looked(again=again)
             if not isinstance(begun, Refused):
                 return begun
             refused = begun
         return refused
+
+    def _wants_room(self, refused: Refused) -> bool:
+        return refused.reason is RefusedReason.ALL_TRIED and self.instances_are_full()
 
     def _patience_s(self, places: ConcurrencyLedger) -> float:
         """How long the call may still wait for room, of what it may wait in all."""

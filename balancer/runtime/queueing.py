@@ -44,7 +44,7 @@ async def place_in(places: ConcurrencyLedger, patience_s: float) -> bool:
 
 
 async def room_at_an_instance(places: ConcurrencyLedger, patience_s: float, *, first: bool) -> bool:
-    """Waits until called to look for an instance, and says `looked` or `gone` then. False: not called."""
+    """Waits until called to look for an instance, and says `looked` then. False: not called."""
     turn = Turn()
     if not places.line_up_for_instance(turn, first=first):
         return False
@@ -52,7 +52,7 @@ async def room_at_an_instance(places: ConcurrencyLedger, patience_s: float, *, f
         await turn.come(patience_s)
     except BaseException as error:
         if not places.step_out_for_instance(turn):
-            places.gone()
+            places.looked(again=False)
         if isinstance(error, TimeoutError):
             return False
         raise

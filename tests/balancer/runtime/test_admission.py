@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -27,6 +28,7 @@ from tests.balancer.runtime.balancers import (
     balancer_of,
     client,
     get,
+    known,
     no_time,
     outcome_of,
     policy,
@@ -208,6 +210,61 @@ async def test_who_waits_for_an_instance_is_not_sent_to_one_that_takes_no_connec
         assert held.result()
         assert isinstance(waiting.result()[0], Answer)
         assert [id for id, _, _ in watching.tries].count(dead.id) == 1
+        nothing_is_held(balancer)
+
+
+async def test_who_finds_nobody_does_not_leave_the_line_waiting_behind() -> None:
+    scripted = ScriptedUpstream(["refuses"])
+    limits = ConcurrencyPolicy(instance=1, wait_s=60)
+    balancer = balancer_of(scripted, instance_at(1001, "a"), concurrency=limits, clock=lambda: 100.0)
+    async with asyncio.TaskGroup() as group:
+        calls = [group.create_task(outcome_of(balancer)) for _ in range(5)]
+        await in_line(balancer, 4)
+        scripted.scripts[0].go()
+        await until(lambda: len(scripted.scripts) == 2)
+        scripted.scripts[1].go()
+        await until(lambda: all(call.done() for call in calls))
+    assert len(scripted.scripts) == 2, "it takes no connections, so the others are refused"
+    nothing_is_held(balancer)
+
+
+async def test_a_line_is_let_in_when_the_limit_goes() -> None:
+    scripted = ScriptedUpstream(["ends"])
+    limits = ConcurrencyPolicy(instance=1, wait_s=60)
+    balancer = balancer_of(scripted, instance_at(1001, "a"), concurrency=limits)
+    async with asyncio.TaskGroup() as group:
+        for _ in range(5):
+            group.create_task(outcome_of(balancer))
+        await in_line(balancer, 4)
+        balancer.follow({SERVICE: ServicePolicy(concurrency=replace(limits, instance=None))})
+        await until(lambda: len(scripted.scripts) == 5)
+        for _ in range(2):
+            for script in scripted.scripts:
+                script.go()
+            await asyncio.sleep(0)
+    nothing_is_held(balancer)
+
+
+async def test_a_line_is_let_in_where_an_instance_has_come(upstream: PooledUpstream) -> None:
+    limits = ConcurrencyPolicy(instance=1, wait_s=60)
+    async with origin(holds, "old") as old, origin(holds, "new") as new, origin(holds, "newer") as newer:
+        there = [known(old.instance)]
+        balancer = Balancer(
+            lambda service: there[0],
+            upstream,
+            policies={SERVICE: ServicePolicy(concurrency=limits)},
+            rng=Random(1),
+        )
+        async with asyncio.TaskGroup() as group:
+            held = group.create_task(_only(balancer, old))
+            for _ in range(5):
+                group.create_task(outcome_of(balancer))
+            await in_line(balancer, 5)
+            there[0] = known(old.instance, new.instance, newer.instance)
+            held.cancel()
+            await until(lambda: new.requests == newer.requests == 1)
+            for each in (old, new, newer):
+                each.go.set()
         nothing_is_held(balancer)
 
 

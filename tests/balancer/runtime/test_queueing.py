@@ -85,7 +85,7 @@ async def test_waiting_for_an_instance(cancelled: bool) -> None:
         else:
             await waiting[0]
         assert waiting[1].done() is cancelled
-        places.looked()
+        places.looked(again=not cancelled)
         waiting[1].cancel()
     assert places.waiting == 0
 
