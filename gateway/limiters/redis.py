@@ -70,6 +70,7 @@ class RedisLimiter:
 
     async def close(self) -> None:
         await self._batches.close()
+        await self._script.close()
 
     def __repr__(self) -> str:
         return f"<RedisLimiter: {self._gateways} gateways, {self._batches!r}>"

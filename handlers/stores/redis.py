@@ -177,6 +177,7 @@ class RedisStore:
 
     async def close(self) -> None:
         await self._batches.close()
+        await self._script.close()
 
     async def _ask(self, call: bytes) -> Any:
         try:

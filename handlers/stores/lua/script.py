@@ -1,10 +1,13 @@
 """One Lua script on one Redis: sent when it is not there yet, with every wait bounded.
 
-redis-py's defaults wait five seconds ten times over for a server that hangs. Here a command has `TIMEOUT_S`,
-is tried once, and a server that fails to answer three times in a row is asked only now and then until
-it does. Both times can be set in the URL: `redis://host/0?socket_timeout=0.5&socket_connect_timeout=1`.
+redis-py's defaults wait five seconds ten times over for a server that hangs. Here a command has `TIMEOUT_S`
+and is tried once. A server that did not answer in time, or is not to be reached, is asked nothing more for
+callers: a task of the script's own asks it whether it is back. One that answers with an error costs nobody
+any time, so a caller finds out now and then whether it is over. Both times can be set in the URL:
+`redis://host/0?socket_timeout=0.5&socket_connect_timeout=1`.
 """
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -15,38 +18,53 @@ import structlog
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from registry.runtime.batches import Unanswered
+from registry.runtime.tasks import Tasks
+from registry.runtime.trace import trace_of
 
 log = structlog.get_logger()
 
 TIMEOUT_S = 0.1
 CONNECT_TIMEOUT_S = 0.2
-FAILURES = 3
-"""In a row, after which callers are refused without asking."""
+# uvloop says RuntimeError of a connection that is just closing.
+FAULTS = (RedisError, OSError, RuntimeError)
+REFUSALS = 3
+"""Errors that were answered, in a row, after which callers are refused without asking."""
 TRY_AGAIN_S = 0.5
 """How often one of them is let through then."""
+ASK_AGAIN_S = 0.25
+"""Between two questions whether a Redis that does not answer is back: it is used again so soon after."""
+AFTER_A_BUG_S = 1.0
 
 
 class LuaScript:
-    """Runs `text` on `redis`, one run after the other. `clock` is monotonic seconds."""
+    """Runs `text` on `redis`, one run after the other. `clock` is monotonic seconds.
+
+    Whoever has made it awaits `close`, when nothing runs any more.
+    """
 
     def __init__(self, redis: Redis, text: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._redis = redis
         self._text = text
         self._clock = clock
-        self._failures = 0
+        self._away = False
+        self._refusals = 0
         self._try_at = 0.0
+        self._tasks = Tasks(self._died)
         # Names the script, as Redis wants it; protects nothing.
         self.sha = sha1(text.encode(), usedforsecurity=False).hexdigest()
 
     def expect_answer(self) -> None:
-        """Raises `Unanswered` if Redis is away, except for one caller in `TRY_AGAIN_S`."""
-        if self._failures < FAILURES:
+        """Raises `Unanswered` while Redis is away, and, except for one caller in `TRY_AGAIN_S`, while it
+        answers with nothing but errors."""
+        if self._away:
+            raise Unanswered("Redis does not answer; it is used again when it does")
+        if self._refusals < REFUSALS:
             return
         if (now := self._clock()) < self._try_at:
-            raise Unanswered("Redis does not answer; it is asked again in a moment")
+            raise Unanswered("Redis answers with errors; it is asked again in a moment")
         self._try_at = now + TRY_AGAIN_S
 
     async def run(self, keys: Sequence[bytes], arguments: Sequence[bytes]) -> bytes:
@@ -57,14 +75,20 @@ class LuaScript:
                 said = await self._ask(b"EVALSHA", self.sha.encode(), *rest)
             except NoScriptError:
                 said = await self._ask(b"EVAL", self._text.encode(), *rest)
-        except (RedisError, OSError, RuntimeError) as error:
-            # uvloop says RuntimeError of a connection that is just closing.
-            self._failed(error)
+        except ResponseError as error:
+            self._refused(error)
             raise Unanswered(f"Redis: {error}") from error
-        if self._failures >= FAILURES:
+        except FAULTS as error:
+            self._lost(error)
+            raise Unanswered(f"Redis: {error}") from error
+        if self._refusals >= REFUSALS:
             log.info("redis_answers_again")
-        self._failures = 0
+        self._refusals = 0
         return said
+
+    async def close(self) -> None:
+        """Asks nothing more."""
+        await self._tasks.close()
 
     async def _ask(self, *words: bytes) -> bytes:
         """Redis' answer to a command. As `Redis.execute_command` without retries, for 60 % of its cost."""
@@ -78,11 +102,46 @@ class LuaScript:
         assert isinstance(said, bytes)
         return said
 
-    def _failed(self, error: Exception) -> None:
-        self._failures += 1
+    def _refused(self, error: Exception) -> None:
+        """It is there, and does not do what it is asked."""
+        self._refusals += 1
         self._try_at = self._clock() + TRY_AGAIN_S
-        if self._failures == FAILURES:
-            log.warning("redis_does_not_answer", detail=str(error) or type(error).__name__)
+        if self._refusals == REFUSALS:
+            log.warning("redis_refuses", detail=str(error))
+
+    def _lost(self, error: Exception) -> None:
+        """It is not there. Nobody waits for that a second time: a task finds out when it is back."""
+        if self._away:
+            return
+        self._away = True
+        self._tasks.start("ask redis", self._until_back(str(error) or type(error).__name__))
+
+    async def _until_back(self, why: str, after_s: float = 0.0) -> None:
+        # At once: one connection that broke, or one late answer, is over by now.
+        await asyncio.sleep(after_s)
+        asked = 0
+        while not await self._is_back():
+            asked += 1
+            if asked == 1:
+                log.warning("redis_does_not_answer", detail=why)
+            await asyncio.sleep(ASK_AGAIN_S)
+        self._away = False
+        if asked:
+            log.info("redis_answers_again")
+
+    async def _is_back(self) -> bool:
+        try:
+            await self._ask(b"PING")
+        except ResponseError:
+            pass  # whoever may not ask this, or not now, has been answered
+        except FAULTS:
+            return False
+        return True
+
+    def _died(self, name: str, error: BaseException) -> None:
+        """Of a bug. Redis would be away for good if nobody asked any more."""
+        log.error("task_died", task=name, trace=trace_of(error))
+        self._tasks.start(name, self._until_back("the task that asks has died", AFTER_A_BUG_S))
 
 
 def packed(words: Sequence[bytes]) -> bytes:

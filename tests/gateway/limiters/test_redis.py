@@ -14,8 +14,11 @@ from gateway.limiters import redis as redis_limiter
 from gateway.limiters.base import Limiter, Rule
 from gateway.limiters.redis import RedisLimiter, open_limiter
 from gateway.windows import SlidingWindows
-from handlers.stores.lua.script import LuaScript, open_redis, read_script
+from handlers.stores.lua.script import TRY_AGAIN_S, LuaScript, open_redis, read_script
+from registry.runtime.batches import Unanswered
 from tests.servers import forget_all, hasty, own_redis, patient
+
+WINDOWS = read_script(Path(redis_limiter.__file__).parent / "lua", "windows")
 
 
 @pytest.fixture
@@ -40,7 +43,7 @@ async def test_it_says_what_the_windows_in_memory_say(server: Redis, rng: random
     """Every number of every verdict, through a long day of random requests."""
     now = 1_700_000_000.0
     windows = SlidingWindows()
-    script = LuaScript(server, read_script(Path(redis_limiter.__file__).parent / "lua", "windows"))
+    script = LuaScript(server, WINDOWS)
     limiter = RedisLimiter(script, clock=lambda: now)
     for _ in range(400):
         now += rng.choice((0.0, 0.001, 0.5, 3.0, 9.0, 31.0))
@@ -96,6 +99,38 @@ async def test_without_redis_each_gateway_allows_its_share_and_the_limit_is_shar
             while not await allowed(one, rule):
                 assert asyncio.get_running_loop().time() < deadline, "it never counted in Redis again"
                 await asyncio.sleep(0.02)
+
+
+async def test_while_redis_hangs_only_the_first_call_waits_for_it() -> None:
+    """What was sent to it meanwhile it counts when it wakes up: as many have waited."""
+    with own_redis() as server:
+        async with open_redis(hasty(server.url)) as redis:
+            script = LuaScript(redis, WINDOWS)
+            limiter = RedisLimiter(script)
+            rule = Rule("ann", 1000, 60.0)
+            await limiter.hit([rule])
+            server.pause()
+            over = asyncio.get_running_loop().time() + 4 * TRY_AGAIN_S
+            while asyncio.get_running_loop().time() < over:
+                await limiter.hit([rule])
+                await asyncio.sleep(0.01)
+            server.resume()
+            async with asyncio.timeout(20):
+                while not is_used(script):  # noqa: ASYNC110 there is no event to wait for
+                    await asyncio.sleep(0.01)
+            verdict = await limiter.hit([rule])
+            assert verdict is not None
+            assert verdict.remaining >= 1000 - 3
+            await limiter.close()
+            assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+def is_used(script: LuaScript) -> bool:
+    try:
+        script.expect_answer()
+    except Unanswered:
+        return False
+    return True
 
 
 async def test_a_redis_that_hangs_holds_up_nobody_for_long() -> None:
