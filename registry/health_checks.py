@@ -160,7 +160,8 @@ class CheckLedger:
     ) -> Collection[Place]:
         """From now on these are asked, and no others of the service; without a policy, nobody.
 
-        Returns the places that are not asked any more. What is known of those that stay is kept.
+        Returns the places whose question of before, if one is under way, is worth nothing any more. What is
+        known of those that stay is kept; by a new policy they are asked soon.
         """
         wanted = {i.endpoint: i for i in instances} if policy is not None else {}
         known = self._of.get(service, set())
@@ -174,11 +175,16 @@ class CheckLedger:
         self._of[service] = set(wanted)
         for endpoint, instance in wanted.items():
             place = (service, endpoint)
-            if (checked := self._checked.get(place)) is None:
-                self._checked[place] = _Checked(instance, policy, self._number())
-                self._plan(place, now + self._rng.uniform(0, min(policy.interval_s, FIRST_WITHIN_S)))
-            else:
-                checked.instance, checked.policy = instance, policy
+            checked = self._checked.get(place)
+            if checked is not None and checked.policy == policy:
+                checked.instance = instance
+                continue
+            opinion = Opinion()
+            if checked is not None:
+                left.append(place)
+                opinion = checked.opinion
+            self._checked[place] = _Checked(instance, policy, self._number(), opinion)
+            self._plan(place, now + self._rng.uniform(0, min(policy.interval_s, FIRST_WITHIN_S)))
         self._forget_the_removed()
         return left
 

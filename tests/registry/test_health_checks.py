@@ -208,6 +208,21 @@ def test_another_place_is_another_question() -> None:
     assert list(ledger.verdicts(WEB).values()) == [Verdict.UNCHECKED]
 
 
+def test_a_new_policy_is_not_kept_waiting_by_the_pause_of_the_old_one() -> None:
+    ledger = CheckLedger(Random(5))
+    slow = replace(POLICY, interval_s=3600.0, path="/a-mistake")
+    ledger.follow(WEB, instances("ab"), slow, 0.0)
+    answered, under_way = ledger.due(1.0, 10)
+    ledger.answered(answered, GOOD, 1.0)
+    assert ledger.follow(WEB, instances("ab"), slow, 2.0) == []
+    left = ledger.follow(WEB, instances("ab"), POLICY, 2.0)
+    assert set(left) == {answered.place, under_way.place}, "who still asks as before may stop"
+    assert ledger.answered(under_way, BAD, 2.5) is None
+    assert not ledger.failed(WEB), "the answer to a question of before says nothing"
+    assert [q.policy for q in ledger.due(2.0 + FIRST_WITHIN_S, 10)] == [POLICY, POLICY]
+    assert ledger.verdicts(WEB)[answered.instance.endpoint] is Verdict.UP
+
+
 def test_without_a_policy_nobody_is_asked_and_with_a_new_one_opinions_stay() -> None:
     ledger = CheckLedger(Random(7))
     ledger.follow(WEB, instances("a"), POLICY, 0.0)
