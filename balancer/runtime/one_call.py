@@ -279,6 +279,7 @@ class Call:
             now = shared.clock()
             if len(self._tried) >= self._policy.max_attempts or not ledger.budget.has_room(now):
                 return None
+            self._shortened = True
             begun = self._begin(ledger, _SECOND, now)
             return None if isinstance(begun, Refused) else begun
 

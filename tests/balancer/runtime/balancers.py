@@ -1,6 +1,7 @@
 """Balancers for tests, on real sockets or on an upstream that does as a script says."""
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -128,6 +129,12 @@ async def bad_and_good(behaviour: Behaviour) -> AsyncIterator[tuple[Origin, Orig
     """The bad one is so heavy that an idle balancer tries it first."""
     async with origin(behaviour, "bad", weight=100) as bad, origin(counts_requests, "good") as good:
         yield bad, good
+
+
+def timeouts_told(there: Origin) -> list[int]:
+    """The milliseconds that each request said to be left."""
+    found = [re.search(rb"\r\nX-Request-Timeout-Ms: (\d+)\r\n", head) for head in there.heads]
+    return [int(match[1]) for match in found if match is not None]
 
 
 class ScriptedBody:

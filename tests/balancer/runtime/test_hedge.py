@@ -26,6 +26,7 @@ from tests.balancer.runtime.balancers import (
     outcome_of,
     policy,
     post,
+    timeouts_told,
 )
 
 HEDGED = policy(hedge=True)
@@ -70,6 +71,13 @@ async def test_a_slow_instances_call_is_answered_by_another_one(upstream: Pooled
         assert repr(balancer.ledger) == IDLE, "the loser counts no longer"
         assert not balancer.loads(SERVICE)[0].aside
         await until(lambda: held.open_connections == 0)
+
+
+async def test_the_second_try_has_what_is_left_of_the_calls_time(upstream: PooledUpstream) -> None:
+    async with slow_and_quick(upstream, origins.never_answers) as (balancer, _, held, quick):
+        await outcome_of(balancer, HEDGED)
+        (first,), (second,) = timeouts_told(held), timeouts_told(quick)
+        assert second < first
 
 
 async def test_the_losers_connection_is_not_used_again(upstream: PooledUpstream) -> None:

@@ -1,7 +1,6 @@
 """Second tries within budget and time, counted at instances on real sockets."""
 
 import asyncio
-import re
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -29,6 +28,7 @@ from tests.balancer.runtime.balancers import (
     outcome_of,
     policy,
     post,
+    timeouts_told,
 )
 
 ONLY_SHARE = RetryBudget(percent=20, at_least=0)
@@ -56,11 +56,6 @@ async def calls_of(balancer: Balancer, clients: int, each: int) -> Counter[str]:
         for _ in range(clients):
             group.create_task(client())
     return ends
-
-
-def timeouts_told(there: Origin) -> list[int]:
-    found = [re.search(rb"\r\nX-Request-Timeout-Ms: (\d+)\r\n", head) for head in there.heads]
-    return [int(match[1]) for match in found if match is not None]
 
 
 # The budget
