@@ -79,7 +79,8 @@ class CircuitLedger:
             if now < self._open_until:
                 return Refused(RefusedReason.CIRCUIT_OPEN, self._open_until - now)
             self._go(Event.RESTED, now)
-        if self._probing + self._succeeded >= self.policy.probes:
+        # While none is under way there is room, also when by now fewer would do than have succeeded.
+        if self._probing and self._probing + self._succeeded >= self.policy.probes:
             return Refused(RefusedReason.CIRCUIT_OPEN, FULL_ROUND_S)
         self._probing += 1
         return self._round

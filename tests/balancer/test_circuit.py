@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -175,6 +176,15 @@ def test_no_more_probes_than_allowed_are_ever_under_way(moves: list[tuple[str, i
         now += 5
         if circuit.state is not State.CLOSED:
             circuit.ended(let_in(circuit, now), now, ok=True)
+    assert state_of(circuit) is State.CLOSED
+
+
+def test_fewer_probes_are_enough_from_when_the_settings_say_so() -> None:
+    circuit = tripped(replace(POLICY, probes=3))
+    for _ in range(2):
+        circuit.ended(let_in(circuit, 5), 5, ok=True)
+    circuit.policy = POLICY
+    circuit.ended(let_in(circuit, 6), 6, ok=True)
     assert state_of(circuit) is State.CLOSED
 
 
