@@ -4,10 +4,12 @@ Each discovered instance has one place, the first that fits:
 
 * nowhere: it is in maintenance, an operator's word.
 * unreachable: it takes no connections. A reserve.
-* unusable: for the registry, or for our own health checks. A candidate in panic, else nowhere.
-* suspected: put aside by statistics. A reserve, in panic a candidate.
+* unusable: for the registry, or for our own health checks. Nowhere, but in panic.
+* suspected: put aside by statistics. A reserve, but in panic.
 * parked: its weight is 0. A reserve.
 * ready: a candidate.
+
+In panic the unusable and the suspected are ready or parked, too, by their weight.
 
 When nobody is ready the parked ones are candidates, and when there are none the suspected ones. So whoever
 has no candidates at all has nobody but unreachable reserves.
@@ -50,8 +52,11 @@ class Places:
     def candidates(self, policy: ServicePolicy, now: float, *, panic: bool) -> tuple[Candidates, float]:
         """Whom a call may go to, and until when that holds if nothing happens."""
         doubted = (*self.suspected, *self.unusable) if panic else ()
-        wild = [record for record in doubted if record.instance.weight > 0]
-        tiers = [[*self.ready, *wild], self.parked, [] if panic else _soonest_first(self.suspected)]
+        tiers = [
+            [*self.ready, *(record for record in doubted if record.instance.weight > 0)],
+            [*self.parked, *(record for record in doubted if record.instance.weight == 0)],
+            [] if panic else _soonest_first(self.suspected),
+        ]
         chosen = next(filter(None, tiers), [])
         weights, until = _weights(chosen, policy.slow_start_s, now)
         instances = [record.instance for record in chosen]

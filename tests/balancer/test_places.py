@@ -63,6 +63,15 @@ def test_the_next_best_take_over_when_nobody_is_ready() -> None:
     assert shown(places([UNREACHABLE, CRITICAL])) == ("", "unreachable")
 
 
+def test_in_panic_the_doubted_without_weight_come_where_the_parked_do() -> None:
+    doubted = [
+        record("doubted", weight=0, reason=Reason.SERVER_ERRORS),
+        record("ill", Health.CRITICAL, weight=0),
+    ]
+    assert shown(places([READY, PARKED, *doubted]), panic=True) == ("ready", "parked doubted ill")
+    assert shown(places([*doubted, UNREACHABLE]), panic=True) == ("doubted ill", "unreachable")
+
+
 def test_reserves_stand_in_the_order_of_their_return() -> None:
     later, sooner = (record(name, reason=Reason.SELF, until=until) for name, until in (("b", 9), ("a", 5)))
     assert shown(places([READY, later, sooner])) == ("ready", "a b")
