@@ -47,20 +47,24 @@ def choose(
     now: float,
     *,
     repeatable: bool = False,
+    probes: bool = True,
     hand_out: bool = False,
     reserves: bool = True,
 ) -> Chosen | Refused:
     """One instance that was not tried yet, or why there is none. `now` is monotonic seconds.
 
     `repeatable` says that the call may be sent again if this try fails, so it may find out whether an
-    instance is back. `hand_out` says that it is no call of ours: we would not see how it ends. Without
+    instance is back. Without `probes` it may not: one call finds out about one instance, or it could spend
+    all its tries on those that are dead. `hand_out` says that it is no call of ours: we would not see how it ends. Without
     `reserves` nobody is chosen while there are candidates, though all be in `tried`: for who can wait.
     """
     if not snapshot.usable and (refused := refusal(snapshot)) is not None:
         return refused
     among = eligible.candidates(snapshot, now, hand_out=hand_out)
-    if not hand_out and (back := eligible.probe(snapshot, tried, now, repeatable=repeatable)) is not None:
-        return Chosen(back)
+    if probes and not hand_out:
+        back = eligible.probe(snapshot, tried, now, repeatable=repeatable)
+        if back is not None:
+            return Chosen(back)
     excluded = tried | eligible.fresh if eligible.fresh else tried
     picked = None
     if among.local is not None:

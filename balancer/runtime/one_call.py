@@ -166,7 +166,8 @@ class Call:
                 excluded,
                 self._request.key,
                 now,
-                repeatable=self._repeatable,
+                repeatable=self._repeatable and policy.max_attempts > 1,
+                probes=not self._tried,
                 reserves=self._admission is None or bool(self._tried),
             )
             if isinstance(chosen, Refused):

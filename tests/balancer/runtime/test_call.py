@@ -20,7 +20,7 @@ from balancer.model import (
     UpstreamBroke,
 )
 from balancer.outcome import SUCCESS, Kind, Outcome, Phase, Side
-from balancer.policy import RetryBudget
+from balancer.policy import EjectionPolicy, RetryBudget
 from balancer.runtime.attempt import ABANDONED
 from balancer.runtime.base import Answer, Switched
 from balancer.runtime.call import Balancer
@@ -371,6 +371,41 @@ async def test_after_a_cool_down_one_call_probes_for_all(upstream: PooledUpstrea
     ends = [f"{id} {label}" for id, label, _ in watching.tries]
     assert ends.count("dead connect_timeout") == 1
     assert ends.count("fine done_ok") == 50
+
+
+@pytest.mark.parametrize("request_of", [get, post])
+async def test_a_call_finds_out_about_one_instance_and_not_about_all_that_are_dead(
+    upstream: PooledUpstream, request_of: Callable[[], OutboundRequest]
+) -> None:
+    now = 100.0
+    async with AsyncExitStack() as stack:
+        dead = [await stack.enter_async_context(origins.refuses(f"dead{n}")) for n in range(3)]
+        fine = await stack.enter_async_context(origin(counts_requests, "fine"))
+        balancer = balancer_of(upstream, *dead, fine.instance, clock=lambda: now)
+        for instance in dead:
+            async with balancer.call(policy(), get(), only=instance) as end:
+                assert isinstance(end, Failed)
+        now += 2.0
+        end, _ = await outcome_of(balancer, policy(RetryClass.KEYED), request_of())
+    assert isinstance(end, Answer)
+    assert (end.instance.id, end.attempts) == ("fine", 2)
+
+
+async def test_a_call_that_has_one_try_is_not_used_to_find_out(upstream: PooledUpstream) -> None:
+    now = 100.0
+    async with bad_and_good(origins.closes_after_request_read) as (bad, good):
+        balancer = balancer_of(
+            upstream,
+            bad.instance,
+            good.instance,
+            clock=lambda: now,
+            ejection=EjectionPolicy(server_errors=1),
+        )
+        end, _ = await outcome_of(balancer, policy(max_attempts=1))
+        assert isinstance(end, Failed)
+        now += 2.0
+        end, _ = await outcome_of(balancer, policy(max_attempts=1))
+        assert isinstance(end, Answer)
 
 
 async def test_an_instance_that_is_back_serves_again(upstream: PooledUpstream) -> None:
