@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from math import inf
 
 from balancer.candidates import NOBODY, Candidates
+from balancer.hints import AnswerHints
 from balancer.outcome import Outcome
-from balancer.outlier import UNKNOWN, AnswerHints, OutlierLedger, Reason
+from balancer.outlier import UNKNOWN, OutlierLedger, Reason
 from balancer.places import kept, places
 from balancer.policy import ServicePolicy
 from balancer.record import Record
@@ -135,7 +136,7 @@ class EligibilityLedger:
         began: float = UNKNOWN,
     ) -> None:
         """The head of an answer is there."""
-        if self._outliers.aside or status == 429 or hints is not None:
+        if self._outliers.aside or hints is not None:
             self._outliers.answered(instance, status, hints, now, began)
 
     def ended(

@@ -4,13 +4,23 @@ Rules of this file: what can't be read is as good as not said; an instance can't
 endless or negative. How long it is granted at most is the ejection policy's.
 """
 
+from typing import NamedTuple
+
 from balancer.headers import Pairs, values_of
-from balancer.outlier import AnswerHints
 
 _YES = frozenset({b"true", b"yes", b"on", b"1"})
 _MOST_DIGITS = 9
 SLOW_S = 1.0
 """Of a 429 that does not say how long."""
+
+
+class AnswerHints(NamedTuple):
+    """What an answer's head says about its instance beside the status. Seconds."""
+
+    eject_s: float | None = None
+    """It wants no calls for so long; 0 leaves the time to the policy (`X-Quaymaster-Eject: true`)."""
+    slow_s: float | None = None
+    """It wants fewer for so long."""
 
 
 def hints_of(status: int, headers: Pairs, eject: bytes | None) -> AnswerHints | None:
@@ -20,7 +30,7 @@ def hints_of(status: int, headers: Pairs, eject: bytes | None) -> AnswerHints | 
     slow_s = None
     if status in (429, 503):
         after_s = _seconds(b"".join(values_of(headers, b"retry-after")[:1]).strip())
-        slow_s = SLOW_S if after_s is None and status == 429 else after_s
+        slow_s = after_s or (SLOW_S if status == 429 else None)
     return None if eject_s is None and slow_s is None else AnswerHints(eject_s, slow_s)
 
 

@@ -20,8 +20,8 @@ Rules of this file: outcomes and time change records; who gets calls is derived 
 
 from collections.abc import Collection
 from math import inf
-from typing import NamedTuple
 
+from balancer.hints import AnswerHints
 from balancer.outcome import Outcome, Phase
 from balancer.policy import EjectionPolicy
 from balancer.record import Reason, Record
@@ -29,24 +29,12 @@ from balancer.records import Records
 from balancer.success_rate import SuccessRates
 from registry.model import Health, Instance, InstanceId, InstanceKey
 
-__all__ = ["UNKNOWN", "AnswerHints", "OutlierLedger", "Reason"]
+__all__ = ["UNKNOWN", "OutlierLedger", "Reason"]
 
 UNKNOWN = inf
 """When a try began, for those who can't say."""
-TOO_MANY_REQUESTS = 429
-SLOW_S = 1.0
-"""After a 429 that does not say for how long."""
 FIRST_SERVER_ERROR = 500
 _UNPROBED = frozenset({Reason.SELF, Reason.REPORTS})
-
-
-class AnswerHints(NamedTuple):
-    """What an answer's head says about its instance beside the status. Seconds."""
-
-    eject_s: float | None = None
-    """It wants no calls for so long; 0 leaves the time to the policy (`X-Quaymaster-Eject: true`)."""
-    slow_s: float | None = None
-    """It wants fewer (429, or 503 with `Retry-After`) for so long."""
 
 
 class OutlierLedger:
@@ -95,8 +83,6 @@ class OutlierLedger:
             if self._wishes_to_leave(record, eject_s or self.policy.base_s, now, began):
                 return
             slow_s = eject_s or self.policy.base_s
-        if status == TOO_MANY_REQUESTS:
-            slow_s = slow_s or SLOW_S
         if slow_s:
             self._spare(record, slow_s, now)
         well = status < FIRST_SERVER_ERROR or record.reason is Reason.CONNECT_FAILURES
@@ -219,7 +205,7 @@ class OutlierLedger:
             elif record.due:
                 self._probe_failed(record, outcome, now)
         elif _unconnected(outcome) and _suspected(record) and self.policy.connect_failures:
-            self._put_aside(record, Reason.CONNECT_FAILURES, now, seconds=max(0.0, record.until - now))
+            self._is_unreachable(record, now)
 
     def _probe_failed(self, record: Record, outcome: Outcome, now: float) -> None:
         assert record.reason is not None
@@ -269,11 +255,15 @@ class OutlierLedger:
         self.aside.pop(key, None)
         self.aside[key] = record
         self.ejected_total[reason] += 1
-        if self.patience_s:
-            self.fresh |= {record.instance.id}
         self._next_probe_at = min(self._next_probe_at, record.until)
-        self._changed(now)
+        self._no_candidate(record, now)
         return True
+
+    def _is_unreachable(self, record: Record, now: float) -> None:
+        """One that is suspected takes no connections either: the same fault, and it lasts no longer."""
+        record.reason = Reason.CONNECT_FAILURES
+        self._suspicions -= 1
+        self._no_candidate(record, now)
 
     def _put_back(self, record: Record, now: float) -> None:
         self._suspicions -= _suspected(record)
@@ -282,6 +272,11 @@ class OutlierLedger:
         record.back_at = record.new_at = now
         record.forgiven_at = now + lasted_s
         del self.aside[record.instance.key]
+        self._changed(now)
+
+    def _no_candidate(self, record: Record, now: float) -> None:
+        if self.patience_s:
+            self.fresh |= {record.instance.id}
         self._changed(now)
 
     def _changed(self, now: float) -> None:

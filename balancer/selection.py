@@ -55,8 +55,9 @@ def choose(
 
     `repeatable` says that the call may be sent again if this try fails, so it may find out whether an
     instance is back. Without `probes` it may not: one call finds out about one instance, or it could spend
-    all its tries on those that are dead. `hand_out` says that it is no call of ours: we would not see how it ends. Without
-    `reserves` nobody is chosen while there are candidates, though all be in `tried`: for who can wait.
+    all its tries on those that are dead. `hand_out` says that it is no call of ours: we would not see how
+    it ends. Without `reserves` nobody is chosen while there are candidates, though all be in `tried`: for
+    who can wait.
     """
     if not snapshot.usable and (refused := refusal(snapshot)) is not None:
         return refused

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from balancer.eligibility import EligibilityLedger, InstanceState
+from balancer.hints import hints_of
 from balancer.load import Lease, LoadLedger
 from balancer.model import Refused, RefusedReason
 from balancer.outcome import SUCCESS, Kind, Outcome, Phase, Side
-from balancer.outlier import AnswerHints, Reason
+from balancer.outlier import Reason
 from balancer.policy import EjectionPolicy, ServicePolicy
 from balancer.selection import choose
 from balancer.strategies import load_strategy
@@ -185,7 +186,8 @@ class BadDays(RuleBasedStateMachine):
             self.eligible.ended(instance, end, None, self.now, began)
         else:
             status = end if isinstance(end, int) else 200
-            hints = AnswerHints(eject_s=1) if end == "leave" else None
+            eject = b"1.0" if end == "leave" else None
+            hints = hints_of(status, [], eject)
             self.eligible.answered(instance, status, hints, self.now, began)
             self.eligible.ended(instance, SUCCESS, status, self.now, began)
         call.lease.finish()

@@ -4,8 +4,9 @@ import pytest
 
 from balancer.candidates import Candidates
 from balancer.eligibility import EVERY_S, MANY, PATIENCE_S, EligibilityLedger
+from balancer.hints import AnswerHints
 from balancer.outcome import SUCCESS, Kind, Outcome, Phase, Side
-from balancer.outlier import AnswerHints, Reason
+from balancer.outlier import Reason
 from balancer.places import SPARED
 from balancer.policy import EjectionPolicy, ServicePolicy
 from registry.model import (
@@ -96,7 +97,7 @@ def test_nobody_is_probed_while_all_is_well_or_before_its_time() -> None:
 def test_who_wants_fewer_calls_has_a_tenth_of_its_weight_for_as_long() -> None:
     eligible, of = ledger(), known(ONE, TWO, THREE)
     before = eligible.candidates(of, 0)
-    eligible.answered(ONE, 429, None, 0)
+    eligible.answered(ONE, 429, AnswerHints(slow_s=1), 0)
     eligible.answered(TWO, 503, AnswerHints(slow_s=5), 0)
     assert weights(eligible.candidates(of, 0.5)) == {"i1": SPARED, "i2": SPARED, "i3": 1}
     assert weights(eligible.candidates(of, 1)) == {"i1": 1, "i2": SPARED, "i3": 1}

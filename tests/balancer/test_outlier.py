@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from balancer.hints import AnswerHints
 from balancer.outcome import SUCCESS, Kind, Outcome, Phase, Side
-from balancer.outlier import UNKNOWN, AnswerHints, OutlierLedger, Reason
+from balancer.outlier import UNKNOWN, OutlierLedger, Reason
 from balancer.policy import EjectionPolicy
 from registry.model import Health, Instance, InstanceId, ServiceName
 
@@ -230,7 +231,7 @@ def test_a_wish_that_can_t_be_granted_is_at_least_spared() -> None:
 
 @pytest.mark.parametrize(
     ("status", "hints", "until"),
-    [(429, None, 1), (429, AnswerHints(slow_s=5), 5), (503, AnswerHints(slow_s=5), 5), (200, None, None)],
+    [(429, AnswerHints(slow_s=5), 5), (503, AnswerHints(slow_s=5), 5), (200, None, None)],
 )
 def test_who_wants_fewer_calls_is_spared(status: int, hints: AnswerHints | None, until: float | None) -> None:
     ledger = Driven()
@@ -242,7 +243,7 @@ def test_who_wants_fewer_calls_is_spared(status: int, hints: AnswerHints | None,
 
 def test_spared_again_and_again_is_one_change() -> None:
     ledger = Driven()
-    ledger.answered(A, 429, None, 0, 0)
+    ledger.answered(A, 429, AnswerHints(slow_s=1), 0, 0)
     ledger.holds_until = 100
     ledger.answered(A, 429, AnswerHints(slow_s=1e9), 0.5, 0)
     assert ledger.records.of(A).slow_until == 0.5 + MAX_S
@@ -356,6 +357,8 @@ def test_who_is_suspected_and_takes_no_connections_is_unreachable() -> None:
     ledger.call(500, 0)
     ledger.call(REFUSED, 0.5)
     assert (ledger.reason(), ledger.until()) == ("connect_failures", BASE_S)
+    ledger.call(REFUSED, BASE_S)
+    assert ledger.until() == BASE_S + 2 * BASE_S, "one fault, that was seen in two ways, and then its probe"
 
 
 # The probe
