@@ -39,8 +39,10 @@ class ConcurrencyLedger:
         self.policy = policy
         if not policy.adaptive:
             self._gradient = None
-        elif self._gradient is None or self._gradient.most != policy.service:
+        elif self._gradient is None:
             self._gradient = GradientLimit(policy.service)
+        else:
+            self._gradient.allow(policy.service)
         most = policy.instance
         self.full = {key[0] for key, at in self._at.items() if most is not None and at >= most}
         self._give_out()

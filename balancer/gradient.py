@@ -29,8 +29,8 @@ class GradientLimit:
     """The limit of one service. Owned by the balancer; `now` is monotonic seconds."""
 
     def __init__(self, most: int | None = None) -> None:
-        self.most = MOST if most is None else most
-        self._limit = float(min(LEAST, self.most))
+        self._limit = float(LEAST)
+        self.allow(most)
         self._long_s = 0.0
         self._windows = 0
         self._ends_at: float | None = None
@@ -40,7 +40,12 @@ class GradientLimit:
 
     @property
     def limit(self) -> int:
-        return int(min(self._limit, self.most))
+        return int(self._limit)
+
+    def allow(self, most: int | None) -> None:
+        """The most that it may be, from now on. What it has learned stays within that."""
+        self._most = MOST if most is None else most
+        self._limit = min(self._limit, self._most)
 
     def sample(self, seconds: float, in_flight: int, now: float) -> bool:
         """A call took so long while so many were under way. Says whether the limit may have changed."""
@@ -66,7 +71,7 @@ class GradientLimit:
         gradient = max(0.5, min(1.0, long_s / short_s))
         wanted = self._limit * gradient + GROWTH
         smoothed = self._limit * (1 - SMOOTHING) + wanted * SMOOTHING
-        self._limit = max(min(LEAST, self.most), min(self.most, smoothed))
+        self._limit = max(min(LEAST, self._most), min(self._most, smoothed))
 
     def _long_term(self, short_s: float) -> float:
         """The long-term mean with this window in it, as it is before it is hurried along."""

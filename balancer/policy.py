@@ -64,8 +64,7 @@ class RetryBudget:
     percent: int = 20
     """Less than that, of its first tries that are under way or have just ended."""
     at_least: int = 3
-    """Always allowed, however few calls there are; within a quarter of a second."""
-    """So many however few first tries there are."""
+    """Allowed within a quarter of a second, however few first tries there are."""
 
 
 HashBy = Literal["address", "uid", "header", "cookie"]

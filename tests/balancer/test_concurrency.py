@@ -1,6 +1,7 @@
 from collections import deque
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -138,6 +139,22 @@ def test_an_adaptive_limit_gives_out_what_it_grows_by() -> None:
     assert (places.limit or 0) > LEAST
     places.follow(replace(policy, adaptive=False))
     assert places.limit == 1000
+
+
+@pytest.mark.parametrize("most", [None, 300])
+def test_what_an_adaptive_limit_has_learned_outlives_a_reload(most: int | None) -> None:
+    places = ConcurrencyLedger(ConcurrencyPolicy(adaptive=True))
+    for _ in range(LEAST):
+        assert places.enter()
+    for second in range(30):
+        for _ in range(20):
+            places.took(0.1, float(second))
+    learned = places.limit or 0
+    assert learned > LEAST
+    places.follow(ConcurrencyPolicy(adaptive=True, service=most, queue=7))
+    assert places.limit == learned
+    places.follow(ConcurrencyPolicy(adaptive=True, service=5))
+    assert places.limit == 5
 
 
 @given(

@@ -21,6 +21,15 @@ class Service:
             self._at += 1.01
 
 
+def test_a_smaller_most_is_where_it_goes_on_from() -> None:
+    limit = Service()
+    limit.windows(0.1, count=400)
+    limit.gradient.allow(MOST // 3)
+    assert limit.limit == MOST // 3
+    limit.windows(1.0, count=5)
+    assert limit.limit < MOST // 3
+
+
 def test_it_grows_while_latency_stays_and_calls_need_it() -> None:
     limit = Service()
     assert limit.limit == LEAST
