@@ -1,6 +1,7 @@
 """Opens the pools of WebSocket handlers: for each who hands out its seats, and what the registry says."""
 
 import secrets
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -9,6 +10,7 @@ from gateway.runtime.endpoints.pools import Pool, Pools
 from gateway.runtime.handler_feed import HandlerFeed
 from gateway.settings import HandlerPoolSettings, HandlersSettings, Settings
 from gateway.settings_handlers import DEFAULT_POOL
+from handlers.awake_time import awake_clock
 from handlers.runtime.allocator import Allocator
 from handlers.runtime.sweeper import Sweeper
 from handlers.stores import load_store
@@ -36,7 +38,14 @@ async def opened_pools(
                     pool.pool(pool.service), settings.store.url.get_secret_value()
                 )
             )
-            allocator = Allocator(store, pool.pool(name), keys, gateways=gateways, rebalance=pool.rebalance)
+            allocator = Allocator(
+                store,
+                pool.pool(name),
+                keys,
+                monotonic=awake_clock(time.monotonic),
+                gateways=gateways,
+                rebalance=pool.rebalance,
+            )
             await stack.enter_async_context(Sweeper(allocator))
             feed = await stack.enter_async_context(HandlerFeed(allocator))
             watcher.subscribe(ServiceName(pool.service), feed.publish)

@@ -2,12 +2,16 @@
 
 For one gateway. Everything is lost with the process, and rebuilt within a second or so from what the
 handlers report; tickets given out before that are late ones then (`admit_late`).
+
+Time in which the process stands still does not count here: no handler is taken for dead because nobody
+listened.
 """
 
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
+from handlers.awake_time import awake_clock
 from handlers.ledger import SeatLedger
 from handlers.model import (
     Decision,
@@ -90,4 +94,4 @@ async def open_store(
     *,
     clock: Callable[[], float] | None = None,
 ) -> AsyncIterator[Store]:
-    yield MemoryStore(pool, clock or time.monotonic)
+    yield MemoryStore(pool, clock or awake_clock(time.monotonic))

@@ -32,7 +32,7 @@ from tests.faults.rig import (
     stage,
 )
 from tests.faults.rows.gateways import DOWNLOAD, UPLOAD, leaves
-from tests.faults.rows.store import SEATS_PER_S, asking_as, handler, settings_with
+from tests.faults.rows.store import SEATS_PER_S, are_there, asking_as, handler, settings_with
 from tests.servers import RedisServer, own_redis
 
 SEED = 20261121
@@ -218,6 +218,8 @@ async def soak(seconds: float, seed: int, folder: Path) -> Figure:
             one = handler(rig, f"{rig.service}-ws")
             one.start()
             stack.callback(one.kill_now)
+            # What its start takes is no fault of the first fault's.
+            await eventually(lambda: are_there(rig, 1))
             under = Soak(rig, consul, redis, random.Random(seed))
             idle = rig.gateway.descriptors()
             async with (

@@ -1,4 +1,4 @@
-"""Rows F10 and G2: WebSocket handlers that die, and seats whose gateway died."""
+"""Rows F10, G2 and G3-seats: WebSocket handlers that die, and seats whose gateway died or stood still."""
 
 import asyncio
 import json
@@ -83,7 +83,37 @@ async def g2(stage: Stage) -> Figure:
         return made
 
 
+async def g3_seats(stage: Stage) -> Figure:
+    """A gateway that keeps its seats in memory stands still for longer than a handler may be silent."""
+    pool = {
+        "secret": "the secret of the handlers of this row",
+        "dead_after_s": DEAD_AFTER_S,
+        "joins_per_s": 1000,
+    }
+    async with stage.rig("G3S", instances=0, handlers=pool, identity={"secret": SECRET}) as rig:
+        one = handler(rig, f"{rig.service}-ws")
+        try:
+            one.start()
+            await eventually(lambda: are_there(rig, 1))
+            async with load(
+                *rig.ports, path="/get_websocket_handler", methods=["GET"], headers=asking_as, per_s=20
+            ) as seats:
+                await asyncio.sleep(WARM_S)
+                for still_s in (0.5, 1.2 * DEAD_AFTER_S, 2.5 * DEAD_AFTER_S):
+                    rig.gateway.pause()
+                    await asyncio.sleep(still_s)
+                    rig.gateway.resume()
+                    await asyncio.sleep(2 * WARM_S)
+        finally:
+            await one.kill()
+        made = figure("G3-seats", seats.ledger, [])
+        made.note(f"stood still for up to {2.5 * DEAD_AFTER_S:g} s (dead_after_s {DEAD_AFTER_S:g})")
+        made.check("every client got a seat", not seats.ledger.failed)
+        return made
+
+
 ROWS = (
     Row("F10", "a WebSocket handler is killed", "not handed out after its TTL + 100 ms", f10, quick=False),
     Row("G2", "gateway kill -9 with 100 seats reserved", "free ≤ their lease; 0 failed at the other", g2),
+    Row("G3-seats", "the loop of the only gateway stands still", "no handler is blamed for it", g3_seats),
 )

@@ -2,7 +2,19 @@
 
 import time
 
-from handlers.model import HandlerId, Hello, Jti, PoolSettings, Seat, SeatRequest, Uid
+from handlers.awake_time import awake_clock
+from handlers.model import (
+    HandlerId,
+    Hello,
+    Jti,
+    PoolSettings,
+    Report,
+    Seat,
+    SeatRefusal,
+    SeatRefused,
+    SeatRequest,
+    Uid,
+)
 from handlers.stores.memory import open_store
 
 
@@ -23,3 +35,19 @@ async def test_two_stores_share_nothing() -> None:
             "<MemoryStore: <SeatLedger: 1 handlers, <SeatBook: 0 seats, 0 held, 0 users>,"
             " <Order: 1 with room: WSH1 0>>>"
         )
+
+
+async def test_a_process_that_stood_still_takes_no_handler_for_dead_that_it_could_not_hear() -> None:
+    now = 1000.0
+    async with open_store(PoolSettings(dead_after_s=3.0), "", clock=awake_clock(lambda: now)) as store:
+        await store.hello(Hello(HandlerId("WSH1"), 1, "http://h:1", "/ws", 9))
+        await store.report(Report(HandlerId("WSH1"), 1, 1, 0))
+        now += 60.0
+        assert isinstance(await store.alloc(SeatRequest(Uid("ann"), Jti("a"))), Seat)
+        for _ in range(3):
+            now += 1.0
+            await store.sweep()
+        # It says nothing now that we listen, and so it is dead.
+        refused = await store.alloc(SeatRequest(Uid("ben"), Jti("b")))
+        assert isinstance(refused, SeatRefused)
+        assert refused.reason is SeatRefusal.NO_HANDLERS
