@@ -2,7 +2,7 @@
 
 Map of the package:
 
-    selection.py  snapshot + eligible + loads + tried -> Chosen | Refused
+    selection.py  snapshot + eligible + loads + tried -> Instance | Refused
     load.py       LoadLedger: calls in flight per instance, as leases
     eligibility.py  who may be picked and how much, from these:
       outlier.py      instances put aside for the way their calls end; record(s).py: what is known of each;

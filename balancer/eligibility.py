@@ -11,7 +11,6 @@ from math import inf
 
 from balancer.candidates import NOBODY, Candidates
 from balancer.hints import AnswerHints
-from balancer.outcome import Outcome
 from balancer.outlier import UNKNOWN, OutlierLedger, Reason
 from balancer.places import kept, places
 from balancer.policy import ServicePolicy
@@ -50,7 +49,11 @@ class EligibilityLedger:
 
     def __init__(self, policy: ServicePolicy) -> None:
         self._policy = policy
-        self._outliers = OutlierLedger(policy.ejection)
+        self._outliers = outliers = OutlierLedger(policy.ejection)
+        self.put_aside: Mapping[InstanceKey, Record] = outliers.aside
+        """While there is nobody, as nearly always, no call needs a probe and no start of a try to be told."""
+        self.ended = outliers.ended
+        """`OutlierLedger.ended`. Every call says how its tries ended: there is nothing in between."""
         self._reports = ReportLedger()
         self._instances: tuple[Instance, ...] | None = None
         self._standing: list[Record] = []
@@ -138,17 +141,6 @@ class EligibilityLedger:
         """The head of an answer is there."""
         if self._outliers.aside or hints is not None:
             self._outliers.answered(instance, status, hints, now, began)
-
-    def ended(
-        self,
-        instance: Instance,
-        outcome: Outcome,
-        status: int | None,
-        now: float,
-        began: float = UNKNOWN,
-    ) -> None:
-        """A try there ended so; `status` is that of its answer, `None` when there was none."""
-        self._outliers.ended(instance, outcome, status, now, began)
 
     def reported(self, key: InstanceKey, caller: str, ok: bool, now: float) -> None:
         """A caller elsewhere says how a call of its own went there."""

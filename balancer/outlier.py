@@ -91,9 +91,17 @@ class OutlierLedger:
             self._put_back(record, now)
 
     def ended(
-        self, instance: Instance, outcome: Outcome, status: int | None, now: float, began: float
+        self,
+        instance: Instance,
+        outcome: Outcome,
+        status: int | None,
+        now: float,
+        began: float = UNKNOWN,
     ) -> None:
-        """A try ended so. A client that hung up says nothing, and neither does a 4xx against it."""
+        """A try there ended so; `status` is that of its answer, `None` when there was none.
+
+        A client that hung up says nothing, and neither does a 4xx against it.
+        """
         record = self.records.get(instance.key)
         if record is None:
             record = self.records.of(instance)
@@ -102,11 +110,11 @@ class OutlierLedger:
             return
         if began < record.back_at:
             return
-        if _bad(outcome, status):
-            self._failed(record, outcome, now)
-        elif outcome.ok:
+        if outcome.ok and (status is None or status < FIRST_SERVER_ERROR):
             record.unconnected = record.errors = 0
             self._rates.count(record, 0, now)
+        elif _bad(outcome, status):
+            self._failed(record, outcome, now)
 
     def condemn(self, instance: Instance, now: float) -> bool:
         """Callers elsewhere say that it fails; says whether it is put aside for that."""

@@ -4,19 +4,12 @@ Rules of this file: a call is never sent twice to the same instance, and an inst
 for is still asked when there is nobody else.
 """
 
-from dataclasses import dataclass
-
 from balancer.eligibility import EligibilityLedger
 from balancer.load import LoadLedger
 from balancer.model import Refused, RefusedReason
 from balancer.strategies import Strategy
 from balancer.zones import has_room
 from registry.model import Health, Instance, InstanceId, ServiceSnapshot, Status
-
-
-@dataclass(slots=True)
-class Chosen:
-    instance: Instance
 
 
 def refusal(snapshot: ServiceSnapshot) -> Refused | None:
@@ -50,7 +43,7 @@ def choose(
     probes: bool = True,
     hand_out: bool = False,
     reserves: bool = True,
-) -> Chosen | Refused:
+) -> Instance | Refused:
     """One instance that was not tried yet, or why there is none. `now` is monotonic seconds.
 
     `repeatable` says that the call may be sent again if this try fails, so it may find out whether an
@@ -62,11 +55,14 @@ def choose(
     if not snapshot.usable and (refused := refusal(snapshot)) is not None:
         return refused
     among = eligible.candidates(snapshot, now, hand_out=hand_out)
-    if probes and not hand_out:
-        back = eligible.probe(snapshot, tried, now, repeatable=repeatable)
-        if back is not None:
-            return Chosen(back)
-    excluded = tried | eligible.fresh if eligible.fresh else tried
+    excluded = tried
+    if eligible.put_aside:
+        if probes and not hand_out:
+            back = eligible.probe(snapshot, tried, now, repeatable=repeatable)
+            if back is not None:
+                return back
+        if eligible.fresh:
+            excluded = tried | eligible.fresh
     picked = None
     if among.local is not None:
         near = strategy.pick(among.local, loads, excluded, key, now)
@@ -80,5 +76,5 @@ def choose(
     if picked is None and (reserves or not among.instances):
         picked = eligible.reserve(among, tried, now, hand_out=hand_out)
     if picked is not None:
-        return Chosen(picked)
+        return picked
     return Refused(RefusedReason.ALL_TRIED if among.instances else RefusedReason.NO_HEALTHY_INSTANCE)

@@ -52,7 +52,8 @@ class Try:
         self._places = places
         self._status: int | None = None
         self._lease = shared.loads.start(instance, now)
-        ledger.eligible.starting(instance, now)
+        if ledger.eligible.put_aside:
+            ledger.eligible.starting(instance, now)
         if counted is _FIRST:
             ledger.budget.first += 1
         elif counted is not _NOT:
@@ -75,10 +76,11 @@ class Try:
         if status < 500:
             # What fails fast says nothing of how long a call takes.
             ledger.recent.add(seconds)
-        hints = None
         if answer.eject is not None or status in (429, 503):
             hints = hints_of(status, answer.headers, answer.eject)
-        ledger.eligible.answered(self.instance, status, hints, now, began)
+            ledger.eligible.answered(self.instance, status, hints, now, began)
+        elif ledger.eligible.put_aside:
+            ledger.eligible.answered(self.instance, status, None, now, began)
         if ledger.told is not None:
             ledger.told(self.instance, seconds, ok=status < 500, now=now)
         if self._places is not None:

@@ -101,8 +101,8 @@ class Balancer:
         )
         if isinstance(chosen, Refused):
             return chosen
-        self.ledger.hand_out(chosen.instance, now, ttl_s)
-        return chosen.instance
+        self.ledger.hand_out(chosen, now, ttl_s)
+        return chosen
 
     def loads(self, service: ServiceName) -> tuple[InstanceLoad, ...]:
         """Every instance of the service as it is known now."""

@@ -61,12 +61,11 @@ class Call:
         self._stream = None if isinstance(request.body, bytes) else OnceStream(request.body)
         self._request = request if self._stream is None else replace(request, body=self._stream)
         self._repeatable = safe_to_repeat(policy.retry, keyed=request.idempotency_key)
-        self._started_at = shared.clock()
-        self._deadline = self._started_at + policy.timeouts.total_s
-        self._shortened = request.deadline_s is not None
+        total_s, callers_s = policy.timeouts.total_s, request.deadline_s
+        self._started_at = started_at = shared.clock()
+        self._deadline = started_at + (total_s if callers_s is None else total_of(total_s, callers_s))
+        self._shortened = callers_s is not None
         """Less is left than the route gives."""
-        if request.deadline_s is not None:
-            self._deadline = self._started_at + total_of(policy.timeouts.total_s, request.deadline_s)
         self._ledger: ServiceLedger | None = None
         self._admission: Admission | None = None
         self._race: Race | None = None
@@ -106,13 +105,14 @@ class Call:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Gives back what is held. A second time there is nothing left."""
-        body, self._body = self._body, None
         try:
-            if body is not None:
+            if self._body is not None:
+                body, self._body = self._body, None
                 await body.close()
         finally:
-            ledger, self._ledger = self._ledger, None
+            ledger = self._ledger
             if ledger is not None:
+                self._ledger = None
                 ledger.calls -= 1
             if self._admission is not None:
                 self._admission.leave()
@@ -132,9 +132,11 @@ class Call:
 
     def _first_try(self, ledger: ServiceLedger) -> Sending:
         """What is to be awaited for the end of the first try, without a coroutine more than needed."""
-        now = self._shared.clock() if self._shortened else self._started_at
-        if self._shortened and self._remaining_s(now) <= 0:
-            return _at_once(Failed(OUT_OF_TIME, 0))
+        now = self._started_at
+        if self._shortened:
+            now = self._shared.clock()
+            if self._remaining_s(now) <= 0:
+                return _at_once(Failed(OUT_OF_TIME, 0))
         this = self._begin(ledger, _FIRST, now)
         if isinstance(this, Refused):
             return _at_once(this) if self._admission is None else self._try_when_there_is_room(ledger, this)
@@ -172,7 +174,7 @@ class Call:
             )
             if isinstance(chosen, Refused):
                 return chosen
-            instance = chosen.instance
+            instance = chosen
         elif self._tried:
             return _ALL_TRIED
         self._tried |= {instance.id}

@@ -31,6 +31,8 @@ _USUAL = b"HTTP/1.1 "
 _BAD_REASON = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _PHRASES = frozenset(status.phrase.encode() for status in HTTPStatus)
 _VERSIONS = frozenset({"1.0", "1.1"})
+_RARE_LENGTHS = frozenset({len("Transfer-Encoding"), len(EJECT)})
+"""Of the two names that mean something here; hardly any other has as many letters."""
 _METHODS_WITH_BODIES = frozenset({"POST", "PUT", "PATCH"})
 
 
@@ -257,8 +259,7 @@ class AnswerReader:
         if self._reason not in _PHRASES and _BAD_REASON.search(self._reason):
             raise BadAnswer("control character in the reason phrase")
         eject = None
-        # The two names that mean something here are of these lengths, and hardly any other is.
-        if rare := [(n.lower(), v) for n, v in headers if 16 < len(n) < 19]:
+        if rare := [(n.lower(), v) for n, v in headers if len(n) in _RARE_LENGTHS]:
             codings = [v.strip().lower() for n, v in rare if n == b"transfer-encoding"]
             if codings and (codings != [b"chunked"] or version != "1.1"):
                 raise BadAnswer("transfer-encoding other than chunked")

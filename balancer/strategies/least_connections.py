@@ -24,6 +24,7 @@ class LeastConnections(Strategy):
     def __init__(self, rng: random.Random) -> None:
         self._start = rng.randrange(1 << 16)
         self._loads: LoadLedger | None = None
+        self._rounds = Derived(_rounds)
         self._orders = Derived(self._order)
 
     def pick(
@@ -34,25 +35,22 @@ class LeastConnections(Strategy):
         key: bytes,  # noqa: ARG002 - part of the protocol
         now: float,
     ) -> Instance | None:
-        instances, weights, load_of = candidates.instances, candidates.weights, loads.at(now)
-        if len(instances) > FULL_SCAN:
+        load_of = loads.at(now)
+        if len(candidates.instances) > FULL_SCAN:
             if loads is not self._loads:
                 self._loads = loads
                 self._orders.forget()
             return self._orders.of(candidates).least(tried)
-        best, best_at, lowest = None, 0, inf
+        rounds = self._rounds.of(candidates)
+        if not rounds:
+            return None
+        best, lowest, start = None, inf, self._start
         # Looking from behind the last chosen one on, the first of equals is the one whose turn it is.
-        at = self._start % len(instances) if instances else 0
-        for _ in instances:
-            candidate = instances[at]
-            busy = (load_of(candidate) + 1) / weights[at]
+        for candidate, weight, behind in rounds[start % len(rounds)]:
+            busy = (load_of(candidate) + 1) / weight
             if busy < lowest and candidate.id not in tried:
-                best, best_at, lowest = candidate, at, busy
-            at += 1
-            if at == len(instances):
-                at = 0
-        if best is not None:
-            self._start = best_at + 1
+                best, lowest, start = candidate, busy, behind
+        self._start = start
         return best
 
     def _order(self, candidates: Candidates) -> LoadOrder:
@@ -60,6 +58,13 @@ class LeastConnections(Strategy):
         order = LoadOrder(candidates, self._loads.load_of, self._start % len(candidates))
         self._loads.follow(candidates.instances[0].service, order)
         return order
+
+
+def _rounds(candidates: Candidates) -> list[list[tuple[Instance, float, int]]]:
+    """All of a few candidates with their weights and the place behind them, once from each on."""
+    instances, weights = candidates.instances, candidates.weights
+    around = list(zip(instances, weights, range(1, len(instances) + 1), strict=True))
+    return [around[at:] + around[:at] for at in range(len(around))]
 
 
 def new_strategy(rng: random.Random, hashing: HashPolicy) -> Strategy:

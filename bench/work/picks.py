@@ -12,7 +12,7 @@ from time import perf_counter
 from balancer.eligibility import EligibilityLedger
 from balancer.load import LoadLedger
 from balancer.policy import ServicePolicy
-from balancer.selection import Chosen, choose
+from balancer.selection import choose
 from balancer.strategies import STRATEGIES, load_strategy
 from bench.report import Goal, Options, Report, Row, ratio
 from registry.model import Instance, InstanceId, ServiceName, ServiceSnapshot, Status, snapshot
@@ -81,8 +81,8 @@ class Picks:
     def _choose(self) -> Instance:
         key = next(self._keys)
         chosen = choose(self._snapshot, self._eligible, self._loads, self._strategy, frozenset(), key, 0.0)
-        assert isinstance(chosen, Chosen)
-        return chosen.instance
+        assert isinstance(chosen, Instance)
+        return chosen
 
 
 def service_of(size: int) -> ServiceSnapshot:

@@ -58,7 +58,7 @@ class Forwarder:
         if self.mark in head.hops:
             return gateway_error(Reason.LOOP_DETECTED)
         deadline_s = head.deadline_s
-        if isinstance(deadline_s, Malformed):
+        if deadline_s is not None and isinstance(deadline_s, Malformed):
             return gateway_error(Reason.BAD_PARAMETER, message=MALFORMED)
         content: bytes | ClientBody = b""
         if request.body_exists or head.expects:

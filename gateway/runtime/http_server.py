@@ -66,8 +66,9 @@ class _Connection(RequestHandler):
     __slots__ = (
         "_closes",
         "_coming",
+        "_header_s",
+        "_keepalive_s",
         "_late_at",
-        "_listen",
         "_reader",
         "_refused",
         "_server",
@@ -80,7 +81,7 @@ class _Connection(RequestHandler):
 
     def __init__(self, server: "HttpServer", loop: asyncio.AbstractEventLoop) -> None:
         self._server = server
-        self._listen = server.listen
+        self._header_s, self._keepalive_s = server.listen.header_s, server.listen.keepalive_s
         super().__init__(
             server,
             loop=loop,
@@ -123,7 +124,7 @@ class _Connection(RequestHandler):
         peername = transport.get_extra_info("peername")
         if isinstance(peername, tuple):
             self.peer = peername[0]
-        self._late_at = self._server.clock() + self._listen.header_s
+        self._late_at = self._server.clock() + self._header_s
         super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -134,7 +135,8 @@ class _Connection(RequestHandler):
         """Bytes of the client. None at all means that there is room again for a body's."""
         if self._close or self._force_close:
             return
-        if not self._server.door.has_room() and self._refuses_at_sight(data):
+        room = self._server.door.has_room()
+        if not room and self._refuses_at_sight(data):
             return
         read, coming = self._reader.feed(data), self._coming
         if coming is None:
@@ -143,7 +145,7 @@ class _Connection(RequestHandler):
         elif read is None:
             self._note_head()
         elif not coming.done():
-            self._arrived(coming, read)
+            self._arrived(coming, read, room)
 
     def _refuses_at_sight(self, data: bytes) -> bool:
         """Whether this was a request, and refused, before anything was parsed."""
@@ -156,12 +158,12 @@ class _Connection(RequestHandler):
         server = self._server
         server.door.turned_away()
         self.transport.write(server.turned_away())
-        self._late_at = server.clock() + self._listen.keepalive_s
+        self._late_at = server.clock() + self._keepalive_s
         return True
 
-    def _arrived(self, coming: "asyncio.Future[Read]", read: Read) -> None:
+    def _arrived(self, coming: "asyncio.Future[Read]", read: Read, room: bool) -> None:
         """Hands on what was waited for. What there is no room for is answered here, which costs the least."""
-        door, refused = self._server.door, self._has_no_room(read)
+        refused = not room and self._has_no_room(read)
         while refused and isinstance(read, tuple):
             request = self._request(*read)
             if request.body_exists or not request.keep_alive or self._paused:
@@ -172,7 +174,7 @@ class _Connection(RequestHandler):
             self._turn_away(request)
             following = self._reader.next()
             if following is None:
-                self.head_begun, self._late_at = False, self._server.clock() + self._listen.keepalive_s
+                self.head_begun, self._late_at = False, self._server.clock() + self._keepalive_s
                 self._note_head()
                 return
             read, refused = following, self._has_no_room(following)
@@ -181,7 +183,7 @@ class _Connection(RequestHandler):
             coming.set_result(read)
         else:
             self._late_at = math.inf
-            door.let_in(coming, read)
+            self._server.door.let_in(coming, read)
 
     def _turn_away(self, request: ClientRequest) -> None:
         self._server.door.turned_away()
@@ -203,7 +205,8 @@ class _Connection(RequestHandler):
         try:
             while True:
                 read = self._reader.next()
-                self._refused = read is not None and self._has_no_room(read)
+                if read is not None:
+                    self._refused = self._has_no_room(read)
                 if self._buffer_paused and self._reader.holds < READ_BUFFER:
                     self._resume_reading_for_buffer()
                 if read is None:
@@ -216,7 +219,15 @@ class _Connection(RequestHandler):
                 if self._refused:
                     self._turn_away(request)
                 else:
-                    await self._answer(request)
+                    self._server.door.in_flight += 1
+                    try:
+                        await self._server.handler(request)
+                    except ConnectionError:
+                        raise
+                    except Exception:
+                        log.exception("handler_failed")
+                    finally:
+                        self._answered(request)
                 if self._tunnel or not request.connected:
                     return
                 if not request.head_sent:
@@ -228,7 +239,7 @@ class _Connection(RequestHandler):
                     return
                 if self._paused:
                     await self._until_taken()
-                self._late_at = self._server.clock() + self._listen.keepalive_s
+                self._late_at = self._server.clock() + self._keepalive_s
         except ConnectionError:
             pass
         finally:
@@ -236,24 +247,15 @@ class _Connection(RequestHandler):
             if self.transport is not None:
                 self.transport.close()
 
-    async def _answer(self, request: ClientRequest) -> None:
-        door = self._server.door
-        door.in_flight += 1
-        try:
-            await self._server.handler(request)
-        except ConnectionError:
-            raise
-        except Exception:
-            log.exception("handler_failed")
-        finally:
-            if not self._tunnel:
-                door.in_flight -= 1
-            if request.unfinished:
-                request.cut_off()
+    def _answered(self, request: ClientRequest) -> None:
+        if not self._tunnel:
+            self._server.door.in_flight -= 1
+        if request.unfinished:
+            request.cut_off()
 
     def _to_come(self) -> "asyncio.Future[Read]":
         """The next request, whose head is not all there."""
-        self.head_begun = False
+        self._refused = self.head_begun = False
         self._note_head()
         self._coming = self._loop.create_future()
         return self._coming
@@ -262,7 +264,7 @@ class _Connection(RequestHandler):
         """From its first byte, a head has so long to come."""
         if self._reader.head_begun and not self.head_begun:
             self.head_begun = True
-            self._late_at = self._server.clock() + self._listen.header_s
+            self._late_at = self._server.clock() + self._header_s
 
     def _request(self, message: RawRequestMessage, body: StreamReader) -> ClientRequest:
         return ClientRequest(
@@ -392,7 +394,8 @@ class HttpServer(web.Server):
 
     def follow(self, listen: ListenSettings) -> None:
         """Takes new settings: new connections go by them. What was read from headers is read anew."""
-        self.listen = self.door.listen = listen
+        self.listen = listen
+        self.door.follow(listen)
         for connection in self.connections:
             if isinstance(connection, _Connection):
                 connection.remembered = None

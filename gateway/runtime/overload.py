@@ -36,7 +36,7 @@ class Door(Generic[T]):
         loop: asyncio.AbstractEventLoop,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.listen = listen
+        self.follow(listen)
         self.in_flight = 0
         """Requests that were let in and are not answered yet. Whoever is let in counts itself."""
         self.refused = 0
@@ -57,20 +57,25 @@ class Door(Generic[T]):
         """Requests that wait."""
         return len(self._waiting)
 
+    def follow(self, listen: ListenSettings) -> None:
+        """Takes new settings."""
+        # Asked for with every request, and an attribute of settings costs as much as a call.
+        self._max_in_flight = listen.max_in_flight
+        self._max_queue_s = listen.max_queue_s
+
     def has_room(self) -> bool:
         """Whether a request that comes now is let in, now or in time."""
-        waiting, listen = self._waiting, self.listen
         # Who was let in at this turn has not counted itself yet.
         in_flight = self.in_flight + self._begun
-        if not waiting and in_flight < listen.max_in_flight:
+        if in_flight < self._max_in_flight and not self._waiting:
             return True
         return has_room(
             in_flight=in_flight,
-            max_in_flight=listen.max_in_flight,
-            waiting=len(waiting),
+            max_in_flight=self._max_in_flight,
+            waiting=len(self._waiting),
             pace=self._pace,
             empty_at=self._empty_at,
-            max_queue_s=listen.max_queue_s,
+            max_queue_s=self._max_queue_s,
             now=self._clock(),
         )
 
@@ -115,7 +120,7 @@ class Door(Generic[T]):
         self._left += left
         now = self._clock()
         elapsed_s = now - self._paced_at
-        if elapsed_s >= self.listen.max_queue_s:
+        if elapsed_s >= self._max_queue_s:
             self._pace = self._left / elapsed_s
             self._paced_at, self._left = now, 0
 

@@ -139,7 +139,7 @@ class BadDays(RuleBasedStateMachine):
         if isinstance(chosen, Refused):
             self.nobody_was_left(names, chosen)
             return
-        instance = chosen.instance
+        instance = chosen
         assert instance.id not in names
         assert instance in self.of.instances
         assert instance.usable or (self.eligible.panic and instance.health is not Health.MAINTENANCE)
@@ -169,8 +169,8 @@ class BadDays(RuleBasedStateMachine):
             self.of, self.eligible, self.loads, self.strategy, names, b"", self.now, hand_out=True
         )
         if not isinstance(chosen, Refused):
-            assert chosen.instance.usable
-            assert chosen.instance.id not in names
+            assert chosen.usable
+            assert chosen.id not in names
         assert self.eligible.probe(self.of, frozenset(), self.now, repeatable=True) is due
         assert self.states() == before
 

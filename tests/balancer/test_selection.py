@@ -10,7 +10,7 @@ from balancer.load import LoadLedger
 from balancer.model import Refused, RefusedReason
 from balancer.outcome import Kind, Outcome, Phase, Side
 from balancer.policy import EjectionPolicy, ServicePolicy
-from balancer.selection import Chosen, choose, refusal
+from balancer.selection import choose, refusal
 from balancer.strategies import STRATEGIES, load_strategy
 from registry.model import Health, Instance, InstanceId, ServiceName, ServiceSnapshot, Status, snapshot
 
@@ -37,7 +37,7 @@ def pick(
     repeatable: bool = False,
     hand_out: bool = False,
     reserves: bool = True,
-) -> Chosen | Refused:
+) -> Instance | Refused:
     strategy = load_strategy("least_connections", random.Random(1))
     eligible = eligible or EligibilityLedger(ServicePolicy())
     loads = loads or LoadLedger()
@@ -93,13 +93,13 @@ def test_the_chosen_is_always_usable_and_never_tried(
         assert not untried
         assert (chosen.reason is RefusedReason.ALL_TRIED) == bool(of.usable)
         return
-    assert chosen.instance.id not in tried_ids
+    assert chosen.id not in tried_ids
     if eligible.panic:
-        assert chosen.instance.usable or chosen.instance.health is not Health.MAINTENANCE
+        assert chosen.usable or chosen.health is not Health.MAINTENANCE
         return
-    assert chosen.instance in untried
+    assert chosen in untried
     preferred = [i for i in untried if not eligible.aside(i, 0.5) and i.weight > 0]
-    assert chosen.instance in preferred or not preferred
+    assert chosen in preferred or not preferred
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_every_no_says_why(of: ServiceSnapshot, reason: RefusedReason) -> None:
 
 def test_instances_that_are_known_serve_while_the_registry_is_unreachable() -> None:
     one = instance(1)
-    assert pick(snapshot(NAME, Status.UNREACHABLE, instances=(one,))) == Chosen(one)
+    assert pick(snapshot(NAME, Status.UNREACHABLE, instances=(one,))) == one
 
 
 def test_nothing_is_left_when_all_were_tried() -> None:
@@ -133,17 +133,17 @@ def test_the_dead_instance_with_no_load_gets_nothing_while_it_cools_down() -> No
     dead, busy = instance(1), instance(2)
     loads = LoadLedger()
     for _ in range(50):
-        assert pick(known(dead, busy), loads=loads, eligible=cooling((dead, 0))) == Chosen(busy)
+        assert pick(known(dead, busy), loads=loads, eligible=cooling((dead, 0))) == busy
         loads.start(busy, 0)
 
 
 def test_when_all_are_unreachable_one_call_finds_out_and_the_others_are_refused_at_once() -> None:
     first, second = instance(1), instance(2)
     of, eligible = known(first, second), cooling((second, 0), (first, 0.5))
-    assert pick(of, eligible=eligible, now=0.6) == Chosen(second)
+    assert pick(of, eligible=eligible, now=0.6) == second
     refused = pick(of, eligible=eligible, now=0.65)
     assert refused == Refused(RefusedReason.NO_HEALTHY_INSTANCE, retry_after_s=1)
-    assert pick(of, frozenset({second.id}), eligible=eligible, now=0.75) == Chosen(first)
+    assert pick(of, frozenset({second.id}), eligible=eligible, now=0.75) == first
 
 
 def test_one_whose_time_is_over_gets_one_call_that_may_be_repeated() -> None:
@@ -154,18 +154,18 @@ def test_one_whose_time_is_over_gets_one_call_that_may_be_repeated() -> None:
     )
     eligible.candidates(of, 0)
     eligible.ended(back, BROKEN, None, 0)
-    assert pick(of, eligible=eligible, now=2) == Chosen(fine), "lost if the probe fails"
-    assert pick(of, eligible=eligible, now=2, hand_out=True) == Chosen(fine), "we would not see how it ends"
-    assert pick(of, eligible=eligible, now=2, repeatable=True) == Chosen(back)
+    assert pick(of, eligible=eligible, now=2) == fine, "lost if the probe fails"
+    assert pick(of, eligible=eligible, now=2, hand_out=True) == fine, "we would not see how it ends"
+    assert pick(of, eligible=eligible, now=2, repeatable=True) == back
     eligible.starting(back, 2)
-    assert pick(of, eligible=eligible, now=2.1, repeatable=True) == Chosen(fine)
+    assert pick(of, eligible=eligible, now=2.1, repeatable=True) == fine
 
 
 def test_a_hand_out_finds_out_nothing() -> None:
     fine, back = instance(1), instance(2)
     eligible = cooling((back, 0))
-    assert pick(known(fine, back), eligible=eligible, now=2, hand_out=True) == Chosen(fine)
-    assert pick(known(fine, back), eligible=eligible, now=2) == Chosen(back)
+    assert pick(known(fine, back), eligible=eligible, now=2, hand_out=True) == fine
+    assert pick(known(fine, back), eligible=eligible, now=2) == back
 
 
 def test_a_call_that_cannot_be_repeated_probes_when_no_other_came() -> None:
@@ -176,22 +176,22 @@ def test_a_call_that_cannot_be_repeated_probes_when_no_other_came() -> None:
     )
     eligible.candidates(of, 0)
     eligible.ended(back, BROKEN, None, 0)
-    assert pick(of, eligible=eligible, now=3.9) == Chosen(fine)
-    assert pick(of, eligible=eligible, now=4) == Chosen(back)
+    assert pick(of, eligible=eligible, now=3.9) == fine
+    assert pick(of, eligible=eligible, now=4) == back
 
 
 def test_an_untried_one_that_cools_down_comes_before_giving_up() -> None:
     fine, cold = instance(1), instance(2)
-    assert pick(known(fine, cold), frozenset({fine.id}), eligible=cooling((cold, 0))) == Chosen(cold)
+    assert pick(known(fine, cold), frozenset({fine.id}), eligible=cooling((cold, 0))) == cold
 
 
 def test_who_can_wait_for_a_candidate_gets_nobody_else() -> None:
     full, cold = instance(1), instance(2)
     eligible, excluded = cooling((cold, 0)), frozenset({full.id})
-    assert pick(known(full, cold), excluded, eligible=eligible) == Chosen(cold)
+    assert pick(known(full, cold), excluded, eligible=eligible) == cold
     refused = pick(known(full, cold), excluded, eligible=eligible, reserves=False)
     assert refused == Refused(RefusedReason.ALL_TRIED)
-    assert pick(known(cold), eligible=eligible, reserves=False) == Chosen(cold), "there is nobody to wait for"
+    assert pick(known(cold), eligible=eligible, reserves=False) == cold, "there is nobody to wait for"
 
 
 @pytest.mark.parametrize("name", sorted(STRATEGIES))
@@ -201,18 +201,18 @@ def test_of_very_many_who_failed_a_moment_ago_is_not_picked(name: str) -> None:
     strategy, dead = load_strategy(name, random.Random(1)), set()
     for _ in range(100):
         chosen = choose(of, eligible, loads, strategy, frozenset(), b"k", 0)
-        assert isinstance(chosen, Chosen)
-        assert chosen.instance.id not in dead
-        dead.add(chosen.instance.id)
-        eligible.ended(chosen.instance, REFUSED_CONNECTION, None, 0)
+        assert isinstance(chosen, Instance)
+        assert chosen.id not in dead
+        dead.add(chosen.id)
+        eligible.ended(chosen, REFUSED_CONNECTION, None, 0)
     others = frozenset(i.id for i in many if i.id not in dead)
-    assert isinstance(choose(of, eligible, loads, strategy, others, b"k", 0), Chosen), "a reserve"
+    assert isinstance(choose(of, eligible, loads, strategy, others, b"k", 0), Instance), "a reserve"
 
 
 def test_in_panic_calls_go_to_critical_ones_but_they_are_not_handed_out() -> None:
     of = known(instance(1, Health.CRITICAL))
     assert refusal(of) is None
-    assert pick(of) == Chosen(of.instances[0])
+    assert pick(of) == of.instances[0]
     assert pick(of, hand_out=True) == Refused(RefusedReason.NO_HEALTHY_INSTANCE)
 
 
@@ -222,17 +222,17 @@ def test_the_own_zone_comes_first_while_it_has_room() -> None:
     went = []
     for _ in range(5):
         chosen = pick(known(near, far), loads=loads, eligible=eligible)
-        assert isinstance(chosen, Chosen)
-        loads.start(chosen.instance, 0)
-        went.append(chosen.instance)
+        assert isinstance(chosen, Instance)
+        loads.start(chosen, 0)
+        went.append(chosen)
     assert went == [near, near, near, far, far]
-    assert pick(known(near, far), frozenset({near.id}), eligible=eligible) == Chosen(far)
+    assert pick(known(near, far), frozenset({near.id}), eligible=eligible) == far
 
 
 def test_weight_zero_serves_only_when_nobody_else_does() -> None:
     parked, working = instance(1, weight=0), instance(2)
-    assert pick(known(parked, working)) == Chosen(working)
-    assert pick(known(parked)) == Chosen(parked)
+    assert pick(known(parked, working)) == working
+    assert pick(known(parked)) == parked
 
 
 def test_hand_outs_count_until_they_expire() -> None:
@@ -241,5 +241,5 @@ def test_hand_outs_count_until_they_expire() -> None:
     for _ in range(4):
         loads.hand_out(handed_out, now=0, ttl_s=10)
     of = known(handed_out, other)
-    assert pick(of, loads=loads, now=9) == Chosen(other)
-    assert pick(of, loads=loads, now=10) == Chosen(handed_out)
+    assert pick(of, loads=loads, now=9) == other
+    assert pick(of, loads=loads, now=10) == handed_out
