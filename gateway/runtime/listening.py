@@ -18,6 +18,10 @@ from gateway.socket_activation import passed_sockets
 
 BACKLOG = 1024
 """Connections that may wait to be accepted."""
+AT_EACH_TURN = 16
+"""Connections that are accepted at one turn of the loop. uvloop accepts one for each listening handle (libuv
+1.52). While busy connections make turns of 5 ms and more, others would come in at less than 200 a second, and
+wait for seconds where nobody can refuse them: also whoever asks whether the process is alive."""
 
 
 def sockets_of_the_manager(environment: Mapping[str, str]) -> list[socket.socket]:
@@ -86,7 +90,17 @@ class Listener:
                 raise StartFailed(_why_not(listen.host, listen.port, error)) from error
             self._sites.append(site)
             self.sockets += [one.fileno() for one in cast(_HasSockets, site._server).sockets]
+        for descriptor in self.sockets:
+            for _ in range(AT_EACH_TURN - 1):
+                await self._accept_more(descriptor)
         self.port = self._runner.addresses[0][1]
+
+    async def _accept_more(self, descriptor: int) -> None:
+        """One more handle on the same socket, and the same queue."""
+        again = socket.socket(fileno=os.dup(descriptor))
+        site = web.SockSite(self._runner, again, backlog=BACKLOG)
+        await site.start()
+        self._sites.append(site)
 
     async def stop_accepting(self) -> None:
         """Leaves what is not accepted yet to whoever holds the sockets too."""

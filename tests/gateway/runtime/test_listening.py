@@ -4,17 +4,21 @@ import asyncio
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from gateway.runtime.client_request import ClientRequest
 from gateway.runtime.handover import Predecessor
-from gateway.runtime.listening import sockets_of_the_manager, taken_from
+from gateway.runtime.http_server import HttpServer
+from gateway.runtime.listening import AT_EACH_TURN, Listener, sockets_of_the_manager, taken_from
+from gateway.runtime.serve import run
 from gateway.settings import ListenSettings
 from tests.balancer.origins import counts_requests, origin
 from tests.gateway import programs
 from tests.gateway.runtime.consuls import register_in
-from tests.gateway.runtime.gateways import ready, settings_text
+from tests.gateway.runtime.gateways import TURNED_AWAY, ready, refused, settings_text, turn_away
 from tests.servers import ROOT, ConsulAgent
 
 AS_SYSTEMD = 'exec 3<&{}; export LISTEN_PID=$$ LISTEN_FDS=1; exec "$@"'
@@ -44,6 +48,35 @@ def test_what_can_not_be_listened_on_is_said(kind: socket.SocketKind | None, tmp
             check=True,
         )
     assert ran.stdout.startswith("the service manager's sockets: "), ran
+
+
+def test_many_connections_are_accepted_at_one_turn_of_the_loop() -> None:
+    """However long a turn takes: counted in turns, on the loop that gateways run on."""
+
+    async def turns_until_accepted(count: int) -> int:
+        server = HttpServer(
+            nobody_asks, refused, ListenSettings(), turn_away=turn_away, turned_away=lambda: TURNED_AWAY
+        )
+        listener = Listener(server, lambda: 0.1)
+        await listener.start(at("127.0.0.1", 0), ())
+        assert len(listener.sockets) == 1, "one socket is to be handed over, with all of its handles"
+        with ExitStack() as clients:
+            for _ in range(count):
+                clients.enter_context(socket.create_connection(("127.0.0.1", listener.port)))
+            turns = 0
+            while len(server.connections) < count:
+                turns += 1
+                await asyncio.sleep(0)
+            await listener.stop()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", listener.port)).close()
+        return turns
+
+    assert run(turns_until_accepted(4 * AT_EACH_TURN)) <= 4 + 4
+
+
+async def nobody_asks(_: ClientRequest) -> None:
+    raise AssertionError("these clients only connect")
 
 
 def at(host: str, port: int) -> ListenSettings:
