@@ -147,6 +147,12 @@ async def resets_after_request_read(connection: Connection) -> None:
     connection.reset()
 
 
+async def resets_at_the_word(connection: Connection) -> None:
+    await connection.request()
+    await connection.origin.go.wait()
+    connection.reset()
+
+
 async def answers_once_then_closes_on_the_second(connection: Connection) -> None:
     """The keep-alive race: the second request on a connection meets its end."""
     await connection.request()

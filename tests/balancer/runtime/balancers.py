@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from random import Random
 from typing import Any
 
+from hypothesis import strategies as st
+
 from balancer.budget import RetryLedger
 from balancer.circuit import State
 from balancer.model import (
@@ -225,3 +227,40 @@ async def client(balancer: Balancer, of: CallPolicy) -> None:
                     pass
     except (UpstreamBroke, RuntimeError):
         return
+
+
+Move = tuple[str, int]
+ENDINGS = st.lists(
+    st.sampled_from(["ends", "breaks", "streams", "refuses", "resets", "is our bug"]), min_size=1, max_size=10
+)
+MOVES = st.lists(
+    st.one_of(
+        st.just(("call", 0)),
+        st.tuples(st.just("go"), st.integers(0, 30)),
+        st.tuples(st.just("cancel"), st.integers(0, 30)),
+    ),
+    max_size=50,
+)
+
+
+async def interleaved(
+    balancer: Balancer,
+    of: CallPolicy,
+    upstream: ScriptedUpstream,
+    moves: list[Move],
+    check: Callable[[int], None],
+) -> None:
+    """Begins calls, lets their tries go on and cancels them as the moves say, and cancels the rest in the
+    end. After each move, `check` is told how many are under way."""
+    calls: list[asyncio.Task[None]] = []
+    async with asyncio.TaskGroup() as group:
+        for move, which in [*moves, *[("cancel", n) for n in range(len(moves))]]:
+            if move == "call":
+                calls.append(group.create_task(client(balancer, of)))
+            elif move == "go" and upstream.scripts:
+                upstream.scripts[which % len(upstream.scripts)].go()
+            elif move == "cancel" and calls:
+                calls[which % len(calls)].cancel()
+            for _ in range(5):
+                await asyncio.sleep(0)
+            check(sum(not call.done() for call in calls))

@@ -21,13 +21,16 @@ from balancer.runtime.upstream import PooledUpstream
 from tests.balancer import origins
 from tests.balancer.origins import SERVICE, Origin, answers, counts_requests, instance_at, origin, until
 from tests.balancer.runtime.balancers import (
+    ENDINGS,
     IDLE,
+    MOVES,
     NEVER_ASIDE,
+    Move,
     ScriptedUpstream,
     Watching,
     balancer_of,
-    client,
     get,
+    interleaved,
     known,
     no_time,
     outcome_of,
@@ -228,23 +231,6 @@ async def test_who_finds_nobody_does_not_leave_the_line_waiting_behind() -> None
     nothing_is_held(balancer)
 
 
-async def test_a_line_is_let_in_when_the_limit_goes() -> None:
-    scripted = ScriptedUpstream(["ends"])
-    limits = ConcurrencyPolicy(instance=1, wait_s=60)
-    balancer = balancer_of(scripted, instance_at(1001, "a"), concurrency=limits)
-    async with asyncio.TaskGroup() as group:
-        for _ in range(5):
-            group.create_task(outcome_of(balancer))
-        await in_line(balancer, 4)
-        balancer.follow({SERVICE: ServicePolicy(concurrency=replace(limits, instance=None))})
-        await until(lambda: len(scripted.scripts) == 5)
-        for _ in range(2):
-            for script in scripted.scripts:
-                script.go()
-            await asyncio.sleep(0)
-    nothing_is_held(balancer)
-
-
 async def test_a_line_is_let_in_where_an_instance_has_come(upstream: PooledUpstream) -> None:
     limits = ConcurrencyPolicy(instance=1, wait_s=60)
     async with origin(holds, "old") as old, origin(holds, "new") as new, origin(holds, "newer") as newer:
@@ -423,19 +409,8 @@ async def test_an_instance_that_asks_for_it_is_left_alone(upstream: PooledUpstre
 
 @settings(max_examples=150)
 @given(
-    endings=st.lists(
-        st.sampled_from(["ends", "breaks", "streams", "refuses", "resets", "is our bug"]),
-        min_size=1,
-        max_size=10,
-    ),
-    moves=st.lists(
-        st.one_of(
-            st.just(("call", 0)),
-            st.tuples(st.just("go"), st.integers(0, 30)),
-            st.tuples(st.just("cancel"), st.integers(0, 30)),
-        ),
-        max_size=50,
-    ),
+    endings=ENDINGS,
+    moves=MOVES,
     limits=st.builds(
         ConcurrencyPolicy,
         service=st.one_of(st.none(), st.integers(1, 3)),
@@ -449,7 +424,7 @@ async def test_an_instance_that_asks_for_it_is_left_alone(upstream: PooledUpstre
 )
 def test_places_are_live_calls_in_any_interleaving(
     endings: list[str],
-    moves: list[tuple[str, int]],
+    moves: list[Move],
     limits: ConcurrencyPolicy,
     retry: RetryClass,
     hedge: bool,
@@ -465,35 +440,32 @@ def test_places_are_live_calls_in_any_interleaving(
         service = balancer.service(SERVICE)
         for _ in range(ENOUGH):
             service.recent.add(0.0)
-        calls: list[asyncio.Task[None]] = []
-        async with asyncio.TaskGroup() as group:
-            for move, which in [*moves, *[("cancel", n) for n in range(len(moves))]]:
-                if move == "call":
-                    calls.append(group.create_task(client(balancer, policy(retry, hedge=hedge))))
-                elif move == "go" and upstream.scripts:
-                    upstream.scripts[which % len(upstream.scripts)].go()
-                elif move == "cancel" and calls:
-                    calls[which % len(calls)].cancel()
-                for _ in range(5):
-                    await asyncio.sleep(0)
-                _within(balancer, limits)
+
+        def check(live: int) -> None:
+            _within(balancer, limits, live)
+
+        await interleaved(balancer, policy(retry, hedge=hedge), upstream, moves, check)
         nothing_is_held(balancer)
         assert all(script.body.releases <= 1 for script in upstream.scripts)
 
     asyncio.run(drive())
 
 
-def _within(balancer: Balancer, limits: ConcurrencyPolicy) -> None:
+def _within(balancer: Balancer, limits: ConcurrencyPolicy, live: int) -> None:
     (state,) = balancer.service_states()
+    assert state.in_flight + state.queued == live
     assert state.limit is None or state.in_flight <= state.limit
     assert state.queued <= limits.queue
     if limits.instance is not None:
         assert all(load.active <= limits.instance for load in balancer.loads(SERVICE))
 
 
-async def test_limits_that_are_taken_away_let_everybody_go_on(upstream: PooledUpstream) -> None:
+@pytest.mark.parametrize("limits", [ConcurrencyPolicy(service=1), ConcurrencyPolicy(instance=1)])
+async def test_limits_that_are_taken_away_let_everybody_go_on(
+    upstream: PooledUpstream, limits: ConcurrencyPolicy
+) -> None:
     async with origin(holds) as there:
-        balancer = balancer_of(upstream, there.instance, concurrency=ConcurrencyPolicy(service=1, wait_s=60))
+        balancer = balancer_of(upstream, there.instance, concurrency=replace(limits, wait_s=60))
         async with asyncio.TaskGroup() as group:
             for _ in range(4):
                 group.create_task(outcome_of(balancer))

@@ -39,15 +39,18 @@ from tests.balancer.origins import (
     until,
 )
 from tests.balancer.runtime.balancers import (
+    ENDINGS,
     IDLE,
+    MOVES,
     PATIENT,
     SHORT,
+    Move,
     ScriptedUpstream,
     Watching,
     bad_and_good,
     balancer_of,
-    client,
     get,
+    interleaved,
     known,
     no_time,
     outcome_of,
@@ -528,42 +531,23 @@ async def test_strategies_are_kept_per_service_and_bounded(upstream: PooledUpstr
 
 @settings(max_examples=150)
 @given(
-    endings=st.lists(
-        st.sampled_from(["ends", "breaks", "streams", "refuses", "resets", "is our bug"]),
-        min_size=1,
-        max_size=10,
-    ),
-    moves=st.lists(
-        st.one_of(
-            st.just(("call", 0)),
-            st.tuples(st.just("go"), st.integers(0, 30)),
-            st.tuples(st.just("cancel"), st.integers(0, 30)),
-        ),
-        max_size=40,
-    ),
+    endings=ENDINGS,
+    moves=MOVES,
     strategy=st.sampled_from(["least_connections", "round_robin"]),
     retry=st.sampled_from(RetryClass),
 )
 def test_counters_return_to_zero_after_any_interleaving(
-    endings: list[str], moves: list[tuple[str, int]], strategy: str, retry: RetryClass
+    endings: list[str], moves: list[Move], strategy: str, retry: RetryClass
 ) -> None:
     async def drive() -> None:
         upstream = ScriptedUpstream(endings)
         instances = [instance_at(1000 + n, f"i{n}") for n in range(3)]
         balancer = balancer_of(upstream, *instances, strategy=strategy, sleep=no_time)
-        calls: list[asyncio.Task[None]] = []
-        async with asyncio.TaskGroup() as group:
-            for move, which in [*moves, *[("cancel", n) for n in range(len(moves))]]:
-                if move == "call":
-                    calls.append(group.create_task(client(balancer, policy(retry))))
-                elif move == "go" and upstream.scripts:
-                    upstream.scripts[which % len(upstream.scripts)].go()
-                elif move == "cancel" and calls:
-                    calls[which % len(calls)].cancel()
-                for _ in range(5):
-                    await asyncio.sleep(0)
-                live = sum(not call.done() for call in calls)
-                assert balancer.ledger.total() <= live
+
+        def check(live: int) -> None:
+            assert balancer.ledger.total() <= live
+
+        await interleaved(balancer, policy(retry), upstream, moves, check)
         assert repr(balancer.ledger) == IDLE
         assert all(script.body.releases <= 1 for script in upstream.scripts)
 

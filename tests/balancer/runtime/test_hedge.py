@@ -116,13 +116,8 @@ async def test_the_first_may_still_win(upstream: PooledUpstream) -> None:
 
 
 async def test_a_failed_first_try_leaves_the_call_to_the_second(upstream: PooledUpstream) -> None:
-    async def resets_at_the_word(connection: origins.Connection) -> None:
-        await connection.request()
-        await connection.origin.go.wait()
-        connection.reset()
-
     async with (
-        origins.origin(resets_at_the_word, "bad", weight=100) as bad,
+        origins.origin(origins.resets_at_the_word, "bad", weight=100) as bad,
         origins.origin(holds, "good") as good,
     ):
         watching = Watching()

@@ -119,11 +119,6 @@ async def test_no_safe_call_fails_when_one_of_three_is_killed(upstream: PooledUp
 async def test_a_retry_waits_a_little_for_room(upstream: PooledUpstream) -> None:
     """Two calls fail together while one may be tried again: the other one is, once that has its answer."""
 
-    async def resets_at_the_word(connection: origins.Connection) -> None:
-        await connection.request()
-        await connection.origin.go.wait()
-        connection.reset()
-
     waited: list[float] = []
     ledger = balancer_of(upstream).service(SERVICE)
 
@@ -132,7 +127,7 @@ async def test_a_retry_waits_a_little_for_room(upstream: PooledUpstream) -> None
         ledger.budget.policy = RetryBudget(at_least=2)
         await asyncio.sleep(0)
 
-    async with bad_and_good(resets_at_the_word) as (bad, good):
+    async with bad_and_good(origins.resets_at_the_word) as (bad, good):
         balancer = balancer_of(
             upstream, bad.instance, good.instance, sleep=time_passes, retries=RetryBudget(0, 1)
         )
