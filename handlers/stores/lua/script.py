@@ -50,6 +50,10 @@ class LuaScript:
         self._text = text
         self._clock = clock
         self._away = False
+        self._ran = True
+        """Since it was back last, or as far as anybody knows."""
+        self._told = False
+        """It was logged that Redis does not do what it should."""
         self._refusals = 0
         self._try_at = 0.0
         self._tasks = Tasks(self._died)
@@ -81,9 +85,9 @@ class LuaScript:
         except FAULTS as error:
             self._lost(error)
             raise Unanswered(f"Redis: {error}") from error
-        if self._refusals >= REFUSALS:
+        if self._told:
             log.info("redis_answers_again")
-        self._refusals = 0
+        self._told, self._ran, self._refusals = False, True, 0
         return said
 
     async def close(self) -> None:
@@ -106,28 +110,33 @@ class LuaScript:
         """It is there, and does not do what it is asked."""
         self._refusals += 1
         self._try_at = self._clock() + TRY_AGAIN_S
-        if self._refusals == REFUSALS:
-            log.warning("redis_refuses", detail=str(error))
+        if self._refusals >= REFUSALS:
+            self._tell("redis_refuses", str(error))
 
     def _lost(self, error: Exception) -> None:
         """It is not there. Nobody waits for that a second time: a task finds out when it is back."""
         if self._away:
             return
-        self._away = True
-        self._tasks.start("ask redis", self._until_back(str(error) or type(error).__name__))
+        # One connection that broke, or one late answer, is over by now. But a Redis may answer a small
+        # question and run nothing in time: then each caller that is let through waits in vain.
+        after_s = 0.0 if self._ran else TRY_AGAIN_S
+        self._away, self._ran = True, False
+        self._tasks.start("ask redis", self._until_back(str(error) or type(error).__name__, after_s))
 
-    async def _until_back(self, why: str, after_s: float = 0.0) -> None:
-        # At once: one connection that broke, or one late answer, is over by now.
-        await asyncio.sleep(after_s)
-        asked = 0
+    async def _until_back(self, why: str, after_s: float) -> None:
+        if after_s > 0:
+            self._tell("redis_does_not_answer", why)
+            await asyncio.sleep(after_s)
         while not await self._is_back():
-            asked += 1
-            if asked == 1:
-                log.warning("redis_does_not_answer", detail=why)
+            self._tell("redis_does_not_answer", why)
             await asyncio.sleep(ASK_AGAIN_S)
         self._away = False
-        if asked:
-            log.info("redis_answers_again")
+
+    def _tell(self, event: str, why: str) -> None:
+        """Once, until it is over."""
+        if not self._told:
+            self._told = True
+            log.warning(event, detail=why)
 
     async def _is_back(self) -> bool:
         try:

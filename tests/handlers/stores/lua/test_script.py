@@ -1,6 +1,4 @@
 import asyncio
-from collections.abc import MutableMapping
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -55,20 +53,16 @@ async def test_a_redis_that_hangs_costs_one_caller_its_time_and_is_used_when_it_
                 now += 10 * TRY_AGAIN_S
                 with pytest.raises(Unanswered, match="when it does"):
                     script.expect_answer()
-            await _logged(logs, "redis_does_not_answer")
+            async with asyncio.timeout(20):
+                while not logs:  # noqa: ASYNC110 a log has no event to wait for
+                    await asyncio.sleep(0.01)
             with pytest.raises(Unanswered):
                 script.expect_answer()
             server.resume()
-            await _logged(logs, "redis_answers_again")
-            script.expect_answer()
+            await _used_again(script)
+            assert await script.run([b"a"], [b"b"]) == b"ab"
             await script.close()
     assert [entry["event"] for entry in logs] == ["redis_does_not_answer", "redis_answers_again"]
-
-
-async def _logged(logs: list[MutableMapping[str, Any]], event: str) -> None:
-    async with asyncio.timeout(20):
-        while event not in [entry["event"] for entry in logs]:  # noqa: ASYNC110 a log has no event to wait for
-            await asyncio.sleep(0.01)
 
 
 async def test_a_connection_that_broke_is_no_outage() -> None:
@@ -93,6 +87,57 @@ async def _used_again(script: LuaScript) -> None:
                 return script.expect_answer()
             except Unanswered:
                 await asyncio.sleep(0.01)
+
+
+async def test_a_redis_that_only_answers_pings_holds_up_a_caller_now_and_then() -> None:
+    pings: list[float] = []
+    clock = asyncio.get_running_loop().time
+
+    async def answers_only_pings(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while said := await reader.read(4096):
+            pings.extend([clock()] * said.count(b"PING"))
+            writer.write(b"+OK\r\n" * said.count(b"CLIENT") + b"+PONG\r\n" * said.count(b"PING"))
+        writer.close()
+
+    server = await asyncio.start_server(answers_only_pings, "127.0.0.1", 0)
+    url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, open_redis(url) as redis:
+        script = LuaScript(redis, ECHO)
+        lost = []
+        with capture_logs() as logs:
+            for _ in range(3):
+                await _used_again(script)
+                with pytest.raises(Unanswered):
+                    await script.run([b"a"], [b"b"])
+                lost.append(clock())
+            await _used_again(script)
+        await script.close()
+    assert [entry["event"] for entry in logs] == ["redis_does_not_answer"]
+    # At once the first time; then nobody else is sent there so soon.
+    assert len(pings) == 3
+    assert all(asked - at > TRY_AGAIN_S / 2 for at, asked in zip(lost[1:], pings[1:], strict=True))
+
+
+async def test_who_asks_whether_redis_is_back_dies_of_a_bug_and_asks_again() -> None:
+    answers = iter([b":1\r\n"])
+
+    async def answers_a_number_first(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while said := await reader.read(4096):
+            writer.write(b"+OK\r\n" * said.count(b"CLIENT"))
+            if b"PING" in said:
+                writer.write(next(answers, b"+PONG\r\n"))
+        writer.close()
+
+    server = await asyncio.start_server(answers_a_number_first, "127.0.0.1", 0)
+    url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, open_redis(url) as redis:
+        script = LuaScript(redis, ECHO)
+        with capture_logs() as logs:
+            with pytest.raises(Unanswered):
+                await script.run([b"a"], [b"b"])
+            await _used_again(script)
+        assert "task_died" in [entry["event"] for entry in logs]
+        await script.close()
 
 
 async def test_who_asks_whether_redis_is_back_is_gone_after_the_end() -> None:
