@@ -361,6 +361,15 @@ def test_who_is_suspected_and_takes_no_connections_is_unreachable() -> None:
     assert ledger.until() == BASE_S + 2 * BASE_S, "one fault, that was seen in two ways, and then its probe"
 
 
+def test_who_turns_out_to_be_unreachable_makes_room_among_the_suspected() -> None:
+    ledger = Driven(EjectionPolicy(server_errors=1))
+    for where in (A, B, C):
+        ledger.call(500, 0, where)
+    ledger.call(REFUSED, 0.5, A)
+    ledger.call(500, 0.5, C)
+    assert ledger.names() == "abc"
+
+
 # The probe
 
 
