@@ -7,6 +7,7 @@ twin with underscores, a name listed in `Connection`) can add to it, replace it 
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import quote
 
 from balancer.model import Headers
@@ -118,15 +119,21 @@ def for_client(headers: Headers) -> Headers:
     passed: Headers = []
     listed = False
     for pair in headers:
-        name = pair[0].lower()
-        if name in _REMOVED_FROM_ANSWERS:
-            listed = listed or (name == b"connection" and pair[1].lower() not in _ONLY_ABOUT_ITSELF)
-        elif name[:13] != b"x-quaymaster-":
+        if _is_for_clients(pair[0]):
             passed.append(pair)
+        elif pair[0].lower() == b"connection":
+            listed = listed or pair[1].lower() not in _ONLY_ABOUT_ITSELF
     if listed:
         hop = _listed_in_connection(headers)
         passed = [pair for pair in passed if pair[0].lower() not in hop]
     return passed
+
+
+@lru_cache(maxsize=256)
+def _is_for_clients(name: bytes) -> bool:
+    """Remembered: the same names come with answer after answer."""
+    name = name.lower()
+    return name not in _REMOVED_FROM_ANSWERS and not name.startswith(b"x-quaymaster-")
 
 
 def values_of(headers: Pairs, name: bytes) -> list[bytes]:

@@ -63,6 +63,8 @@ class LoadLedger:
 
     def __init__(self, max_handouts: int = MAX_HANDOUTS) -> None:
         self._counts: dict[InstanceKey, int] = {}
+        self.count_of = self._counts.get
+        """`load_of` by the key, for those who ask often. `None`, or the default given, is no lease."""
         self._handouts: list[tuple[float, InstanceKey, ServiceName]] = []
         self._max_handouts = max_handouts
         self._followers: dict[ServiceName, tuple[weakref.ref[Follower], ...]] = {}

@@ -35,7 +35,7 @@ class LeastConnections(Strategy):
         key: bytes,  # noqa: ARG002 - part of the protocol
         now: float,
     ) -> Instance | None:
-        load_of = loads.at(now)
+        loads.expire(now)
         if len(candidates.instances) > FULL_SCAN:
             if loads is not self._loads:
                 self._loads = loads
@@ -46,8 +46,9 @@ class LeastConnections(Strategy):
             return None
         best, lowest, start = None, inf, self._start
         # Looking from behind the last chosen one on, the first of equals is the one whose turn it is.
+        count_of = loads.count_of
         for candidate, weight, behind in rounds[start % len(rounds)]:
-            busy = (load_of(candidate) + 1) / weight
+            busy = (count_of(candidate.key, 0) + 1) / weight
             if busy < lowest and candidate.id not in tried:
                 best, lowest, start = candidate, busy, behind
         self._start = start

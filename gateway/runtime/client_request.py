@@ -46,8 +46,7 @@ class ClientConnection(Protocol):
 
     @property
     def writing_paused(self) -> bool: ...
-    @property
-    def ending(self) -> bool:
+    def is_ending(self) -> bool:
         """No further request is taken from here."""
         ...
 
@@ -249,7 +248,7 @@ class ClientRequest:
             and hdrs.EXPECT in self.headers
             and not self.body.is_eof()
         )
-        self.keep_alive = self.keep_alive and not waits and not self._connection.ending
+        self.keep_alive = self.keep_alive and not waits and not self._connection.is_ending()
         return self.keep_alive
 
     def _write(self, data: bytes) -> None:

@@ -109,8 +109,7 @@ class _Connection(RequestHandler):
         self.peer = "unix"
         self.remembered: RequestHead | None = None
 
-    @property
-    def ending(self) -> bool:
+    def is_ending(self) -> bool:
         return self._closes or self._server.draining or not self._reader.in_step
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -149,7 +148,7 @@ class _Connection(RequestHandler):
 
     def _refuses_at_sight(self, data: bytes) -> bool:
         """Whether this was a request, and refused, before anything was parsed."""
-        if self._coming is None or self.head_begun or self.ending or self._paused:
+        if self._coming is None or self.head_begun or self.is_ending() or self._paused:
             return False
         target = plain_get(data)
         if target is None or target in LET_IN_AT_SIGHT:
@@ -228,14 +227,14 @@ class _Connection(RequestHandler):
                         log.exception("handler_failed")
                     finally:
                         self._answered(request)
-                if self._tunnel or not request.connected:
+                if self._tunnel or self.transport is None or self.transport.is_closing():
                     return
                 if not request.head_sent:
                     await self._end_with("internal_error")
                     return
                 if not request.body.is_eof() and not await _read_to_end(request.body):
                     return
-                if self.ending or not request.keep_alive:
+                if not request.keep_alive or self.is_ending():
                     return
                 if self._paused:
                     await self._until_taken()

@@ -271,7 +271,9 @@ class NoConnection:
     body_idle_s = 10.0
     remembered: RequestHead | None = None
     writing_paused = False
-    ending = False
+
+    def is_ending(self) -> bool:
+        return False
 
     async def drained(self) -> None:
         raise AssertionError("nothing is written here")
