@@ -103,6 +103,9 @@ def test_those_of_the_own_zone_come_before_all_others() -> None:
     assert busy_near[0].id == "i1"
     assert len(busy_near) == ALTERNATES
     assert {other.zone for other in busy_near[1:]} == {"west"}
+    idle_near = alternates(far[0], all_of_them, lambda one: 0 if one.zone == "east" else 9)
+    assert {other.id for other in idle_near[:2]} == {"i0", "i1"}
+    assert idle_near[2].zone == "west", "nobody is named twice"
 
 
 def test_in_a_large_service_every_turn_brings_others() -> None:

@@ -28,6 +28,7 @@ from registry.model import (
     Status,
     Verdict,
 )
+from registry.runtime import snapshot_file as snapshot_file_module
 from registry.runtime import watcher as watcher_module
 from registry.runtime.registered import Registered
 from registry.runtime.snapshot_file import SnapshotFile
@@ -538,6 +539,30 @@ async def test_what_the_file_knew_is_forgotten_when_it_is_too_old_and_nobody_nee
         assert (await watcher.ask(OTHER)).status is Status.UNKNOWN
         watcher.pin(OTHER)
         assert watcher.current(OTHER).status is Status.UNREACHABLE
+
+
+async def test_saving_survives_its_own_death(
+    told: ToldWatch, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshot_file_module, "EVERY_S", 0.0)
+    broken, deaths = True, 0
+
+    def fragile() -> float:
+        nonlocal deaths
+        if broken:
+            deaths += 1
+            raise ZeroDivisionError
+        return 1.8e9
+
+    file = SnapshotFile(str(tmp_path / "state"), "here", unix_clock=fragile)
+    async with watching(told, clock, snapshot_file=file) as watcher:
+        watcher.pin(WEB)
+        told.name("web")
+        told.say(WEB, seen("a"))
+        await until(lambda: deaths >= 1)
+        broken = False
+        told.say(WEB, seen("a", "b"))
+        await until(lambda: file.written_at is not None)
 
 
 async def test_a_service_that_the_file_does_not_know_keeps_it_from_being_ready(

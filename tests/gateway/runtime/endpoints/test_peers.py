@@ -19,7 +19,7 @@ from gateway.runtime.endpoints.peers import KEPT_REPLIES, PeerEndpoint
 from gateway.runtime.exchange import Exchange
 from gateway.runtime.reply import Reply
 from gateway.runtime.waiting_room import WaitingRoom
-from registry.model import Gone, Health, Instance, Seen, ServiceName
+from registry.model import Failed, Gone, Health, Instance, Seen, ServiceName
 from registry.runtime.watcher import Watcher
 from tests.balancer.origins import instance_at
 from tests.gateway.runtime.consuls import deregister, passes, register_in
@@ -159,6 +159,35 @@ async def test_what_is_told_of_others_follows_the_registry() -> None:
         assert alone[0] != together[0] != drained[0]
         assert len({alone[1], together[1], drained[1]}) == 3
         assert (alone[2], len(together[2]), drained[2]) == ([], 1, [])
+
+
+async def test_the_index_follows_the_registry_although_the_same_instances_may_be_picked() -> None:
+    """Else a caller that waits for news would be told again and again of what it knows."""
+    async with waiting_room(0) as (peers, told, _, version):
+        before = await _asked(peers, "auth")
+        told.say(AUTH, Failed("unreachable", "nobody answers"))
+
+        async def is_away() -> bool:
+            return peers.watcher.current(AUTH).failure is not None
+
+        await eventually(is_away)
+        after = await _asked(peers, "auth")
+        assert dict(before.headers)["ETag"] == dict(after.headers)["ETag"]
+        assert dict(before.headers)["X-Quaymaster-Index"] == str(version)
+        assert dict(after.headers)["X-Quaymaster-Index"] == str(peers.watcher.current(AUTH).version)
+
+
+async def test_who_knows_of_nobody_is_told_that_there_is_nobody() -> None:
+    async with waiting_room(0) as (peers, told, _, _):
+        told.say(AUTH, Seen((replace(HERE, health=Health.CRITICAL),)))
+
+        async def is_down() -> bool:
+            return not peers.watcher.current(AUTH).usable
+
+        await eventually(is_down)
+        end = await peers.answer(_exchange("auth", If_None_Match="*"))
+        assert isinstance(end, GatewayError)
+        assert (end.status, end.reason) == (503, "no_healthy_instance")
 
 
 async def test_no_more_replies_are_kept_than_there_is_room_for() -> None:
