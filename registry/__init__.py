@@ -17,8 +17,8 @@ Map of the package:
     stats.py      a snapshot, counted for metrics
     backends/     one file per place that knows instances: consul, embedded, static; shared/ is theirs
     agent/        the embedded agent: the part of Consul's HTTP API that this project uses
-    runtime/      watcher.py keeps snapshots fresh; checker.py and asking.py ask instances; snapshot_file.py
-                  keeps the last good state; registration.py registers a process or a program
+    runtime/      watcher.py keeps snapshots fresh; checker.py and asking.py ask instances; last_run.py and
+                  snapshot_file.py keep the last good state; registration.py registers a process or a program
 
 Knows nothing of load, requests and clients.
 """

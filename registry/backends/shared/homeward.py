@@ -9,6 +9,8 @@ import structlog
 
 from registry.failover import AddressLedger
 from registry.model import RegistryError
+from registry.runtime.tasks import Tasks
+from registry.runtime.trace import trace_of
 
 log = structlog.get_logger()
 
@@ -28,12 +30,16 @@ async def going_home(
 
     `ask_home` says whether the first address can be asked, or raises `RegistryError`.
     """
-    task = asyncio.get_running_loop().create_task(_look(ledgers, ask_home, rng, sleep), name="homeward")
+    tasks = Tasks(_died)
+    tasks.start("homeward", _look(ledgers, ask_home, rng, sleep))
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.wait([task])
+        await tasks.close()
+
+
+def _died(_name: str, error: BaseException) -> None:
+    log.error("homeward_died", trace=trace_of(error))
 
 
 async def _look(

@@ -1,6 +1,8 @@
 import asyncio
 from random import Random
 
+import structlog
+
 from registry.backends.shared.homeward import AFTER_S, going_home
 from registry.failover import AddressLedger
 from registry.model import Unreachable
@@ -52,3 +54,19 @@ async def test_who_is_at_home_asks_nothing() -> None:
     async with going_home([ledger], days.ask, Random(1), sleep=sleep):
         await days.over.wait()
     assert days.home == [True]
+
+
+async def test_a_bug_in_looking_is_said() -> None:
+    ledger = AddressLedger(2)
+    ledger.failed(0)
+    died = asyncio.Event()
+
+    async def ask() -> bool:
+        asyncio.get_running_loop().call_soon(died.set)
+        raise ZeroDivisionError
+
+    with structlog.testing.capture_logs() as logs:
+        async with going_home([ledger], ask, Random(1), sleep=lambda _: asyncio.sleep(0)):
+            await died.wait()
+            await asyncio.sleep(0)
+    assert [(line["event"], line["log_level"]) for line in logs] == [("homeward_died", "error")]
