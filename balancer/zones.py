@@ -11,11 +11,12 @@ from registry.model import Instance
 
 
 def local(instances: Sequence[Instance], weights: Sequence[float], zone: str) -> Candidates | None:
-    """Those of `zone`, or `None` when that makes no difference: there are none, or no others."""
+    """Those of `zone`, or `None` when they don't come first: there are none, or no others, or all of them are
+    new or ask for less, and would get all that they are spared."""
     if not zone:
         return None
     near = [at for at, instance in enumerate(instances) if instance.zone == zone]
-    if not near or len(near) == len(instances):
+    if len(near) == len(instances) or all(weights[at] < instances[at].weight for at in near):
         return None
     return candidates([instances[at] for at in near], [weights[at] for at in near])
 

@@ -26,6 +26,11 @@ def test_where_a_zone_makes_no_difference_there_is_none(zone: str, instances: li
     assert local(instances, [1.0] * len(instances), zone) is None
 
 
+def test_a_zone_where_all_are_new_or_ask_for_less_does_not_come_first() -> None:
+    assert local([NEAR, FAR, TOO], [0.1, 1, 0.5], "a") is None, "they would get all that they are spared"
+    assert local([NEAR, FAR, TOO], [0.1, 1, 1], "a") is not None
+
+
 def test_room_is_for_each_unit_of_weight() -> None:
     assert has_room(load=15, weight=1, room=16)
     assert not has_room(load=16, weight=1, room=16)
