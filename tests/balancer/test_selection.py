@@ -79,7 +79,8 @@ def test_the_chosen_is_always_usable_and_never_tried(
     loads, eligible = LoadLedger(), EligibilityLedger(ServicePolicy())
     instances = []
     for n, (health, weight, suspect, is_cooling, load) in enumerate(members):
-        one = instance(n, health, weight, suspect)
+        # Only who was usable is ever doubted to be gone (registry/merge.py).
+        one = instance(n, health, weight, suspect and health.usable)
         instances.append(one)
         if is_cooling:
             eligible.ended(one, REFUSED_CONNECTION, None, 0)
