@@ -27,7 +27,7 @@ from balancer.policy import EjectionPolicy
 from balancer.record import Reason, Record
 from balancer.records import Records
 from balancer.success_rate import SuccessRates
-from registry.model import Health, Instance, InstanceId, InstanceKey
+from registry.model import Instance, InstanceId, InstanceKey
 
 __all__ = ["UNKNOWN", "OutlierLedger", "Reason"]
 
@@ -136,7 +136,7 @@ class OutlierLedger:
         self.policy, usable = policy, self.records.usable
         share = usable * policy.max_percent // 100
         self._limit = max(1, share) if usable > 1 and policy.max_percent else 0
-        self._suspicions = sum(_suspected(record) for record in self.aside.values())
+        self._suspicions = sum(record.suspected for record in self.aside.values())
         self._rates.window_s = policy.window_s
         self.holds_until = -inf
 
@@ -155,7 +155,7 @@ class OutlierLedger:
             else:
                 next_at = min(next_at, lapses_at)
         if self._suspicions > self._limit:
-            suspected = sorted((r for r in self.aside.values() if _suspected(r)), key=lambda r: r.until)
+            suspected = sorted((r for r in self.aside.values() if r.suspected), key=lambda r: r.until)
             for record in suspected[: self._suspicions - self._limit]:
                 self._put_back(record, now)
         self._next_probe_at = -inf
@@ -170,7 +170,7 @@ class OutlierLedger:
             return None
         self._next_probe_at = inf
         for record in self.aside.values():
-            if record.probe is not None or not (record.usable or (panic and _may_serve_in_panic(record))):
+            if record.probe is not None or not (record.usable or (panic and record.serves_in_panic)):
                 continue
             self._next_probe_at = min(self._next_probe_at, record.until)
             # A call that can't be repeated is lost if the probe fails, except where nothing can be sent.
@@ -212,7 +212,7 @@ class OutlierLedger:
                     self._put_back(record, now)
             elif record.due:
                 self._probe_failed(record, outcome, now)
-        elif _unconnected(outcome) and _suspected(record) and self.policy.connect_failures:
+        elif _unconnected(outcome) and record.suspected and self.policy.connect_failures:
             self._is_unreachable(record, now)
 
     def _probe_failed(self, record: Record, outcome: Outcome, now: float) -> None:
@@ -248,12 +248,12 @@ class OutlierLedger:
     def _put_aside(self, record: Record, reason: Reason, now: float, seconds: float | None = None) -> bool:
         """Says whether it is: statistics don't put more aside than the policy allows."""
         policy, key = self.policy, record.instance.key
-        was_suspected = _suspected(record)
+        was_suspected = record.suspected
         limited = reason is not Reason.CONNECT_FAILURES and record.usable and not was_suspected
         if limited and self._suspicions >= self._limit:
             return False
         record.reason = reason
-        self._suspicions += _suspected(record) - was_suspected
+        self._suspicions += record.suspected - was_suspected
         record.ejections = record.ejections + 1 if now < record.forgiven_at else 1
         lasts_s = min(policy.base_s * record.ejections if seconds is None else seconds, policy.max_s)
         record.until = now + lasts_s
@@ -274,7 +274,7 @@ class OutlierLedger:
         self._no_candidate(record, now)
 
     def _put_back(self, record: Record, now: float) -> None:
-        self._suspicions -= _suspected(record)
+        self._suspicions -= record.suspected
         lasted_s = min(self.policy.base_s * record.ejections, self.policy.max_s)
         record.reason = record.probe = None
         record.back_at = record.new_at = now
@@ -294,10 +294,6 @@ class OutlierLedger:
         return f"<OutlierLedger: {len(self.aside)} of {len(self.records)} aside>"
 
 
-def _may_serve_in_panic(record: Record) -> bool:
-    return record.here and record.instance.health is not Health.MAINTENANCE
-
-
 def _unconnected(outcome: Outcome) -> bool:
     return outcome.blames_instance and outcome.phase is Phase.CONNECT
 
@@ -308,8 +304,3 @@ def _bad(outcome: Outcome, status: int | None) -> bool:
 
 def _is_probe(record: Record, began: float) -> bool:
     return record.probe is not None and began in (record.probe, UNKNOWN)
-
-
-def _suspected(record: Record) -> bool:
-    """Put aside by statistics, so it counts towards their limit."""
-    return record.usable and record.reason not in (None, Reason.CONNECT_FAILURES)

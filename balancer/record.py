@@ -7,7 +7,7 @@ is decided in outlier.py; what the times mean for its weight, in slow_start.py.
 from enum import StrEnum
 from math import inf
 
-from registry.model import Instance
+from registry.model import Health, Instance
 
 
 class Reason(StrEnum):
@@ -120,3 +120,13 @@ class Record(Tally):
     def usable(self) -> bool:
         """For the registry and our own health checks: nothing about how its calls end."""
         return self.left_at == inf
+
+    @property
+    def serves_in_panic(self) -> bool:
+        """Whether it may get calls then, whatever is held against it."""
+        return self.here and self.instance.health is not Health.MAINTENANCE
+
+    @property
+    def suspected(self) -> bool:
+        """Put aside by statistics, so it counts towards their limit."""
+        return self.usable and self.reason not in (None, Reason.CONNECT_FAILURES)

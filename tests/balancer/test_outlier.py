@@ -361,6 +361,16 @@ def test_who_is_suspected_and_takes_no_connections_is_unreachable() -> None:
     assert ledger.until() == BASE_S + 2 * BASE_S, "one fault, that was seen in two ways, and then its probe"
 
 
+def test_who_turns_out_to_be_unreachable_is_passed_over_before_candidates_are_derived() -> None:
+    ledger = Driven(EjectionPolicy(server_errors=1))
+    ledger.patience_s = 1
+    ledger.call(500, 0)
+    ledger.settle(0)
+    assert not ledger.fresh
+    ledger.call(REFUSED, 0.5)
+    assert ledger.fresh == {A.id}
+
+
 def test_who_turns_out_to_be_unreachable_makes_room_among_the_suspected() -> None:
     ledger = Driven(EjectionPolicy(server_errors=1))
     for where in (A, B, C):
