@@ -9,8 +9,6 @@ import structlog
 
 from registry.failover import AddressLedger
 from registry.model import RegistryError
-from registry.runtime.tasks import Tasks
-from registry.runtime.trace import trace_of
 
 log = structlog.get_logger()
 
@@ -30,16 +28,18 @@ async def going_home(
 
     `ask_home` says whether the first address can be asked, or raises `RegistryError`.
     """
-    tasks = Tasks(_died)
-    tasks.start("homeward", _look(ledgers, ask_home, rng, sleep))
+    task = asyncio.get_running_loop().create_task(_look(ledgers, ask_home, rng, sleep), name="homeward")
+    task.add_done_callback(_ended)
     try:
         yield
     finally:
-        await tasks.close()
+        task.cancel()
+        await asyncio.wait([task])
 
 
-def _died(_name: str, error: BaseException) -> None:
-    log.error("homeward_died", trace=trace_of(error))
+def _ended(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("homeward_died", error=repr(error))
 
 
 async def _look(
