@@ -154,12 +154,13 @@ class Call:
     def _begin(self, ledger: ServiceLedger, counted: Counted, now: float) -> Try | Refused:
         """Another try at an instance that has not been tried. Nothing is waited for until it is sent."""
         shared, policy, instance = self._shared, self._policy, self._only
-        excluded = self._tried
+        admission, tried = self._admission, self._tried
         if instance is None:
-            if self._admission is not None:
-                if self._admission.must_line_up and not excluded:
+            excluded = tried
+            if admission is not None:
+                if admission.must_line_up and not tried:
                     return _ALL_TRIED
-                excluded = self._admission.without_full(excluded)
+                excluded = admission.without_full(tried)
             chosen = choose(
                 shared.snapshots(policy.service),
                 ledger.eligible,
@@ -169,16 +170,16 @@ class Call:
                 self._request.key,
                 now,
                 repeatable=self._repeatable and policy.max_attempts > 1,
-                probes=not self._tried,
-                reserves=self._admission is None or bool(self._tried),
+                probes=not tried,
+                reserves=admission is None or bool(tried),
             )
             if isinstance(chosen, Refused):
                 return chosen
             instance = chosen
-        elif self._tried:
+        elif tried:
             return _ALL_TRIED
-        self._tried |= {instance.id}
-        places = None if self._admission is None else self._admission.places
+        self._tried = tried | {instance.id}
+        places = None if admission is None else admission.places
         return Try(shared, policy.service, ledger, instance, now, counted, places)
 
     async def _send(self, this: Try) -> End:

@@ -67,11 +67,13 @@ class ClientRequest:
         "_told_to_go_on",
         "_upgrade",
         "body",
+        "body_exists",
         "headers",
         "keep_alive",
         "method",
         "peer",
         "raw_headers",
+        "remembered",
         "status",
         "target",
         "unfinished",
@@ -92,6 +94,8 @@ class ClientRequest:
     ) -> None:
         self._connection = connection
         self.peer = connection.peer
+        self.remembered = connection.remembered
+        """What this client's last request said by its headers."""
         self.method = method
         self.target = target
         """The second word of the request line, as it came."""
@@ -100,6 +104,7 @@ class ClientRequest:
         self.raw_headers = raw_headers
         """The same as bytes, order, case and repeats kept."""
         self.body = body
+        self.body_exists = body is not EMPTY_PAYLOAD
         self.keep_alive = keep_alive
         """Whether another request may follow. Whoever answers may set it to False, never to True."""
         self.status = 0
@@ -111,13 +116,8 @@ class ClientRequest:
         self._framing = Framing.NONE
         self._left = 0
 
-    @property
-    def remembered(self) -> RequestHead | None:
-        """What this client's last request said by its headers, or what was made of these meanwhile."""
-        return self._connection.remembered
-
-    @remembered.setter
-    def remembered(self, head: RequestHead) -> None:
+    def remember(self, head: RequestHead) -> None:
+        """For this client's next request: what this one says by its headers."""
         self._connection.remembered = head
 
     @property
@@ -133,10 +133,6 @@ class ClientRequest:
         """Whether the client is still there, as far as anybody knows."""
         transport = self._connection.transport
         return transport is not None and not transport.is_closing()
-
-    @property
-    def body_exists(self) -> bool:
-        return self.body is not EMPTY_PAYLOAD
 
     @property
     def content_length(self) -> int | None:
@@ -243,7 +239,7 @@ class ClientRequest:
         don't, and the next request begins where that body would (RFC 9110, 10.1.1).
         """
         waits = (
-            self.body is not EMPTY_PAYLOAD
+            self.body_exists
             and not self._told_to_go_on
             and hdrs.EXPECT in self.headers
             and not self.body.is_eof()

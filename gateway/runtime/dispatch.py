@@ -105,7 +105,7 @@ class Dispatcher:
         if head is None or head.raw != request.raw_headers:
             trusted = rules.settings.listen.trusted_proxies
             head = read_head(request.headers, request.raw_headers, request.peer, trusted)
-            request.remembered = head
+            request.remember(head)
         return Exchange(request, head, head.request_id or self._ids.next(), self._clock())
 
     def _own_fault(self, exchange: Exchange, error: Exception) -> GatewayError:

@@ -143,8 +143,12 @@ class _Connection(RequestHandler):
                 self._pause_reading_for_buffer()
         elif read is None:
             self._note_head()
-        elif not coming.done():
-            self._arrived(coming, read, room)
+        elif coming.done():
+            return
+        elif room:
+            self._hand_on(coming, read)
+        else:
+            self._find_room(coming, read)
 
     def _refuses_at_sight(self, data: bytes) -> bool:
         """Whether this was a request, and refused, before anything was parsed."""
@@ -160,25 +164,29 @@ class _Connection(RequestHandler):
         self._late_at = server.clock() + self._keepalive_s
         return True
 
-    def _arrived(self, coming: "asyncio.Future[Read]", read: Read, room: bool) -> None:
+    def _find_room(self, coming: "asyncio.Future[Read]", read: Read) -> None:
         """Hands on what was waited for. What there is no room for is answered here, which costs the least."""
-        refused = not room and self._has_no_room(read)
-        while refused and isinstance(read, tuple):
+        while self._has_no_room(read) and isinstance(read, tuple):
             request = self._request(*read)
             if request.body_exists or not request.keep_alive or self._paused:
                 # What is to be done with its body and its connection is the task's. And it can wait, for a
                 # client that takes none of its answers.
                 self._refused = True
-                break
+                self._coming = None
+                coming.set_result(read)
+                return
             self._turn_away(request)
             following = self._reader.next()
             if following is None:
                 self.head_begun, self._late_at = False, self._server.clock() + self._keepalive_s
                 self._note_head()
                 return
-            read, refused = following, self._has_no_room(following)
+            read = following
+        self._hand_on(coming, read)
+
+    def _hand_on(self, coming: "asyncio.Future[Read]", read: Read) -> None:
         self._coming = None
-        if refused or not isinstance(read, tuple) or read[0].path in ALWAYS_LET_IN:
+        if not isinstance(read, tuple) or read[0].path in ALWAYS_LET_IN:
             coming.set_result(read)
         else:
             self._late_at = math.inf
@@ -229,7 +237,7 @@ class _Connection(RequestHandler):
                         self._answered(request)
                 if self._tunnel or self.transport is None or self.transport.is_closing():
                     return
-                if not request.head_sent:
+                if not request.status:
                     await self._end_with("internal_error")
                     return
                 if not request.body.is_eof() and not await _read_to_end(request.body):
