@@ -118,18 +118,16 @@ def _begun(
 ) -> tuple[list[bytes], bytes]:
     """The lines that do not depend on a body, and the `Content-Length` that an instance has announced."""
     lines, announced, dated = [status_line(status, reason)], b"", False
-    replaced, ours = set(), []
-    for name, value in own:
-        replaced.add(_lower(name))
-        ours.append(f"{name}: {value}".encode())
-    for pair in theirs:
-        lower = pair[0].lower()
-        if lower == b"content-length":
-            announced = pair[1]
-        elif lower not in replaced or lower == b"vary":
-            dated = dated or lower == b"date"
-            lines.append(b": ".join(pair))
-    lines += ours
+    if theirs:
+        replaced = {_lower(name) for name, _ in own}
+        for pair in theirs:
+            lower = pair[0].lower()
+            if lower == b"content-length":
+                announced = pair[1]
+            elif lower not in replaced or lower == b"vary":
+                dated = dated or lower == b"date"
+                lines.append(b": ".join(pair))
+    lines += [f"{name}: {value}".encode() for name, value in own]
     if not dated:
         lines.append(date_line(second))
     return lines, announced
