@@ -70,7 +70,8 @@ def test_every_stop_says_why(known: AttemptFacts, outcome: Outcome, reason: Stop
 
 def test_the_first_retry_does_not_wait() -> None:
     assert decide(FACTS, REFUSED) == Retry(0)
-    assert decide(replace(FACTS, attempt=2), REFUSED) == Retry(LONGEST_WAIT_S)
+    assert decide(replace(FACTS, attempt=2), RESET) == Retry(LONGEST_WAIT_S)
+    assert decide(replace(FACTS, attempt=2), REFUSED) == Retry(0), "it was no work for anybody"
 
 
 @given(known=facts, outcome=failures)

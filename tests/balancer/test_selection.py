@@ -62,6 +62,14 @@ def cooling(*failed: tuple[Instance, float]) -> EligibilityLedger:
     return ledger
 
 
+def suspecting(of: ServiceSnapshot, failed: Instance) -> EligibilityLedger:
+    """The one that failed was put aside at 0, by statistics."""
+    ledger = EligibilityLedger(ServicePolicy(ejection=EjectionPolicy(server_errors=1)))
+    ledger.candidates(of, 0)
+    ledger.ended(failed, BROKEN, None, 0)
+    return ledger
+
+
 @given(
     name=st.sampled_from(sorted(STRATEGIES)),
     members=st.lists(
@@ -150,12 +158,8 @@ def test_when_all_are_unreachable_one_call_finds_out_and_the_others_are_refused_
 
 def test_one_whose_time_is_over_gets_one_call_that_may_be_repeated() -> None:
     fine, back = instance(1), instance(2)
-    of, eligible = (
-        known(fine, back),
-        EligibilityLedger(ServicePolicy(ejection=EjectionPolicy(server_errors=1))),
-    )
-    eligible.candidates(of, 0)
-    eligible.ended(back, BROKEN, None, 0)
+    of = known(fine, back)
+    eligible = suspecting(of, back)
     assert pick(of, eligible=eligible, now=2) == fine, "lost if the probe fails"
     assert pick(of, eligible=eligible, now=2, hand_out=True) == fine, "we would not see how it ends"
     assert pick(of, eligible=eligible, now=2, repeatable=True) == back
@@ -172,12 +176,8 @@ def test_a_hand_out_finds_out_nothing() -> None:
 
 def test_a_call_that_cannot_be_repeated_probes_when_no_other_came() -> None:
     fine, back = instance(1), instance(2)
-    of, eligible = (
-        known(fine, back),
-        EligibilityLedger(ServicePolicy(ejection=EjectionPolicy(server_errors=1))),
-    )
-    eligible.candidates(of, 0)
-    eligible.ended(back, BROKEN, None, 0)
+    of = known(fine, back)
+    eligible = suspecting(of, back)
     assert pick(of, eligible=eligible, now=3.9) == fine
     assert pick(of, eligible=eligible, now=4) == back
 
