@@ -37,6 +37,7 @@ class Door(Generic[T]):
         loop: asyncio.AbstractEventLoop,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._pace = FIRST_PACE
         self.follow(listen)
         self.in_flight = 0
         """Requests that were let in and are not answered yet. Whoever is let in counts itself."""
@@ -48,7 +49,6 @@ class Door(Generic[T]):
         self._begun = 0
         self._turn_counted = False
         self._empty_at = self._paced_at = clock()
-        self._pace = FIRST_PACE
         self._left = 0
         """Requests that have left the queue since `_paced_at`."""
         self._said_at = -SAY_EVERY_S
@@ -63,17 +63,18 @@ class Door(Generic[T]):
         # Asked for with every request, and an attribute of settings costs as much as a call.
         self._max_in_flight = listen.max_in_flight
         self._max_queue_s = listen.max_queue_s
+        self._bearable = self._pace * self._max_queue_s
 
     def has_room(self) -> bool:
         """Whether a request that comes now is let in, now or in time."""
         # Who was let in at this turn has not counted itself yet.
-        in_flight = self.in_flight + self._begun
-        if in_flight < self._max_in_flight and not self._waiting:
+        in_flight, waiting = self.in_flight + self._begun, len(self._waiting)
+        if in_flight + waiting < self._max_in_flight and waiting <= self._bearable:
             return True
         return has_room(
             in_flight=in_flight,
             max_in_flight=self._max_in_flight,
-            waiting=len(self._waiting),
+            waiting=waiting,
             pace=self._pace,
             empty_at=self._empty_at,
             max_queue_s=self._max_queue_s,
@@ -123,6 +124,7 @@ class Door(Generic[T]):
         elapsed_s = now - self._paced_at
         if elapsed_s >= self._max_queue_s:
             self._pace = self._left / elapsed_s
+            self._bearable = self._pace * self._max_queue_s
             self._paced_at, self._left = now, 0
 
     def _say(self, now: float) -> None:
