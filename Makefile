@@ -44,7 +44,7 @@ lint: $(VENV)/.dev  ## ruff and mypy --strict
 
 # Files side by side: most of a test's time is waiting for real processes.
 test: lint servers  ## the one command: lint, then every test, warnings as errors
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 format: $(VENV)/.dev  ## put the code in its one form
 	$(BIN)/ruff check --fix .

@@ -8,6 +8,8 @@ from hypothesis import HealthCheck, settings
 
 from tests.servers import ConsulAgent, consul_agent, redis_server
 
+LONGEST = ("tests/faults/", "tests/bench/fleet/", "tests/gateway/runtime/", "tests/handlers/runtime/")
+
 settings.register_profile(
     "quaymaster",
     deadline=None,
@@ -16,6 +18,11 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("quaymaster")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those that take longest begin first, so that no worker is left with one of them at the end."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
 
 
 @pytest.fixture

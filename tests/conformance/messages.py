@@ -21,7 +21,15 @@ NOT_RANDOM = frozenset(
         *("connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"),
         *("proxy-authenticate", "proxy-authorization", "proxy", "http2-settings", "expect", "host"),
         *("content-length", "forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"),
-        *("x-real-ip", "x-request-id", "x-user-id", "x-internal-key", "date", "server"),
+        *(
+            "x-real-ip",
+            "x-request-id",
+            "x-request-timeout-ms",
+            "x-user-id",
+            "x-internal-key",
+            "date",
+            "server",
+        ),
     }
 )
 """Headers with a meaning on the way. What becomes of them is tested by name in test_front.py."""

@@ -14,7 +14,7 @@ Pairs = tuple[tuple[bytes, bytes], ...]
 MAX_HEAD = 1 << 20
 """Heads are never too large for the oracle: their size is the gateway's business."""
 
-ADDED = re.compile(rb"host|x-forwarded-(?:for|host|proto)|x-request-id|x-quaymaster-hop")
+ADDED = re.compile(rb"host|x-forwarded-(?:for|host|proto)|x-request-(?:id|timeout-ms)|x-quaymaster-hop")
 """What the gateway sets on every request. `Host` only where HTTP/1.0 had none."""
 
 FRAMING = frozenset({b"content-length", b"expect", b"te", b"trailer", b"transfer-encoding"})

@@ -20,7 +20,9 @@ from tests.conformance.oracle import Pairs, requests_in
 from tests.conformance.recorder import Recorder, recorder
 from tests.conformance.talk import talk
 
-ADDED_TO_REQUESTS = re.compile(rb"host|x-forwarded-(?:for|host|proto)|x-request-id|x-quaymaster-hop")
+ADDED_TO_REQUESTS = re.compile(
+    rb"host|x-forwarded-(?:for|host|proto)|x-request-(?:id|timeout-ms)|x-quaymaster-hop"
+)
 ADDED_TO_ANSWERS = re.compile(rb"date|x-request-id")
 FRAMING = re.compile(rb"content-length|transfer-encoding|connection")
 

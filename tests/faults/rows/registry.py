@@ -331,7 +331,13 @@ async def servers_restart(stage: Stage) -> Figure:
 
 ROWS = (
     Row("C1", "Consul agent kill -9, back with its data", "0 failed, view frozen, resumes ≤ 5 s", c1),
-    Row("C2", "Consul restarts empty", "0 failed while instances answer; then it is followed", c2),
+    Row(
+        "C2",
+        "Consul restarts empty",
+        "0 failed while instances answer; then it is followed",
+        c2,
+        quick=False,
+    ),
     Row("C3", "Consul's index goes backwards", "a new registration seen ≤ 1 s", c3, quick=False),
     Row("C4", "leader of three servers killed", "0 failed, ≤ 1 question/s and watch", c4, quick=False),
     Row("C5", "quorum lost", "0 failed, nobody waits > 1 s on Consul", c5),
