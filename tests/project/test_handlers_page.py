@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from handlers import control_frames
 from handlers.closing import CloseCode
 from handlers.heard import Migration
 from handlers.model import HandlerId
+from registry.runtime.probe import accepts_connections
 from tests.gateway.runtime.gateways import eventually, gateway, token
 from tests.project.source import ROOT
 from tests.servers import free_ports
@@ -128,6 +130,8 @@ async def test_the_program_at_the_top_is_a_handler(tmp_path: Path) -> None:
             seat: dict[str, Any] = {}
             asking = {"token": token("ada")}
             await eventually(has_a_seat, 20)
+            # It says hello while it starts, which may be a moment before it listens.
+            await eventually(partial(accepts_connections, "127.0.0.1", port), 20)
             protocols = ("wst.v1", f"wst.{seat['ticket']}")
             async with session.ws_connect(seat["websocket_url"], protocols=protocols) as socket:
                 assert (await socket.receive_json(timeout=5))["handler_id"] == "WSH1"

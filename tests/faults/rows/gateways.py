@@ -279,10 +279,18 @@ async def reload(stage: Stage) -> Figure:
 
 
 ROWS = (
-    Row("G1", "gateway replaced three times, by handover", "0 failed, each ends ≤ its drain", g1),
+    Row(
+        "G1", "gateway replaced three times, by handover", "0 failed, each ends ≤ its drain", g1, quick=False
+    ),
     Row("G1-socket", "the same, SIGTERM and start, on systemd's socket", "0 failed", g1_socket, quick=False),
     Row("G3", "the gateway's loop stands still", "0 failed, no instance put aside for it", g3, quick=False),
-    Row("G4", "clients leave mid-upload and mid-download", "active count 0 ≤ 100 ms, nothing poisoned", g4),
+    Row(
+        "G4",
+        "clients leave mid-upload and mid-download",
+        "active count 0 ≤ 100 ms, nothing poisoned",
+        g4,
+        quick=False,
+    ),
     Row(
         "G6",
         "the wall clock jumps by 5 minutes, on and back",

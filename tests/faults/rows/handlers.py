@@ -114,7 +114,13 @@ async def g3_seats(stage: Stage) -> Figure:
 
 ROWS = (
     Row("F10", "a WebSocket handler is killed", "not handed out after its TTL + 100 ms", f10, quick=False),
-    Row("G2", "gateway kill -9 with 100 seats reserved", "free ≤ their lease; 0 failed at the other", g2),
+    Row(
+        "G2",
+        "gateway kill -9 with 100 seats reserved",
+        "free ≤ their lease; 0 failed at the other",
+        g2,
+        quick=False,
+    ),
     Row(
         "G3-seats",
         "the loop of the only gateway stands still",

@@ -287,7 +287,13 @@ ROWS = (
     Row("F3", "SIGSTOP of 1 of 3, GET", "0 failed, slowest ≤ 2.05 s, ≤ 5 pay it", f3),
     Row("F4", "1 of 3 accepts nothing, backlog full", "0 failed, connect time-out paid ≤ 5 times", f4),
     Row("F5", "1 of 3 answers 500 to everything", "aside after 5 in a row, at most half; returns", f5),
-    Row("F6", "reset in the middle of a body", "100 % seen as cut, no second try, no descriptor leaks", f6),
+    Row(
+        "F6",
+        "reset in the middle of a body",
+        "100 % seen as cut, no second try, no descriptor leaks",
+        f6,
+        quick=False,
+    ),
     Row("F7", "all dead", "503 no_healthy_instance, Retry-After, p99 ≤ 50 ms", f7),
     Row("F8", "rolling deploy of all instances", "0 failed GET and POST", f8),
     Row(

@@ -340,7 +340,7 @@ ROWS = (
     ),
     Row("C3", "Consul's index goes backwards", "a new registration seen ≤ 1 s", c3, quick=False),
     Row("C4", "leader of three servers killed", "0 failed, ≤ 1 question/s and watch", c4, quick=False),
-    Row("C5", "quorum lost", "0 failed, nobody waits > 1 s on Consul", c5),
+    Row("C5", "quorum lost", "0 failed, nobody waits > 1 s on Consul", c5, quick=False),
     Row("C6", "SIGSTOP of the agent: a half-open poll", "noticed ≤ wait + wait/16 + 5 s", c6, quick=False),
     Row(
         "C7", "50 registrations/s", "≤ 2 calls/s and service, CPU < 10 %, right ≤ 1 s after", c7, quick=False
