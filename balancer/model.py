@@ -54,6 +54,15 @@ class PoolLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class Subset:
+    """Some of a service's instances, by what they are registered with."""
+
+    tag: str
+    inside: bool = True
+    """Whether it is those with the tag, or the others."""
+
+
+@dataclass(frozen=True, slots=True)
 class CallPolicy:
     """How calls of one route are carried out; prepared once, not per request."""
 
@@ -63,6 +72,8 @@ class CallPolicy:
     max_attempts: int = 3
     hedge: bool = False
     """Whether a call that is slow for its service may go to a second instance too."""
+    subset: Subset | None = None
+    """Null: all of the service's instances."""
 
 
 @dataclass(slots=True)

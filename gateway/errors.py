@@ -43,8 +43,12 @@ class Reason(StrEnum):
     MISSING_TOKEN = "missing_token"
     INVALID_TOKEN = "invalid_token"
     EXPIRED_TOKEN = "expired_token"
+    REVOKED_TOKEN = "revoked_token"
     UID_MISMATCH = "uid_mismatch"
     FORBIDDEN = "forbidden"
+    MISSING_ROLE = "missing_role"
+    MISSING_SCOPE = "missing_scope"
+    UNKNOWN_VERSION = "unknown_version"
     NO_ROUTE = "no_route"
     UNKNOWN_SERVICE = "unknown_service"
     UNKNOWN_INSTANCE = "unknown_instance"
@@ -53,6 +57,9 @@ class Reason(StrEnum):
     UNKNOWN_DECISION = "unknown_decision"
     UNKNOWN_USER = "unknown_user"
     METHOD_NOT_ALLOWED = "method_not_allowed"
+    UNKNOWN_HOST = "unknown_host"
+    IDENTITY_UNAVAILABLE = "identity_unavailable"
+    LIMITS_UNAVAILABLE = "limits_unavailable"
     BAD_METHOD = "bad_method"
     REQUEST_TIMEOUT = "request_timeout"
     STALE_EPOCH = "stale_epoch"
@@ -108,6 +115,7 @@ _TYPES: Mapping[int, str] = {
     413: "payload_too_large",
     414: "uri_too_long",
     417: "expectation_failed",
+    421: "misdirected_request",
     429: "rate_limited",
     431: "headers_too_large",
     500: "internal_error",
@@ -131,8 +139,12 @@ _TABLE: Mapping[Reason, tuple[int, str]] = {
     ),
     Reason.INVALID_TOKEN: (401, "The token is not valid."),
     Reason.EXPIRED_TOKEN: (401, "The token has expired."),
+    Reason.REVOKED_TOKEN: (401, "The token has been revoked."),
     Reason.UID_MISMATCH: (403, "The uid is not the token's user."),
     Reason.FORBIDDEN: (403, "This endpoint is internal."),
+    Reason.MISSING_ROLE: (403, "The token's user has none of the roles that this needs."),
+    Reason.MISSING_SCOPE: (403, "The token does not have every scope that this needs."),
+    Reason.UNKNOWN_VERSION: (404, "There is no such version of this."),
     Reason.NO_ROUTE: (404, "There is nothing at this path."),
     Reason.UNKNOWN_SERVICE: (404, "There is no service of this name."),
     Reason.UNKNOWN_INSTANCE: (404, "The service has no such instance (any more)."),
@@ -147,6 +159,7 @@ _TABLE: Mapping[Reason, tuple[int, str]] = {
     Reason.BODY_TOO_LARGE: (413, "The request body is too large."),
     Reason.URI_TOO_LONG: (414, "The request target is too long."),
     Reason.BAD_EXPECTATION: (417, "The Expect header asks for something we can't do."),
+    Reason.UNKNOWN_HOST: (421, "This is not the host that was asked for."),
     Reason.RATE_LIMITED: (429, "Too many requests: wait as long as Retry-After says."),
     Reason.HEADERS_TOO_LARGE: (431, "The request's headers are too large."),
     Reason.INTERNAL_ERROR: (500, "The gateway failed."),
@@ -165,6 +178,8 @@ _TABLE: Mapping[Reason, tuple[int, str]] = {
     Reason.NO_HANDLERS: (503, "No WebSocket handler is available."),
     Reason.COME_BACK: (503, "Too many clients come at once: come back when Retry-After says."),
     Reason.DRAINING: (503, "The gateway is shutting down."),
+    Reason.IDENTITY_UNAVAILABLE: (503, "It can't be checked at the moment whose token this is."),
+    Reason.LIMITS_UNAVAILABLE: (503, "It can't be counted at the moment how often you call."),
     Reason.OVERLOADED: (503, "The gateway has more requests than it can take."),
     Reason.UPSTREAM_TIMEOUT: (504, "The service did not answer in time."),
     Reason.BAD_VERSION: (505, "Only HTTP/1.0 and HTTP/1.1 are spoken here."),
@@ -178,6 +193,8 @@ _CHALLENGES: Mapping[Reason, str] = {
     Reason.MISSING_TOKEN: "Bearer",
     Reason.INVALID_TOKEN: 'Bearer error="invalid_token"',
     Reason.EXPIRED_TOKEN: 'Bearer error="invalid_token"',
+    Reason.REVOKED_TOKEN: 'Bearer error="invalid_token"',
+    Reason.MISSING_SCOPE: 'Bearer error="insufficient_scope"',
 }
 
 _GATEWAYS_PATIENCE = frozenset({Kind.TIMEOUT, Kind.SATURATED})

@@ -68,6 +68,12 @@ class User:
     expires_at: float
     """Unix seconds, as the token says: the leeway comes on top."""
     claims: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
+    roles: frozenset[str] = frozenset()
+    scopes: frozenset[str] = frozenset()
+    token_id: str = ""
+    """What a revocation is known by: of its `jti`, else of its digest."""
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    """Claims as instances get them (identity.claim_headers)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,9 @@ from pydantic import BaseModel
 from gateway.settings import Problem, Settings
 from gateway.settings_checks import Draft, cross_problems
 
-WHOLE_SECTIONS = ("registry", "store", "handlers")
+WHOLE_SECTIONS = ("registry", "store", "handlers", "cache", "tracing")
 """All of their keys need a restart."""
-SINGLE_KEYS = {"listen": ("host", "port", "handover"), "logging": ("format",)}
+SINGLE_KEYS = {"listen": ("host", "port", "handover", "proxy_protocol"), "logging": ("format",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,7 @@ def _draft(settings: Settings) -> Draft:
         services=settings.services,
         routes=dict(enumerate(settings.routes)),
         zone=settings.zone,
+        health=settings.health,
     )
 
 

@@ -13,16 +13,9 @@ from pydantic_core import ErrorDetails
 from gateway.settings_checks import Draft, cross_problems
 from gateway.settings_document import Document, Path, Problem, key_path
 from gateway.settings_handlers import HandlerPoolSettings, HandlersSettings
-from gateway.settings_model import (
-    CorsSettings,
-    IdentitySettings,
-    InternalSettings,
-    LimitsSettings,
-    ListenSettings,
-    LoggingSettings,
-    Settings,
-    StoreSettings,
-)
+from gateway.settings_identity import IdentitySettings, InternalSettings
+from gateway.settings_limits import CorsSettings, LimitsSettings
+from gateway.settings_model import ListenSettings, Settings, StoreSettings
 from gateway.settings_registry import RegistrySettings
 from gateway.settings_routes import (
     CHAT_ROUTES,
@@ -31,18 +24,30 @@ from gateway.settings_routes import (
 )
 from gateway.settings_services import ServiceSettings, TimeoutSettings
 from gateway.settings_sources import read_sources
+from gateway.settings_telemetry import (
+    CacheSettings,
+    DocsSettings,
+    HealthSettings,
+    LoggingSettings,
+    ProbeSettings,
+    TracingSettings,
+)
 from gateway.settings_types import Network, did_you_mean
 
 __all__ = [
+    "CacheSettings",
     "CorsSettings",
+    "DocsSettings",
     "HandlerPoolSettings",
     "HandlersSettings",
+    "HealthSettings",
     "IdentitySettings",
     "InternalSettings",
     "LimitsSettings",
     "ListenSettings",
     "LoggingSettings",
     "Network",
+    "ProbeSettings",
     "Problem",
     "Problems",
     "RegistrySettings",
@@ -51,6 +56,7 @@ __all__ = [
     "Settings",
     "StoreSettings",
     "TimeoutSettings",
+    "TracingSettings",
     "json_schema",
     "load_settings",
 ]
@@ -137,6 +143,7 @@ def _draft(data: Mapping[str, Any]) -> Draft:
         services={name: ok for name, raw in named.items() if (ok := _valid(ServiceSettings, raw))},
         routes={n: route for n, raw in enumerate(listed) if (route := _valid(RouteSettings, raw))},
         zone=zone if isinstance(zone := data.get("zone", ""), str) else None,
+        health=_valid(HealthSettings, data.get("health", {})),
     )
 
 

@@ -12,14 +12,12 @@ from gateway.patterns import Pattern, parse_pattern
 from gateway.routes import LOCAL_PATHS
 from gateway.settings_document import Problem
 from gateway.settings_handlers import HandlersSettings
-from gateway.settings_model import (
-    IdentitySettings,
-    ListenSettings,
-    StoreSettings,
-)
+from gateway.settings_identity import IdentitySettings
+from gateway.settings_model import ListenSettings, StoreSettings
 from gateway.settings_registry import RegistrySettings
 from gateway.settings_routes import RouteSettings
 from gateway.settings_services import ServiceSettings
+from gateway.settings_telemetry import HealthSettings
 from gateway.settings_types import did_you_mean
 
 
@@ -39,6 +37,7 @@ class Draft:
     routes: Mapping[int, RouteSettings] = field(default_factory=dict)
     """By their place in the list."""
     zone: str | None = None
+    health: HealthSettings | None = None
 
 
 def cross_problems(draft: Draft) -> Iterator[Problem]:
@@ -83,6 +82,8 @@ def _identity_problems(draft: Draft) -> Iterator[Problem]:
     identity = draft.identity
     if identity is None:
         return
+    if identity.mode == "introspect":
+        yield from _unknown_service(draft, "identity.introspection.service", identity.introspection.service)
     if identity.public_key and (problem := key_problem(identity.algorithms, identity.public_key)):
         yield Problem("identity.public_key", problem)
     who = [f"routes[{n}] ({route.path})" for n, route in draft.routes.items() if route.access == "user"]
@@ -91,7 +92,7 @@ def _identity_problems(draft: Draft) -> Iterator[Problem]:
         if identity.symmetric:
             key, fix = "secret", "set JWT_SECRET, or this key, to at least 32 bytes"
         else:
-            key, fix = "public_key", "set this key, or public_key_file, to the issuer's public key"
+            key, fix = "public_key", "set this key, public_key_file or jwks_url, to the issuer's public key"
         yield Problem(f"identity.{key}", f"is not set, but {_listed(who)} need it to check tokens: {fix}")
 
 
@@ -101,7 +102,12 @@ def _listed(names: list[str]) -> str:
 
 
 def _service_problems(draft: Draft) -> Iterator[Problem]:
-    users = {route.service for route in draft.routes.values() if route.access == "user"}
+    users = {
+        name
+        for route in draft.routes.values()
+        if route.access == "user"
+        for name in route.service_keys().values()
+    }
     zone_room = ServiceSettings().zone_room
     for name, service in draft.services.items():
         if service.hash.by == "uid" and name not in users:
@@ -118,10 +124,9 @@ def _service_problems(draft: Draft) -> Iterator[Problem]:
 def _route_problems(draft: Draft) -> Iterator[Problem]:
     taken: dict[tuple[tuple[str | None, ...], str], int] = {}
     for number, route in draft.routes.items():
-        if route.service not in draft.service_names:
-            hint = did_you_mean(route.service, draft.service_names)
-            yield Problem(f"routes[{number}].service", f"there is no service {route.service!r}; {hint}")
-        if route.path in LOCAL_PATHS:
+        for key, name in route.service_keys().items():
+            yield from _unknown_service(draft, f"routes[{number}].{key}", name)
+        if route.path in LOCAL_PATHS or (draft.health and route.path in draft.health.aliases):
             yield Problem(f"routes[{number}].path", f"{route.path} is an endpoint of the gateway itself")
         pattern = parse_pattern(route.path)
         assert isinstance(pattern, Pattern), "the path is valid"
@@ -130,6 +135,11 @@ def _route_problems(draft: Draft) -> Iterator[Problem]:
             yield Problem(
                 f"routes[{number}]", f"routes[{min(first)}] has the same path and one of its methods already"
             )
+
+
+def _unknown_service(draft: Draft, key: str, name: str) -> Iterator[Problem]:
+    if name not in draft.service_names:
+        yield Problem(key, f"there is no service {name!r}; {did_you_mean(name, draft.service_names)}")
 
 
 def _handler_problems(draft: Draft) -> Iterator[Problem]:

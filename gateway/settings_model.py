@@ -4,35 +4,38 @@ Rules of this file: a model knows its own section only; what concerns two sectio
 settings_checks.py. Durations carry their unit in the name. `settings.py` is the door to all of it.
 """
 
-from ipaddress import IPv4Network, IPv6Network
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic import Field, SecretStr
 
-from balancer.model import CallPolicy, RetryClass, Timeouts
+from balancer.model import CallPolicy, RetryClass, Subset, Timeouts
 from balancer.policy import ServicePolicy
 from gateway.limiters import LIMITERS
 from gateway.settings_handlers import HandlersSettings
+from gateway.settings_identity import IdentitySettings, InternalSettings
+from gateway.settings_limits import CorsSettings, LimitsSettings
 from gateway.settings_registry import RegistrySettings
 from gateway.settings_routes import RouteSettings, chat_routes, chat_services
 from gateway.settings_services import ServiceSettings
+from gateway.settings_telemetry import (
+    CacheSettings,
+    DocsSettings,
+    HealthSettings,
+    LoggingSettings,
+    TracingSettings,
+)
 from gateway.settings_types import (
+    AllowedHost,
     Bytes,
     Cidr,
     Count,
-    CountOrZero,
-    Header,
-    LongSecret,
-    Method,
+    Listed,
     Name,
-    NotEmpty,
     OneOf,
-    Origin,
     Port,
     RedisUrl,
     Seconds,
     SecondsOrZero,
-    Secret,
     Section,
     Text,
     Zone,
@@ -41,15 +44,18 @@ from handlers.stores import STORES
 from registry.health_checks import HealthCheckPolicy
 from registry.model import ServiceName
 
-LOOPBACK = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
-HMAC = frozenset({"HS256"})
-
 
 class ListenSettings(Section):
     host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     port: Port = 8000
-    trusted_proxies: tuple[Cidr, ...] = ()
-    """Whose X-Forwarded-For and -Proto are believed."""
+    trusted_proxies: Annotated[tuple[Cidr, ...], Listed] = ()
+    """Whose X-Forwarded-For and -Proto, or Forwarded, are believed."""
+    proxy_protocol: bool = False
+    """Whether connections of trusted proxies begin with a PROXY protocol header, version 1 or 2."""
+    allowed_hosts: Annotated[tuple[AllowedHost, ...], Listed] = ()
+    """The names that clients may ask for, others get 421; empty: any."""
+    process_time: bool = False
+    """Whether answers say in X-Process-Time how many seconds they took."""
     max_body_bytes: Bytes = 10 * 1024 * 1024
     """A longer request body is refused with 413."""
     max_connections: Count = 10_000
@@ -93,107 +99,6 @@ class StoreSettings(Section):
         return self.backend if self.backend in LIMITERS else "memory"
 
 
-class IdentitySettings(Section):
-    algorithms: Annotated[tuple[Literal["HS256", "RS256", "ES256", "EdDSA"], ...], NotEmpty] = ("HS256",)
-    secret: LongSecret = None
-    """For HS256, at least 32 bytes."""
-    public_key: Text = None
-    """PEM, for RS256, ES256 and EdDSA."""
-    public_key_file: Text = None
-    """A file with that PEM instead."""
-    issuer: Text = None
-    audience: Text = None
-    leeway_s: SecondsOrZero = 30
-    user_claim: Annotated[tuple[str, ...], NotEmpty] = ("sub", "uid", "user_id")
-    """The first of these that a token has names its user."""
-
-    @field_validator("algorithms")
-    @classmethod
-    def _one_kind_of_key(cls, algorithms: tuple[str, ...]) -> tuple[str, ...]:
-        if HMAC & set(algorithms) and set(algorithms) - HMAC:
-            raise ValueError(
-                "HS256 can't stand beside an algorithm with a public key: whoever has that key could sign"
-            )
-        return algorithms
-
-    @field_validator("secret")
-    @classmethod
-    def _secret_is_used(cls, secret: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        if secret and not HMAC & set(info.data.get("algorithms", HMAC)):
-            raise ValueError("is for HS256, which algorithms does not name")
-        return secret
-
-    @field_validator("public_key", "public_key_file")
-    @classmethod
-    def _public_key_is_used(cls, key: str | None, info: ValidationInfo) -> str | None:
-        if key and HMAC & set(info.data.get("algorithms", ())):
-            raise ValueError("is for RS256, ES256 and EdDSA: set algorithms to the one it is for")
-        return key
-
-    @field_validator("public_key_file")
-    @classmethod
-    def _one_public_key(cls, file: str | None, info: ValidationInfo) -> str | None:
-        if file and info.data.get("public_key"):
-            raise ValueError("set public_key or public_key_file, not both")
-        return file
-
-    @property
-    def symmetric(self) -> bool:
-        return bool(HMAC & set(self.algorithms))
-
-    @property
-    def has_key(self) -> bool:
-        """Whether tokens can be verified at all."""
-        return bool(self.secret) if self.symmetric else bool(self.public_key or self.public_key_file)
-
-
-class InternalSettings(Section):
-    networks: tuple[Cidr, ...] = LOOPBACK
-    """Who needs no key."""
-    key: Secret = None
-    """What X-Internal-Key must hold from elsewhere."""
-
-    @field_validator("key")
-    @classmethod
-    def _not_guessable(cls, key: SecretStr | None) -> SecretStr | None:
-        if key and len(key.get_secret_value()) < 16:
-            raise ValueError("must have at least 16 characters")
-        return key
-
-
-class LimitsSettings(Section):
-    """Requests per sliding window; null is unlimited."""
-
-    window_s: Seconds = 60
-    per_address: CountOrZero | None = 1000
-    """Callers without a verified token."""
-    per_user: CountOrZero | None = 1000
-    tiers: dict[str, CountOrZero | None] = Field(default_factory=dict)
-    """By the token's `tier` claim."""
-
-
-class CorsSettings(Section):
-    origins: tuple[Origin, ...] = ()
-    methods: tuple[Method, ...] = ()
-    """Empty: whatever a preflight asks for."""
-    headers: tuple[Header, ...] = ()
-    """Empty: whatever a preflight asks for."""
-    credentials: bool = False
-    max_age_s: Annotated[int, Field(ge=0, le=86_400)] = 600
-
-    @field_validator("credentials")
-    @classmethod
-    def _not_for_everybody(cls, credentials: bool, info: ValidationInfo) -> bool:
-        if credentials and "*" in info.data.get("origins", ()):
-            raise ValueError("can't be true while origins has *: list the origins that may send credentials")
-        return credentials
-
-
-class LoggingSettings(Section):
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["json", "console"] = "json"
-
-
 class Settings(Section):
     """All settings. Built by `load_settings`, which also holds what concerns two sections."""
 
@@ -212,17 +117,26 @@ class Settings(Section):
     """Where this gateway is; instances whose meta says the same come first. Empty: zones don't count."""
     limits: LimitsSettings = LimitsSettings()
     cors: CorsSettings = CorsSettings()
+    cache: CacheSettings = CacheSettings()
     logging: LoggingSettings = LoggingSettings()
+    tracing: TracingSettings = TracingSettings()
+    health: HealthSettings = HealthSettings()
+    docs: DocsSettings = DocsSettings()
 
-    def policy(self, route: RouteSettings, method: str) -> CallPolicy:
-        """How a call of this route and method is carried out."""
-        service = self.services[route.service]
+    def policy(
+        self, route: RouteSettings, method: str, name: str | None = None, subset: Subset | None = None
+    ) -> CallPolicy:
+        """How a call of this route and method is carried out, by that service if not by the route's own."""
+        name = name or route.service
+        assert name is not None, "the settings have seen to it"
+        service = self.services[name]
         return CallPolicy(
-            service=ServiceName(route.service),
+            service=ServiceName(name),
             retry=route.retry_for(method),
             timeouts=route.timeouts.over(service.timeouts.over(Timeouts())),
             max_attempts=service.max_attempts,
             hedge=route.hedge and route.retry_for(method) is RetryClass.SAFE,
+            subset=subset,
         )
 
     def service_policies(self) -> dict[ServiceName, ServicePolicy]:

@@ -6,11 +6,23 @@ settings_checks.py.
 
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from balancer.model import RetryClass
 from gateway.patterns import Pattern, parse_pattern
+from gateway.settings_identity import RequireSettings
+from gateway.settings_limits import LimitRuleSettings
 from gateway.settings_services import ServiceSettings, TimeoutSettings
+from gateway.settings_shaping import (
+    OURS,
+    AnswerShapingSettings,
+    RedirectSettings,
+    RespondSettings,
+    RouteCacheSettings,
+    SubsetSettings,
+    VersionsSettings,
+    header_problem,
+)
 from gateway.settings_types import (
     Bytes,
     CountOrZero,
@@ -21,27 +33,51 @@ from gateway.settings_types import (
     Section,
     Text,
 )
-from gateway.target import CARRIED
+from gateway.target import CARRIED, split_host
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 """Repeating these changes nothing more than doing them once (RFC 9110, 9.2.2)."""
 
-OURS = frozenset(
-    {
-        *("connection", "content-length", "host", "keep-alive", "proxy-connection", "te", "trailer"),
-        *("transfer-encoding", "upgrade", "x-user-id", "x-request-id"),
-        *("x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "forwarded"),
-    }
+FOR_SERVICES = (
+    *("strip_prefix", "rewrite", "set_headers", "remove_headers", "set_query", "remove_query", "answer"),
+    *("subset", "versions", "cache", "retry", "timeouts", "hedge", "max_body_bytes", "revoke_token"),
 )
-"""Headers that carry the message itself, or that instances believe because only the gateway sets them."""
+"""Keys that mean nothing where no service is called."""
+
+QueryName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.~-]{1,128}$")]
+QueryValue = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.~:@,/-]{0,512}$")]
+"""What needs no escaping, so that it stands in the query as it stands here."""
+
+
+def redirect_problem(path: str, to: str) -> str | None:
+    """What is wrong with where a route of that path redirects to; `None` if nothing is."""
+    scheme, mark, rest = to.partition("://")
+    if mark:
+        host, slash, below = rest.partition("/")
+        if scheme not in ("http", "https") or split_host(host) is None:
+            return "must be a path, or https://host/path"
+        to = slash + below or "/"
+    new, pattern = parse_pattern(to), parse_pattern(path)
+    if isinstance(new, str):
+        return new
+    if not isinstance(pattern, Pattern):
+        return None
+    if unknown := set(new.names) - set(pattern.names):
+        return f"uses {', '.join(sorted(unknown))}, which the route's path does not name"
+    return "ends in /*, so the route's path must end in /* too" if new.rest and not pattern.rest else None
 
 
 class RouteSettings(Section):
     path: str
     """Exact, with {name} for a segment, or ending in /* for a prefix."""
     methods: Annotated[tuple[Method, ...], NotEmpty] = CARRIED
-    service: Name
+    service: Name | None = None
+    """Needed, unless the route answers itself: by `respond` or `redirect`."""
     access: Literal["public", "user", "internal"] = "user"
+    require: RequireSettings = RequireSettings()
+    """What users must have besides a token."""
+    revoke_token: bool = False
+    """Whether the caller's token is good no more after an answer below 400: for logout."""
     retry: RetryClass | None = None
     """Null: safe for idempotent methods, else unsent."""
     strip_prefix: Text = None
@@ -50,8 +86,24 @@ class RouteSettings(Section):
     """The path that goes upstream, with the {name}s and /* of `path`."""
     set_headers: dict[Header, SecretStr] = Field(default_factory=dict)
     """Set on the request that goes upstream."""
+    remove_headers: tuple[Header, ...] = ()
+    """Removed from it before."""
+    set_query: dict[QueryName, QueryValue] = Field(default_factory=dict)
+    """Parameters of the query that goes upstream; those of the same name are replaced."""
+    remove_query: tuple[QueryName, ...] = ()
+    answer: AnswerShapingSettings = AnswerShapingSettings()
+    respond: RespondSettings | None = None
+    """The answer itself; no service is asked."""
+    redirect: RedirectSettings | None = None
+    subset: SubsetSettings | None = None
+    """Only some of the service's instances, or some share of the calls to them."""
+    versions: VersionsSettings | None = None
+    cache: RouteCacheSettings | None = None
+    """Null: no answer is kept."""
     limit: CountOrZero | None = None
     """Requests of one caller per limits.window_s."""
+    limits: tuple[LimitRuleSettings, ...] = ()
+    """More limits, for this route alone."""
     timeouts: TimeoutSettings = TimeoutSettings()
     hedge: bool = False
     """Whether a call that is slow for its service goes to a second instance too, where `retry` is safe."""
@@ -99,12 +151,8 @@ class RouteSettings(Section):
     @field_validator("set_headers")
     @classmethod
     def _may_be_set(cls, headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
-        for name, value in headers.items():
-            if name.lower() in OURS:
-                raise ValueError(f"{name} is the gateway's own to set")
-            text = value.get_secret_value()
-            if not text.isascii() or not text.isprintable() or text != text.strip():
-                raise ValueError(f"the value of {name} must be printable ASCII without spaces at its ends")
+        if problem := header_problem(headers, OURS):
+            raise ValueError(problem)
         return headers
 
     @field_validator("hedge")
@@ -118,6 +166,40 @@ class RouteSettings(Section):
                 "set retry: safe if they may be repeated, or hedge: false"
             )
         return hedge
+
+    @model_validator(mode="after")
+    def _has_one_end(self) -> "RouteSettings":
+        ends = [name for name in ("service", "respond", "redirect") if getattr(self, name) is not None]
+        if not ends:
+            raise ValueError("must name a service, or have respond or redirect")
+        if len(ends) > 1:
+            raise ValueError(f"can't have {' and '.join(ends)}: one of them ends the call")
+        if self.redirect is not None and (problem := redirect_problem(self.path, self.redirect.to)):
+            raise ValueError(f"redirect.to {problem}")
+        if self.service is None:
+            idle = [name for name in FOR_SERVICES if getattr(self, name) != type(self).default_of(name)]
+            if idle:
+                raise ValueError(f"{' and '.join(idle)} need a service")
+        if self.subset is not None and self.versions is not None:
+            raise ValueError("can't have subset and versions: give the version a tag")
+        needs_user = self.require != RequireSettings() or self.revoke_token
+        if needs_user and self.access != "user":
+            raise ValueError("require and revoke_token are for access: user")
+        if self.cache is not None and not {"GET", "HEAD"} & set(self.methods):
+            raise ValueError("cache is for GET and HEAD, and methods has neither")
+        return self
+
+    @classmethod
+    def default_of(cls, name: str) -> object:
+        return cls.model_fields[name].get_default(call_default_factory=True)
+
+    def service_keys(self) -> dict[str, str]:
+        """The services that calls may go to, by the keys that name them."""
+        named = {} if self.service is None else {"service": self.service}
+        for version, where in self.versions.to.items() if self.versions else ():
+            if where.service is not None:
+                named[f"versions.to.{version}.service"] = where.service
+        return named
 
     def retry_for(self, method: str) -> RetryClass:
         """The route's retry class, else the one DESIGN 4 gives the method."""

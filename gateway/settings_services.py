@@ -5,7 +5,7 @@ Rules of this file: as in settings_model.py. Each section knows the frozen polic
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from balancer.model import PoolLimits, Timeouts
 from balancer.policy import (
@@ -23,6 +23,7 @@ from gateway.settings_types import (
     CountOrZero,
     Header,
     InstanceUrl,
+    Listed,
     OneOf,
     Percent,
     Ratio,
@@ -31,6 +32,7 @@ from gateway.settings_types import (
     Section,
     Share,
     StatusRange,
+    without_empty,
 )
 from registry.health_checks import HealthCheckPolicy
 
@@ -247,8 +249,8 @@ class ServiceSettings(Section):
     strategy: Annotated[str, OneOf(STRATEGIES, "strategy")] = "least_connections"
     timeouts: TimeoutSettings = TimeoutSettings()
     max_attempts: Annotated[Count, Field(le=10)] = 3
-    instances: tuple[InstanceUrl, ...] = ()
-    """Fixed addresses instead of the registry."""
+    instances: Annotated[tuple[InstanceUrl, ...], Listed, BeforeValidator(without_empty)] = ()
+    """Fixed addresses instead of the registry; empty ones, of variables that nobody has set, don't count."""
     connections: ConnectionSettings = ConnectionSettings()
     retry_buffer_bytes: CountOrZero = 64 * 1024
     """A request body up to that size is kept for the call, so that the call can be tried again."""
@@ -262,6 +264,8 @@ class ServiceSettings(Section):
     hash: HashSettings = HashSettings()
     health_check: HealthCheckSettings | None = None
     """Null: the registry's checks only."""
+    openapi: Annotated[str, Field(pattern="^/[!-~]*$")] | None = None
+    """The path at which instances describe their API; it becomes part of /openapi.json."""
     zone_room: Count = 16
     """Calls of one gateway that an instance of its own zone takes before other zones get the next."""
 

@@ -141,7 +141,7 @@ def _default_secrets(document: Document) -> None:
         content = document.data.setdefault(section, {})
         if not isinstance(content, dict) or key in content:
             continue
-        if section == "identity" and "HS256" not in str(content.get("algorithms", "HS256")):
+        if section == "identity" and "HS" not in str(content.get("algorithms", "HS256")):
             continue
         content[key] = reference
         document.origins[section, key] = f"from {reference[2:].partition(':')[0]}"

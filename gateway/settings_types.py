@@ -28,7 +28,7 @@ from pydantic import (
 from pydantic_core import CoreSchema
 from pydantic_core.core_schema import no_info_after_validator_function
 
-from gateway.target import split_host
+from gateway.target import path_is_carried, split_host
 from registry.names import is_service_name
 
 MIN_SECRET_BYTES = 32
@@ -164,9 +164,66 @@ def _origin(value: str) -> str:
     if value == "*":
         return value
     scheme, _, authority = value.partition("://")
-    if scheme not in ("http", "https") or split_host(authority) is None or authority != authority.lower():
-        raise ValueError(f"{value!r} is no origin: write https://example.org (no path, lower case) or *")
+    named = authority.removeprefix("*.")
+    if scheme not in ("http", "https") or split_host(named) is None or authority != authority.lower():
+        raise ValueError(
+            f"{value!r} is no origin: write https://example.org (no path, lower case), "
+            "https://*.example.org for its subdomains, or *"
+        )
     return value
+
+
+def _allowed_host(value: str) -> str:
+    found = split_host(value.removeprefix("*."))
+    if found is None or found[1] is not None or value != value.lower():
+        raise ValueError(
+            f"{value!r} is no host: write api.example.org (lower case, without a port), "
+            "or *.example.org for its subdomains"
+        )
+    return value
+
+
+def _local_path(value: str) -> str:
+    if not path_is_carried(value) or any(mark in value for mark in "%*{}"):
+        raise ValueError("must be a plain path, such as /api/health/")
+    return value
+
+
+def _http_url(value: str | None) -> str | None:
+    if value is None:
+        return None
+    try:
+        url = urlsplit(value)
+        found = split_host(url.netloc)
+    except ValueError:
+        found = None
+    if found is None or url.scheme not in ("http", "https") or url.fragment or not value.isprintable():
+        raise ValueError("must be like https://issuer.example.org/keys, without user or password")
+    return value
+
+
+PROBES = {"tcp", "http", "https", "redis", "rediss", "postgres", "postgresql"}
+
+
+def _probe_url(secret: SecretStr | None) -> SecretStr | None:
+    if secret is None:
+        return None
+    try:
+        url = urlsplit(secret.get_secret_value())
+        # SQLAlchemy's `postgresql+asyncpg` names its driver, which makes no difference to the server.
+        scheme, has_place = url.scheme.partition("+")[0], bool(url.hostname) and url.port != 0
+    except ValueError:
+        scheme, has_place = "", False
+    if scheme not in PROBES or not has_place or (scheme == "tcp" and url.port is None):
+        raise ValueError("must be tcp://host:port, http(s)://…, redis(s)://… or postgresql://host:5432/name")
+    return secret
+
+
+def header_value_problem(text: str) -> str | None:
+    """What is wrong with a header's value; `None` if nothing is."""
+    if not text.isascii() or not text.isprintable() or text != text.strip():
+        return "must be printable ASCII without spaces at its ends"
+    return None
 
 
 def _public_url(value: str) -> str:
@@ -220,6 +277,18 @@ def _some(values: tuple[object, ...]) -> tuple[object, ...]:
     return values
 
 
+def _listed(value: object) -> object:
+    """`a, b` is a list of two: environment variables hold text. Empty text is an empty list."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def without_empty(value: object) -> object:
+    """`${NAME:-}` of an unset variable is empty text, and names nothing."""
+    return [part for part in value if part != ""] if isinstance(value, list) else value
+
+
+Listed = BeforeValidator(_listed, json_schema_input_type=list[str] | str)
+
 NotEmpty = AfterValidator(_some)
 """`Field(min_length=1)` counts what is valid, so it blames a list for each bad element again."""
 
@@ -267,6 +336,12 @@ Address = Annotated[str, AfterValidator(_address)]
 Host = Annotated[str | None, BeforeValidator(_empty_is_unset), AfterValidator(_host)]
 InstanceUrl = Annotated[str, AfterValidator(_instance_url)]
 Origin = Annotated[str, AfterValidator(_origin)]
+AllowedHost = Annotated[str, AfterValidator(_allowed_host)]
+LocalPath = Annotated[str, AfterValidator(_local_path)]
+HttpUrl = Annotated[Annotated[str, AfterValidator(_http_url)] | None, BeforeValidator(_empty_is_unset)]
+ProbeUrl = Annotated[
+    Annotated[SecretStr, AfterValidator(_probe_url)] | None, BeforeValidator(_empty_is_unset)
+]
 PublicUrl = Annotated[Annotated[str, AfterValidator(_public_url)] | None, BeforeValidator(_empty_is_unset)]
 Text = Annotated[str | None, BeforeValidator(_empty_is_unset)]
 Secret = Annotated[SecretStr | None, BeforeValidator(_empty_is_unset)]

@@ -37,6 +37,12 @@ class Exchange:
     """Not worth a line in the access log when all is well."""
     reason: str | None = None
     """Of the gateway's own error, if that is the answer."""
+    version: str | None = None
+    """Of the API, or the tag of the subset, that the call went to."""
+    cache: str | None = None
+    """How the cache of the route's answers was used: hit, miss, stale or bypass."""
+    degraded: bool = False
+    """Limits are not counted as they should be, because their store does not answer."""
     on_undelivered: Callable[[], Awaitable[None]] | None = None
     """Undoes what was promised in an answer that did not get through to the client."""
     headers: Pairs = ()

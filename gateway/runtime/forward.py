@@ -118,7 +118,8 @@ class Forwarder:
 
 
 def prepare(settings: Settings, route: RouteSettings, method: str) -> Prepared:
-    """What can be known of requests by that method on that route."""
+    """What can be known of requests by that method on that route, which has a service."""
+    assert route.service is not None
     service = settings.services[route.service]
     return Prepared(
         policy=settings.policy(route, method),

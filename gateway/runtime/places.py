@@ -97,9 +97,9 @@ class Places:
                     target,
                     route.path,
                     access=route.access,
-                    limited=self._limited or route.limit is not None,
+                    limited=self._limited or route.limit is not None or bool(route.limits),
                     route=route,
-                    prepared=self._prepare(route, method),
+                    prepared=None if route.service is None else self._prepare(route, method),
                     upstream_target=found.upstream_target(target.query),
                 )
 

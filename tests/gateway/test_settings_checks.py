@@ -9,8 +9,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from gateway.routes import LOCAL_PATHS
 from gateway.settings_checks import Draft, cross_problems
 from gateway.settings_handlers import HandlersSettings
+from gateway.settings_identity import IdentitySettings
 from gateway.settings_model import (
-    IdentitySettings,
     ListenSettings,
     StoreSettings,
 )

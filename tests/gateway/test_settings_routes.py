@@ -65,7 +65,42 @@ def test_what_a_route_refuses(values: dict[str, Any], key: str) -> None:
 def test_a_route_without_a_path_or_service() -> None:
     with pytest.raises(ValidationError) as raised:
         RouteSettings.model_validate({"strip_prefix": "/a", "rewrite": "/b"})
-    assert {error["loc"][0] for error in raised.value.errors()} == {"path", "service"}
+    assert {error["loc"][0] for error in raised.value.errors()} == {"path"}
+    with pytest.raises(ValidationError, match="must name a service, or have respond or redirect"):
+        RouteSettings.model_validate({"path": "/a"})
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ({"service": "auth", "respond": {}}, "can't have service and respond"),
+        ({"respond": {}, "redirect": {"to": "/b"}}, "can't have respond and redirect"),
+        ({"respond": {}, "cache": {}}, "cache need a service"),
+        ({"respond": {}, "strip_prefix": "/a"}, "strip_prefix need a service"),
+        ({"redirect": {"to": "b"}}, "redirect.to must start with /"),
+        ({"redirect": {"to": "/b/{id}"}}, "uses id, which the route's path does not name"),
+        ({"redirect": {"to": "https://me@host/b"}}, "redirect.to must be a path, or https://host/path"),
+        ({"redirect": {"to": "https://host/b/*"}}, "the route's path must end in"),
+        (
+            {"service": "auth", "subset": {"tag": "v2"}, "versions": {"to": {"2": {"tag": "v2"}}}},
+            "can't have subset and versions",
+        ),
+        ({"service": "auth", "access": "public", "require": {"roles": ["admin"]}}, "are for access: user"),
+        ({"service": "auth", "access": "public", "revoke_token": True}, "are for access: user"),
+        ({"service": "auth", "methods": ["POST"], "cache": {}}, "cache is for GET and HEAD"),
+        ({"service": "auth", "set_query": {"a": "b c"}}, "set_query"),
+    ],
+)
+def test_what_can_not_stand_together(values: dict[str, object], text: str) -> None:
+    with pytest.raises(ValidationError, match=text):
+        RouteSettings.model_validate({"path": "/a", **values})
+
+
+def test_the_services_that_a_route_may_call() -> None:
+    versions = {"to": {"1": {"service": "old"}, "2": {"tag": "v2"}}}
+    both = RouteSettings.model_validate({"path": "/a", "service": "new", "versions": versions})
+    assert both.service_keys() == {"service": "new", "versions.to.1.service": "old"}
+    assert RouteSettings.model_validate({"path": "/a", "redirect": {"to": "/b"}}).service_keys() == {}
 
 
 def test_what_a_route_says_when_it_says_nothing() -> None:
