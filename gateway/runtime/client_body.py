@@ -62,6 +62,7 @@ class ClientBody:
             return b""
         body = self._request.body
         if body.is_eof() and body.exception() is None and body.total_bytes <= self._limit:
+            self._request.bytes_in = body.total_bytes
             return body.read_nowait()
         try:
             async with asyncio.timeout(WHOLE_S):
@@ -84,6 +85,7 @@ class ClientBody:
             if not piece:
                 return
             taken += len(piece)
+            self._request.bytes_in = taken
             if taken > self._limit:
                 raise self._give_up(BodyTooLarge())
             yield piece

@@ -13,6 +13,7 @@ from aiohttp import EMPTY_PAYLOAD, StreamReader, hdrs
 from multidict import CIMultiDictProxy
 
 from gateway.answer_head import (
+    BODILESS,
     CONTINUE,
     HTTP_1_1,
     LAST_CHUNK,
@@ -68,6 +69,8 @@ class ClientRequest:
         "_upgrade",
         "body",
         "body_exists",
+        "bytes_in",
+        "bytes_out",
         "headers",
         "keep_alive",
         "method",
@@ -111,6 +114,10 @@ class ClientRequest:
         """Of the answer whose head has been sent; 0 before. A 100 does not count."""
         self.unfinished = False
         """Whether an answer has begun and not ended."""
+        self.bytes_in = 0
+        """Of the request's body, as far as it has been read; of a tunnel, what the client has said."""
+        self.bytes_out = 0
+        """Of the answer's body, as far as it has been written; of a tunnel, what the instance has said."""
         self._upgrade = upgrade
         self._told_to_go_on = False
         self._framing = Framing.NONE
@@ -164,6 +171,8 @@ class ClientRequest:
         )
         self._write(data)
         self.status = status
+        if status not in BODILESS and self.method != "HEAD":
+            self.bytes_out = len(body)
 
     def begin(self, status: int, own: Pairs, *, reason: bytes = b"", theirs: RawPairs = ()) -> None:
         """The head of an answer that comes in pieces: `write` them, then `end`."""
@@ -192,6 +201,7 @@ class ClientRequest:
             self._left -= len(piece)
             if self._left < 0:
                 self.cut_off()
+        self.bytes_out += len(piece)
         self._write(chunk(piece) if self._framing is Framing.CHUNKED else piece)
         if self._connection.writing_paused:
             async with asyncio.timeout(CLIENT_STALLED_S):

@@ -37,6 +37,9 @@ class Metrics(Observer):
         self._reported = Counters()
         self._seats = Counters()
         self._decided = Histograms(DECISION_BUCKETS)
+        self._limited = Counters()
+        self._cached = Counters()
+        self._tokens = Counters()
 
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
         self._answered[route, method if method in CARRIED else OTHER, status].observe(seconds)
@@ -55,6 +58,18 @@ class Metrics(Observer):
     def decided(self, pool: str, seconds: float) -> None:
         """How long it took to find a seat, or that there is none."""
         self._decided[pool,].observe(seconds)
+
+    def rate_limited(self, rule: str) -> None:
+        """A request was refused by a limit; `rule` is the kind of that limit: address, user, route…"""
+        self._limited.count(rule)
+
+    def cached(self, route: str, result: str) -> None:
+        """How the cache was used for a request: hit, miss, stale or bypass."""
+        self._cached.count(route, result)
+
+    def token(self, result: str) -> None:
+        """What became of a token: verified, remembered, revoked, rejected or unavailable."""
+        self._tokens.count(result)
 
     def tried(
         self, service: ServiceName, instance: Instance, outcome: Outcome, status: int | None, seconds: float
@@ -93,6 +108,7 @@ class Metrics(Observer):
                     *live.families(),
                     *self._seat_families(live),
                     *self._second_try_families(),
+                    *self._front_door_families(),
                     *self._families(),
                 ]
             )
@@ -137,6 +153,23 @@ class Metrics(Observer):
             "What callers have reported of instances that they called by themselves.",
             ["service", "outcome"],
             self._reported,
+        )
+
+    def _front_door_families(self) -> Iterable[Metric]:
+        yield _counter(
+            "quaymaster_rate_limited",
+            "Requests refused by a limit, by the kind of the limit.",
+            ["rule"],
+            self._limited,
+        )
+        yield _counter(
+            "quaymaster_cache",
+            "Requests of routes whose answers are kept, by how the cache was used.",
+            ["route", "result"],
+            self._cached,
+        )
+        yield _counter(
+            "quaymaster_tokens", "Tokens that were shown, by what became of them.", ["result"], self._tokens
         )
 
     def _families(self) -> Iterable[Metric]:

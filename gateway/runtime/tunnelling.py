@@ -39,6 +39,7 @@ class Tunnels:
         try:
             await tunnel.run()
         finally:
+            request.bytes_in, request.bytes_out = tunnel.client.carried, tunnel.instance.carried
             self.open[service] -= 1
             if not self.open[service]:
                 del self.open[service]

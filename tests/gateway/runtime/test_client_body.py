@@ -31,6 +31,8 @@ async def reading(*, streamed: bool = False, limit: int = LIMIT, **listen: Any) 
         body.begin()
         whole = await body.whole()
         said = whole.reason if isinstance(whole, GatewayError) else f"{len(whole)} bytes"
+        if not isinstance(whole, GatewayError):
+            assert raw.bytes_in == len(whole)
         return f"{'small' if body.is_within(KEPT) else 'large'}: {said}"
 
     async def streamed_of(raw: ClientRequest) -> str:
@@ -41,6 +43,7 @@ async def reading(*, streamed: bool = False, limit: int = LIMIT, **listen: Any) 
         except Exception as error:  # noqa: BLE001 - what is raised is what is asked about
             reported = body.error()
             return f"{type(error).__name__}, {reported.reason if reported else 'no fault of the client'}"
+        assert raw.bytes_in == taken
         return f"{taken} bytes"
 
     async with serving(handler, **listen) as port, wire(port) as client:

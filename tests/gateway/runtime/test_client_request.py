@@ -98,6 +98,19 @@ async def test_pieces_are_framed_as_the_head_said(
     assert (raw.unfinished, transport.aborted) == (False, False)
 
 
+@pytest.mark.parametrize(
+    ("method", "status", "counted"), [("GET", 200, 4), ("HEAD", 200, 0), ("GET", 204, 0), ("GET", 304, 0)]
+)
+async def test_the_bytes_of_a_body_are_counted_as_they_go_out(method: str, status: int, counted: int) -> None:
+    whole, _ = recorded(method)
+    whole.send(status, (), b"body")
+    pieces, _ = recorded(method)
+    pieces.begin(status, ())
+    for piece in (b"bo", b"", b"dy"):
+        await pieces.write(piece)
+    assert (whole.bytes_out, pieces.bytes_out) == (counted, counted)
+
+
 @pytest.mark.parametrize("pieces", [[b"one"], [b"four", b"five"], []])
 async def test_a_body_that_is_not_as_long_as_its_head_said_is_cut_off(pieces: list[bytes]) -> None:
     raw, transport = recorded()

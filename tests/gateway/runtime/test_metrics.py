@@ -123,6 +123,9 @@ def test_counters_are_labelled_by_what_the_settings_name() -> None:
     metrics.circuit(AUTH, "open")
     metrics.seat("chat", "reserved")
     metrics.decided("chat", 0.0001)
+    metrics.rate_limited("address")
+    metrics.cached("/login", "hit")
+    metrics.token("verified")
     found = samples(metrics.exposition(NOTHING))
     assert found['quaymaster_requests_total{code="200",method="POST",route="/login"}'] == 1
     assert found['quaymaster_requests_total{code="404",method="other",route="none"}'] == 1
@@ -139,6 +142,9 @@ def test_counters_are_labelled_by_what_the_settings_name() -> None:
     assert found['quaymaster_seats_total{pool="chat",result="reserved"}'] == 1
     assert found['quaymaster_seat_decision_seconds_bucket{le="0.0001",pool="chat"}'] == 1
     assert found['quaymaster_seat_decision_seconds_bucket{le="5e-05",pool="chat"}'] == 0
+    assert found['quaymaster_rate_limited_total{rule="address"}'] == 1
+    assert found['quaymaster_cache_total{result="hit",route="/login"}'] == 1
+    assert found['quaymaster_tokens_total{result="verified"}'] == 1
     assert found['quaymaster_build_info{version="1.0"}'] == 1
     assert found['quaymaster_request_duration_seconds_count{route="/login"}'] == 1
     assert found['quaymaster_request_duration_seconds_bucket{le="0.025",route="/login"}'] == 1
