@@ -273,10 +273,10 @@ class Gateway:
         listen = self._settings.listen
         server = HttpServer(
             dispatcher,
-            dispatcher.refuse,
+            dispatcher.refusals.refuse,
             listen,
-            turn_away=dispatcher.turn_away,
-            turned_away=dispatcher.turned_away,
+            turn_away=dispatcher.refusals.turn_away,
+            turned_away=dispatcher.refusals.turned_away,
         )
         self._listener = listener = Listener(server, lambda: self._settings.listen.shutdown_timeout_s)
         self._stack.push_async_callback(listener.stop)
