@@ -1,7 +1,7 @@
 #!/bin/sh
-# Finds the real Redis and Consul that tests start, or unpacks them below .servers/ from Debian's
-# packages; the packages of examples/node-handler come there from npm. Nothing is installed into the
-# system and no service is started, so no root is needed.
+# Finds the real Redis and Consul that tests start, and the promtool that checks deploy/prometheus, or
+# unpacks them below .servers/ from Debian's packages; the packages of examples/node-handler come there
+# from npm. Nothing is installed into the system and no service is started, so no root is needed.
 #
 # Consul left Debian after bullseye, so its source is derived from this machine's own apt sources:
 # the same mirror and keyring, with the suite `bullseye`.
@@ -36,8 +36,8 @@ apt() {
         -o APT::Sandbox::User="$(id -un)" -o Acquire::Retries=3 "$@" >>"$log" 2>&1
 }
 
-# unpack SUITE PACKAGE...: download the packages of that suite and unpack them.
-unpack() {
+# fetch SUITE PACKAGE...: download the packages of that suite.
+fetch() {
     suite=$1; shift
     command -v apt-get >/dev/null 2>&1 || return 1
     state="$servers/apt/$suite"
@@ -47,7 +47,12 @@ unpack() {
     done >"$state/sources.list"
     [ -s "$state/sources.list" ] || return 1
     apt "$suite" update || return 1
-    (cd "$servers/debs/$suite" && apt "$suite" download "$@") || return 1
+    (cd "$servers/debs/$suite" && apt "$suite" download "$@")
+}
+
+# unpack SUITE PACKAGE...: download the packages of that suite and unpack them.
+unpack() {
+    fetch "$@" || return 1
     for deb in "$servers/debs/$suite"/*.deb; do dpkg -x "$deb" "$servers/root" || return 1; done
 }
 
@@ -65,11 +70,12 @@ missing() {
     [ "${CI:-}" != true ] || exit 1
 }
 
+# shellcheck source=/dev/null
+here=$(. /etc/os-release 2>/dev/null && echo "${VERSION_CODENAME:-}")
+
 if ! have redis-server; then
     mkdir -p "$servers"
-    # shellcheck source=/dev/null
-    suite=$(. /etc/os-release 2>/dev/null && echo "${VERSION_CODENAME:-}")
-    { [ -n "$suite" ] && unpack "$suite" redis-server redis-tools libjemalloc2 liblzf1 libatomic1 && wrap redis-server; } ||
+    { [ -n "$here" ] && unpack "$here" redis-server redis-tools libjemalloc2 liblzf1 libatomic1 && wrap redis-server; } ||
         missing redis-server
 fi
 
@@ -82,6 +88,20 @@ if ! have consul; then
     fi
     wrap consul || missing consul
 fi
+
+# Of Debian's prometheus (19 MB to download) only the one program is kept.
+unpack_promtool() {
+    fetch "$here" prometheus || return 1
+    deb=$(ls "$servers/debs/$here"/prometheus_*.deb)
+    mkdir -p "$servers/root"
+    dpkg --fsys-tarfile "$deb" | tar -x -C "$servers/root" ./usr/bin/promtool && rm -f "$deb" && wrap promtool
+}
+
+if ! have promtool; then
+    mkdir -p "$servers"
+    { [ -n "$here" ] && unpack_promtool; } || missing promtool
+fi
+
 modules="$servers/node-handler"
 if ! [ -d "$modules/node_modules/ws" ]; then
     mkdir -p "$modules"
