@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 from pydantic import BaseModel, ValidationError
 
 from gateway.errors import GatewayError, Reason, gateway_error
+from gateway.openapi_operations import Operation
 from gateway.runtime.client_body import ClientBody
 from gateway.runtime.exchange import Exchange
 from gateway.runtime.reply import Reply
@@ -41,6 +42,9 @@ class Endpoint:
 
     head: bool = True
     """Whether HEAD is answered where GET is. Not where GET hands something out that nobody would see."""
+
+    operations: tuple[Operation, ...] = ()
+    """What `/openapi.json` says of it: one for each method, and for each path below a `prefix`."""
 
     @property
     def allowed(self) -> tuple[str, ...]:
