@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 
 from balancer.field_lines import FieldLines
 from balancer.headers import ForwardFacts, for_client, for_upstream
-from balancer.model import CallPolicy, Failed, OutboundRequest, Refused, UpstreamBroke
+from balancer.model import CallPolicy, Failed, Headers, OutboundRequest, Refused, UpstreamBroke
 from balancer.policy import HashPolicy
 from balancer.runtime.call import Answer, Balancer, Switched
+from gateway.answer_head import Pairs
 from gateway.deadlines import MALFORMED, Malformed
 from gateway.errors import GatewayError, Reason, from_failed, from_refused, gateway_error
 from gateway.hash_keys import RENDEZVOUS, hash_key
@@ -53,53 +54,51 @@ class Forwarder:
 
         The answer has been written when this returns `None`.
         """
-        request, head = exchange.request, exchange.head
-        exchange.service = prepared.policy.service
-        if self.mark in head.hops:
-            return gateway_error(Reason.LOOP_DETECTED)
-        deadline_s = head.deadline_s
-        if deadline_s is not None and isinstance(deadline_s, Malformed):
-            return gateway_error(Reason.BAD_PARAMETER, message=MALFORMED)
-        content: bytes | ClientBody = b""
-        if request.body_exists or head.expects:
-            found = await _content(request, prepared)
-            if isinstance(found, GatewayError):
-                return found
-            content = found
-        lines = self._lines(exchange, prepared)
-        switch = head.upgrades and asks_for_a_websocket(request)
-        if switch:
-            lines = asking_upstream(lines)
-        key = b"" if prepared.hashing is None else _key(exchange, prepared.hashing)
-        if deadline_s is not None:
-            deadline_s = max(0.0, deadline_s - (self.balancer.clock() - exchange.started_at))
-        outbound = OutboundRequest(
-            request.method, target, lines, content, head.keyed, key, deadline_s, switch=switch
-        )
+        outbound = self.outbound(exchange, prepared, target)
+        if isinstance(outbound, GatewayError):
+            return outbound
+        if exchange.request.body_exists or exchange.head.expects:
+            content = await _content(exchange.request, prepared)
+            if isinstance(content, GatewayError):
+                return content
+            outbound.body, outbound.deadline_s = content, self._left_s(exchange)
         async with self.balancer.call(prepared.policy, outbound, only) as end:
             match end:
                 case Answer():
                     exchange.instance, exchange.attempts = end.instance.id, end.attempts
+                    own, theirs = exchange.answer_headers(), for_client(end.headers)
                     whole = end.body.whole()
                     if whole is None:
-                        await _stream(exchange, end)
+                        await _stream(exchange, end, own, theirs)
                     else:
-                        own, theirs = exchange.answer_headers(), for_client(end.headers)
-                        request.send(end.status, own, whole, reason=end.reason, theirs=theirs)
+                        exchange.request.send(end.status, own, whole, reason=end.reason, theirs=theirs)
                     return None
                 case Switched():
                     exchange.instance, exchange.attempts = end.instance.id, end.attempts
                     await self.tunnels.carry(exchange, end, prepared.policy.timeouts.tunnel_idle_s)
                     return None
-                case Refused():
-                    return from_refused(end)
-                case Failed():
-                    exchange.attempts = end.attempts
-                    clients = content.error() if isinstance(content, ClientBody) else None
-                    return clients or from_failed(end)
+                case _:
+                    return unanswered(exchange, outbound, end)
 
-    def _lines(self, exchange: Exchange, prepared: Prepared) -> FieldLines:
-        """The request's header lines as an instance gets them."""
+    def outbound(self, exchange: Exchange, prepared: Prepared, target: str) -> OutboundRequest | GatewayError:
+        """The request as it goes to an instance, but for its body; or why it does not go anywhere."""
+        request, head = exchange.request, exchange.head
+        exchange.service = prepared.policy.service
+        if self.mark in head.hops:
+            return gateway_error(Reason.LOOP_DETECTED)
+        if isinstance(head.deadline_s, Malformed):
+            return gateway_error(Reason.BAD_PARAMETER, message=MALFORMED)
+        lines = self.lines(exchange, prepared).plus(b"X-Request-Id", exchange.request_id.encode())
+        switch = head.upgrades and asks_for_a_websocket(request)
+        if switch:
+            lines = asking_upstream(lines)
+        key = b"" if prepared.hashing is None else _key(exchange, prepared.hashing)
+        return OutboundRequest(
+            request.method, target, lines, b"", head.keyed, key, self._left_s(exchange), switch=switch
+        )
+
+    def lines(self, exchange: Exchange, prepared: Prepared) -> FieldLines:
+        """The request's header lines as an instance gets them, but for `X-Request-Id`."""
         head, user = exchange.head, exchange.user
         user_id = None if user is None else user.id
         made = head.forwarded
@@ -114,7 +113,23 @@ class Forwarder:
             )
             headers = [*for_upstream(head.raw, facts), (HOP.encode(), self.mark.encode())]
             made = head.forwarded = Forwarded(prepared, user_id, FieldLines(headers))
-        return made.lines.plus(b"X-Request-Id", exchange.request_id.encode())
+        return made.lines
+
+    def _left_s(self, exchange: Exchange) -> float | None:
+        """What the caller has left now, if it has said so."""
+        deadline_s = exchange.head.deadline_s
+        if deadline_s is None or isinstance(deadline_s, Malformed):
+            return None
+        return max(0.0, deadline_s - (self.balancer.clock() - exchange.started_at))
+
+
+def unanswered(exchange: Exchange, outbound: OutboundRequest, end: Refused | Failed) -> GatewayError:
+    """What the client is told when no instance has answered."""
+    if isinstance(end, Refused):
+        return from_refused(end)
+    exchange.attempts = end.attempts
+    body = outbound.body
+    return (body.error() if isinstance(body, ClientBody) else None) or from_failed(end)
 
 
 def prepare(settings: Settings, route: RouteSettings, method: str) -> Prepared:
@@ -151,12 +166,10 @@ async def _content(request: ClientRequest, prepared: Prepared) -> bytes | Client
     return await body.whole() if body.is_within(prepared.kept_body) else body
 
 
-async def _stream(exchange: Exchange, answer: Answer) -> None:
+async def _stream(exchange: Exchange, answer: Answer, own: Pairs, theirs: Headers) -> None:
     """An answer that comes in pieces goes out in pieces."""
     request = exchange.request
-    request.begin(
-        answer.status, exchange.answer_headers(), reason=answer.reason, theirs=for_client(answer.headers)
-    )
+    request.begin(answer.status, own, reason=answer.reason, theirs=theirs)
     try:
         async for piece in answer.body:
             await request.write(piece)
