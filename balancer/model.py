@@ -3,16 +3,19 @@
 `Refused` and `Failed` are the ends of a call that no instance answered; only faults of our own raise.
 """
 
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Protocol
 
 from balancer.field_lines import FieldLines
 from balancer.outcome import Outcome
-from registry.model import ServiceName
+from registry.model import Instance, ServiceName
 
 Headers = list[tuple[bytes, bytes]]
 """Names and values as they stand on the wire: order, case and duplicates kept."""
+Pairs = Sequence[tuple[bytes, bytes]]
+"""The same, to be read only."""
 
 
 class RetryClass(StrEnum):
@@ -60,6 +63,12 @@ class Subset:
     tag: str
     inside: bool = True
     """Whether it is those with the tag, or the others."""
+    or_others: bool = False
+    """Whether the rest of the service's instances will do, while none of these is in order."""
+
+    def holds(self, tags: tuple[str, ...]) -> bool:
+        """Whether an instance with these tags is one of them."""
+        return (self.tag in tags) is self.inside
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +83,27 @@ class CallPolicy:
     """Whether a call that is slow for its service may go to a second instance too."""
     subset: Subset | None = None
     """Null: all of the service's instances."""
+
+
+class TryTrace(Protocol):
+    """One try, as a trace shows it."""
+
+    @property
+    def headers(self) -> Pairs:
+        """What goes out with this try only: by which its instance knows where in the trace it stands."""
+        ...
+
+    def end(self, outcome: Outcome, status: int | None) -> None:
+        """The try has ended so."""
+        ...
+
+
+class CallTrace(Protocol):
+    """A call that is traced, and is told of each of its tries. Must not raise."""
+
+    def try_at(self, instance: Instance, attempt: int, reason: str) -> TryTrace:
+        """The try of that number (from 1) begins; `reason` is why it is not the first, else empty."""
+        ...
 
 
 @dataclass(slots=True)
@@ -97,6 +127,8 @@ class OutboundRequest:
     """What the caller has left for it, when it said so; the route's own total holds too."""
     switch: bool = False
     """The headers ask for another protocol (`Upgrade`): the answer may be 101."""
+    trace: CallTrace | None = None
+    """Who is told of the tries, where somebody wants to know."""
 
 
 class RefusedReason(StrEnum):

@@ -5,7 +5,7 @@ from enum import Enum
 
 from balancer.concurrency import ConcurrencyLedger
 from balancer.hints import hints_of
-from balancer.model import UpstreamBroke
+from balancer.model import TryTrace, UpstreamBroke
 from balancer.outcome import SUCCESS, Kind, Outcome, Phase, Side
 from balancer.runtime.base import LeasedBody, UpstreamAnswer
 from balancer.runtime.shared import Shared
@@ -32,7 +32,17 @@ _FIRST, _NOT = Counted.FIRST, Counted.NOT
 class Try:
     """Begins with its lease; ends once, by `end`, however often that is said."""
 
-    __slots__ = ("_counted", "_lease", "_places", "_service", "_shared", "_status", "instance", "ledger")
+    __slots__ = (
+        "_counted",
+        "_lease",
+        "_places",
+        "_service",
+        "_shared",
+        "_status",
+        "instance",
+        "ledger",
+        "trace",
+    )
 
     def __init__(
         self,
@@ -51,6 +61,7 @@ class Try:
         self._counted = counted
         self._places = places
         self._status: int | None = None
+        self.trace: TryTrace | None = None
         self._lease = shared.loads.start(instance, now)
         if ledger.eligible.put_aside:
             ledger.eligible.starting(instance, now)
@@ -103,6 +114,8 @@ class Try:
             self._places.finished(instance)
         if shared.observer is not None:
             shared.observer.tried(self._service, instance, outcome, self._status, now - began)
+        if self.trace is not None:
+            self.trace.end(outcome, self._status)
 
     def _unanswered(self, outcome: Outcome, now: float) -> None:
         self._no_longer_counted(now)

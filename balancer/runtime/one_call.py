@@ -7,8 +7,17 @@ from types import TracebackType
 from tenacity import RetryCallState
 
 from balancer.deadline import total_of
+from balancer.field_lines import FieldLines
 from balancer.hedging import hedge_after, may_hedge
-from balancer.model import CallPolicy, Failed, OutboundRequest, Refused, RefusedReason, UpstreamFailed
+from balancer.model import (
+    CallPolicy,
+    CallTrace,
+    Failed,
+    OutboundRequest,
+    Refused,
+    RefusedReason,
+    UpstreamFailed,
+)
 from balancer.outcome import OUT_OF_TIME, OUTRUN, SUCCESS, Kind, Outcome, Phase, Side
 from balancer.retry import ROOM_PAUSES_S, AttemptFacts, Retry, decide, safe_to_repeat
 from balancer.runtime.admission import Admission
@@ -186,9 +195,12 @@ class Call:
         shared, timeouts = self._shared, self._policy.timeouts
         if self._shortened:
             timeouts = replace(timeouts, total_s=max(0.0, self._remaining_s(shared.clock())))
+        request = self._request
+        if request.trace is not None:
+            request = self._traced(request.trace, this)
         try:
             answer = await shared.upstream.send(
-                this.instance, self._request, timeouts, repeatable=self._repeatable, budget=this.ledger.budget
+                this.instance, request, timeouts, repeatable=self._repeatable, budget=this.ledger.budget
             )
         except UpstreamFailed as fault:
             this.end(fault.outcome)
@@ -208,6 +220,19 @@ class Call:
         if answer.status == 101:
             return Switched(answer.reason, answer.headers, body.take_over, this.instance, attempts)
         return Answer(answer.status, answer.reason, answer.headers, self._body, this.instance, attempts)
+
+    def _traced(self, trace: CallTrace, this: Try) -> OutboundRequest:
+        """The request of this very try, which names the try to the instance."""
+        request, race, failed = self._request, self._race, self._failed
+        hedges = race is not None and race.second is this
+        reason = "hedge" if hedges else "" if failed is None else failed.outcome.label
+        this.trace = begun = trace.try_at(this.instance, len(self._tried), reason)
+        lines = request.headers
+        if not isinstance(lines, FieldLines):
+            lines = FieldLines(lines)
+        for name, value in begun.headers:
+            lines = lines.plus(name, value)
+        return replace(request, headers=lines)
 
     def _given_up(self, this: Try, error: BaseException) -> Outcome:
         if self._race is not None and self._race.is_lost_by(this):

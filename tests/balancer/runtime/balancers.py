@@ -67,6 +67,40 @@ class Watching(Observer):
         self.circuits.append(state)
 
 
+class TracedCall:
+    """A trace of one call that keeps what it was told of each try, and names the try to the instance."""
+
+    def __init__(self) -> None:
+        self.tries: list[TracedTry] = []
+
+    def try_at(self, instance: Instance, attempt: int, reason: str) -> "TracedTry":
+        self.tries.append(TracedTry(instance.id, attempt, reason))
+        return self.tries[-1]
+
+    def told(self) -> list[tuple[str, int, str, str, int | None]]:
+        """Of each try: its instance and number, why it was made, and how it ended."""
+        return sorted(
+            (one.instance, one.attempt, one.reason, outcome, status)
+            for one in self.tries
+            for outcome, status in one.ends
+        )
+
+
+class TracedTry:
+    def __init__(self, instance: InstanceId, attempt: int, reason: str) -> None:
+        self.instance, self.attempt, self.reason = instance, attempt, reason
+        self.headers = [(b"traceparent", b"try-%d" % attempt)]
+        self.ends: list[tuple[str, int | None]] = []
+
+    def end(self, outcome: Outcome, status: int | None) -> None:
+        self.ends.append((outcome.label, status))
+
+
+def traces_told(there: Origin) -> list[bytes]:
+    """What each request said of its place in a trace."""
+    return [value for head in there.heads for value in re.findall(rb"\r\ntraceparent: (\S+)\r\n", head)]
+
+
 async def no_time(seconds: float) -> None:
     """A wait that is over at once."""
     await asyncio.sleep(0)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -19,6 +20,7 @@ from tests.balancer.runtime.balancers import (
     IDLE,
     SHORT,
     ScriptedUpstream,
+    TracedCall,
     Watching,
     bad_and_good,
     balancer_of,
@@ -27,6 +29,7 @@ from tests.balancer.runtime.balancers import (
     policy,
     post,
     timeouts_told,
+    traces_told,
 )
 
 HEDGED = policy(hedge=True)
@@ -58,6 +61,14 @@ async def slow_and_quick(
         )
         usually_quick(balancer)
         yield balancer, watching, held, quick
+
+
+async def test_a_hedge_and_its_loser_are_two_tries_of_one_trace(upstream: PooledUpstream) -> None:
+    trace = TracedCall()
+    async with slow_and_quick(upstream, origins.never_answers) as (balancer, _, held, quick):
+        await outcome_of(balancer, HEDGED, replace(get(), trace=trace))
+        assert (traces_told(held), traces_told(quick)) == ([b"try-1"], [b"try-2"])
+    assert trace.told() == [("bad", 1, "", OUTRUN.label, None), ("good", 2, "hedge", "done_ok", 200)]
 
 
 async def test_a_slow_instances_call_is_answered_by_another_one(upstream: PooledUpstream) -> None:

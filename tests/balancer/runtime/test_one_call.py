@@ -21,6 +21,7 @@ from tests.balancer.runtime.balancers import (
     NEVER_ASIDE,
     PATIENT,
     SHORT,
+    TracedCall,
     Watching,
     bad_and_good,
     balancer_of,
@@ -29,6 +30,7 @@ from tests.balancer.runtime.balancers import (
     policy,
     post,
     timeouts_told,
+    traces_told,
 )
 
 ONLY_SHARE = RetryBudget(percent=20, at_least=0)
@@ -283,3 +285,29 @@ async def test_a_call_to_one_instance_only_goes_nowhere_else(upstream: PooledUps
         async with balancer.call(policy(hedge=True), get(), only=bad.instance) as end:
             assert isinstance(end, Failed)
     assert (bad.requests, good.requests) == (1, 0)
+
+
+# Traces
+
+
+async def test_each_try_is_told_to_its_trace_and_named_to_its_instance(upstream: PooledUpstream) -> None:
+    trace = TracedCall()
+    async with bad_and_good(origins.resets_after_request_read) as (bad, good):
+        balancer = balancer_of(upstream, bad.instance, good.instance)
+        request = replace(get(), trace=trace)
+        end, _ = await outcome_of(balancer, request=request)
+        assert isinstance(end, Answer)
+    assert trace.told() == [("bad", 1, "", "wait_reset", None), ("good", 2, "wait_reset", "done_ok", 200)]
+    assert (traces_told(bad), traces_told(good)) == ([b"try-1"], [b"try-2"])
+    assert request.headers == get().headers, "what was handed in stays as it was"
+
+
+async def test_a_call_that_is_given_up_ends_its_trace(upstream: PooledUpstream) -> None:
+    trace = TracedCall()
+    async with origin(origins.never_answers) as there:
+        balancer = balancer_of(upstream, there.instance)
+        async with asyncio.TaskGroup() as group:
+            call = group.create_task(outcome_of(balancer, request=replace(get(), trace=trace)))
+            await until(lambda: there.requests)
+            call.cancel()
+    assert trace.told() == [("a", 1, "", "wait_cancelled", None)]
