@@ -28,6 +28,7 @@ from pydantic import (
 from pydantic_core import CoreSchema
 from pydantic_core.core_schema import no_info_after_validator_function
 
+from gateway.probes import PORTS, PROBES, SCHEMES
 from gateway.target import path_is_carried, split_host
 from registry.names import is_service_name
 
@@ -202,9 +203,6 @@ def _http_url(value: str | None) -> str | None:
     return value
 
 
-PROBES = {"tcp", "http", "https", "redis", "rediss", "postgres", "postgresql"}
-
-
 def _probe_url(secret: SecretStr | None) -> SecretStr | None:
     if secret is None:
         return None
@@ -214,7 +212,8 @@ def _probe_url(secret: SecretStr | None) -> SecretStr | None:
         scheme, has_place = url.scheme.partition("+")[0], bool(url.hostname) and url.port != 0
     except ValueError:
         scheme, has_place = "", False
-    if scheme not in PROBES or not has_place or (scheme == "tcp" and url.port is None):
+    known = scheme in PROBES or scheme in SCHEMES
+    if not known or not has_place or (scheme not in PORTS and url.port is None):
         raise ValueError("must be tcp://host:port, http(s)://…, redis(s)://… or postgresql://host:5432/name")
     return secret
 

@@ -7,6 +7,7 @@ import pytest
 
 from balancer.strategies import STRATEGIES, load_strategy
 from gateway.limiters import LIMITERS, load_limiter
+from gateway.probes import PROBES, load_probe
 from handlers.stores import STORES, load_store
 from registry.backends import BACKENDS, load_backend
 from tests.project.source import ROOT
@@ -16,6 +17,7 @@ TABLES = {
     "registry/backends": BACKENDS,
     "handlers/stores": STORES,
     "gateway/limiters": LIMITERS,
+    "gateway/probes": PROBES,
 }
 
 
@@ -31,8 +33,7 @@ def test_files_in_the_folder_are_the_names_in_the_table(folder: str) -> None:
 def test_each_table_has_a_contract_suite_that_reads_it(folder: str) -> None:
     """So that a newcomer is tested before its author writes a test."""
     suite = Path(ROOT, "tests", folder, "test_contract.py").read_text()
-    name = {"strategies": "STRATEGIES", "backends": "BACKENDS", "stores": "STORES", "limiters": "LIMITERS"}
-    assert name[folder.split("/")[1]] in suite
+    assert folder.split("/")[1].upper() in suite
 
 
 def test_every_entry_loads(rng: random.Random) -> None:
@@ -41,3 +42,4 @@ def test_every_entry_loads(rng: random.Random) -> None:
     assert all(callable(load_backend(name)) for name in BACKENDS)
     assert all(callable(load_store(name)) for name in STORES)
     assert all(callable(load_limiter(name)) for name in LIMITERS)
+    assert all(callable(load_probe(name)) for name in PROBES)

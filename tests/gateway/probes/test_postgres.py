@@ -1,0 +1,46 @@
+"""The start-up packet, and what a server says to it."""
+
+import struct
+
+import pytest
+
+from gateway.health_probes import Found
+from gateway.probes.postgres import SSL_REQUEST, VERSION_3
+from tests.balancer.origins import Connection, origin
+from tests.gateway.probes.behaviours import ASKS_FOR_A_PASSWORD, ask, postgres_error, says, target
+
+
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        (ASKS_FOR_A_PASSWORD, Found.UP),
+        (postgres_error("28000"), Found.UP),
+        (postgres_error("3D000"), Found.UP),
+        (postgres_error("57P03"), Found.STARTING),
+        (b"Esorry, could not fork\0", Found.BAD_ANSWER),
+        (b"R" + struct.pack("!i", 1 << 30), Found.BAD_ANSWER),
+    ],
+    ids=["asks for a password", "no such user", "no such database", "starts up", "too old", "too long"],
+)
+async def test_what_it_says_to_a_session(answer: bytes, found: Found) -> None:
+    async with origin(says(answer)) as there:
+        assert await ask(target("postgresql", there.instance.port)) is found
+
+
+async def test_the_password_is_never_sent() -> None:
+    async with origin(says(ASKS_FOR_A_PASSWORD)) as there:
+        await ask(target("postgresql+asyncpg", there.instance.port, "/shop", "ada:canary@"))
+        (said,) = there.heads
+        assert struct.unpack("!ii", said[:8]) == (len(said), VERSION_3)
+        assert said[8:] == b"user\0ada\0database\0shop\0application_name\0quaymaster\0\0"
+
+
+async def test_tls_is_asked_for_where_the_url_wants_it() -> None:
+    async def has_no_tls(connection: Connection) -> None:
+        connection.origin.heads.append(await connection.reader.readexactly(8))
+        await connection.say(b"N")
+        await connection.reader.read()
+
+    async with origin(has_no_tls) as there:
+        assert await ask(target("postgres", there.instance.port, "/x?sslmode=require")) is Found.TLS
+        assert there.heads == [struct.pack("!ii", 8, SSL_REQUEST)]
