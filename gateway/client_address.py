@@ -54,7 +54,7 @@ def find_client(
     """
     relayed = relay_signs or bool(forwarded_for)
     here = parse_address(peer)
-    if here is None or not _in(here, trusted):
+    if here is None or not is_in(here, trusted):
         return _by_its_socket(peer, scheme, relayed)
     hops = [hop.strip() for value in forwarded_for for hop in value.split(",")]
     spoken = _scheme(forwarded_proto) or scheme
@@ -66,7 +66,7 @@ def find_client(
         if address is None:
             return Client(str(here), spoken, relayed=True, peer_trusted=True)
         client = address
-        if not _in(client, trusted):
+        if not is_in(client, trusted):
             break
     return Client(str(client), spoken, peer_trusted=True)
 
@@ -97,7 +97,7 @@ def is_internal(client: Client, networks: Sequence[Network]) -> bool:
     would otherwise make the whole world loopback.
     """
     address = parse_address(client.address)
-    return address is not None and not client.relayed and _in(address, networks)
+    return address is not None and not client.relayed and is_in(address, networks)
 
 
 def may_speak_for_a_page(client: Client, host: str, origin: str | None, fetch_site: str | None) -> bool:
@@ -128,15 +128,17 @@ def internal_key_matches(given: str | None, key: str) -> bool:
     return hmac.compare_digest(given.encode(errors="surrogateescape"), key.encode())
 
 
+@lru_cache(maxsize=4096)
 def limit_key(address: str) -> str:
     """What requests are counted under: an IPv6 client owns a whole /64 and could use all of it."""
     parsed = parse_address(address)
     if isinstance(parsed, IPv6Address):
         return str(ip_network((parsed, 64), strict=False))
-    return address
+    return address if parsed is None else str(parsed)
 
 
-def _in(address: Address, networks: Sequence[Network]) -> bool:
+def is_in(address: Address, networks: Sequence[Network]) -> bool:
+    """Whether the address belongs to one of the networks."""
     return bool(networks) and any(address in network for network in networks)
 
 

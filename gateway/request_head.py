@@ -73,7 +73,7 @@ class RequestHead:
 class Counted:
     """The rules of a request, and what they were made for."""
 
-    route: object
+    plan: object
     user: User | None
     rules: tuple[Rule, ...]
 

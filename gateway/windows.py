@@ -19,6 +19,9 @@ TICKS = 1000
 MAX_KEYS = 50_000
 """Keys counted at a time; beyond, the one that has been quiet the longest is forgotten."""
 
+MAX_REFUSED = 10_000
+"""Keys whose refusals are remembered."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -27,6 +30,8 @@ class Rule:
     key: str
     limit: int
     window_s: float
+    name: str = ""
+    """Of the limit, among those that a request may fall under; what `limits.py` makes of it."""
     counted_under: tuple[str, float] = field(init=False, repr=False, compare=False)
     """The key and the window: who is given another limit keeps its count."""
 
@@ -35,13 +40,15 @@ class Rule:
 
 
 class Verdict(NamedTuple):
-    """The tightest rule's numbers, for the `X-RateLimit-*` headers. Seconds are rounded up by the reader."""
+    """The tightest rule and its numbers, for the answer's headers. Seconds are rounded up by the reader."""
 
+    rule: Rule
     allowed: bool
-    limit: int
     remaining: int
     reset_s: float
     retry_after_s: float
+    degraded: bool = False
+    """Others count too, and it is not known what: their store does not answer."""
 
 
 class _Window:
@@ -149,9 +156,46 @@ class SlidingWindows:
         return f"<SlidingWindows: {len(self._windows)} keys>"
 
 
+class Refused:
+    """Verdicts of a store that is asked no more, for as long as they stay true. `now` as above.
+
+    A window that is full stays full until the oldest of its requests leaves it.
+    """
+
+    def __init__(self, max_keys: int = MAX_REFUSED) -> None:
+        self._max_keys = max_keys
+        self._known: OrderedDict[tuple[str, float], tuple[Verdict, float]] = OrderedDict()
+        """With the time of the verdict."""
+
+    def remember(self, verdict: Verdict, now: float) -> None:
+        """A refusal. `now` is no later than the verdict."""
+        key = verdict.rule.counted_under
+        self._known[key] = (verdict, now)
+        self._known.move_to_end(key)
+        if len(self._known) > self._max_keys:
+            self._known.popitem(last=False)
+
+    def verdict(self, rules: Sequence[Rule], now: float) -> Verdict | None:
+        """The refusal of one of these rules, with its numbers as they are now; `None` if none is known."""
+        for rule in rules:
+            known = self._known.get(rule.counted_under)
+            if known is None:
+                continue
+            verdict, then = known
+            age_s = now - then
+            if age_s >= verdict.reset_s:
+                del self._known[rule.counted_under]
+            elif rule.limit <= verdict.rule.limit:
+                return Verdict(rule, False, 0, verdict.reset_s - age_s, verdict.retry_after_s - age_s)
+        return None
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+
 def _verdict(rule: Rule, window: _Window, now: float, allowed: bool) -> Verdict:
     """One rule's numbers; of a refused request, only the rules in its way say when to come back."""
     limit, total = rule.limit, window.total
     reset_s = window.leaves_at - now if total else 0.0
     wait_s = 0.0 if allowed else window.room_in(limit, now)
-    return Verdict(allowed, limit, limit - total if total < limit else 0, reset_s, wait_s)
+    return Verdict(rule, allowed, limit - total if total < limit else 0, reset_s, wait_s)

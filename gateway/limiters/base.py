@@ -11,7 +11,10 @@ __all__ = ["Limiter", "OpenLimiter", "Rule", "Verdict"]
 
 class Limiter(Protocol):
     async def hit(self, rules: Sequence[Rule]) -> Verdict | None:
-        """Counts one request against every rule if all allow it, else against none. `None`: no rules."""
+        """Counts one request against every rule if all allow it, else against none. `None`: no rules.
+
+        While a shared store does not answer, the verdict is `degraded`: a share of the limit is allowed.
+        """
         ...
 
 

@@ -1,14 +1,15 @@
 """Counts requests in a Redis that all gateways share, so that a limit holds for all of them together.
 
 Redis' own time counts. While Redis does not answer, each gateway counts for itself and allows its share: the
-limit divided by the number of gateways that were there last. No request fails for it.
+limit divided by the number of gateways that were there last.
+
+Who was refused is refused again here, without asking, for as long as nothing can have left the window.
 """
 
 import math
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,7 +17,7 @@ from uuid import uuid4
 import orjson
 
 from gateway.limiters.base import Limiter, Rule, Verdict
-from gateway.windows import SlidingWindows
+from gateway.windows import MAX_REFUSED, Refused, SlidingWindows
 from handlers.stores.lua.script import LuaScript, open_redis, read_script
 from registry.runtime.batches import Batches, Unanswered
 
@@ -27,9 +28,13 @@ MOST = 128
 class RedisLimiter:
     """`clock` is for tests: without one, Redis' own time counts."""
 
-    def __init__(self, script: LuaScript, clock: Callable[[], float] | None = None) -> None:
+    def __init__(
+        self, script: LuaScript, clock: Callable[[], float] | None = None, *, remembers: int = MAX_REFUSED
+    ) -> None:
         self._script = script
         self._clock = clock
+        self._now = clock or time.monotonic
+        self._refused = Refused(remembers)
         # One slot of a Redis Cluster, because one run counts against many windows.
         self._prefix = f"quaymaster:{script.sha[:8]}:{{limits}}:"
         self._name = uuid4().hex.encode()
@@ -40,14 +45,22 @@ class RedisLimiter:
     async def hit(self, rules: Sequence[Rule]) -> Verdict | None:
         if not rules:
             return None
+        now = self._now()
+        if self._refused and (known := self._refused.verdict(rules, now)) is not None:
+            return known
         try:
             self._script.expect_answer()
-            return Verdict(*await self._batches.call(rules))
+            place, *numbers = await self._batches.call(rules)
         except Unanswered:
-            return self._alone.hit([self._share(rule) for rule in rules], time.monotonic())
+            alone = self._alone.hit([self._share(rule) for rule in rules], time.monotonic())
+            return None if alone is None else alone._replace(degraded=True)
+        verdict = Verdict(rules[place - 1], *numbers)
+        if not verdict.allowed:
+            self._refused.remember(verdict, now)
+        return verdict
 
     def _share(self, rule: Rule) -> Rule:
-        return replace(rule, limit=math.ceil(rule.limit / self._gateways))
+        return Rule(rule.key, math.ceil(rule.limit / self._gateways), rule.window_s, rule.name)
 
     async def _send(self, calls: Sequence[Sequence[Rule]]) -> Sequence[Any]:
         keys = [f"{self._prefix}gateways".encode()]

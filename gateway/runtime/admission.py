@@ -6,19 +6,23 @@ from gateway.client_address import internal_key_matches, is_internal, may_speak_
 from gateway.errors import GatewayError, Reason, gateway_error
 from gateway.identity import Rejected, Verifier, uid_problem
 from gateway.limiters.base import Limiter
-from gateway.limits import rate_headers, rules_for
+from gateway.limits import DEGRADED, LimitPlan, kind_of, rate_headers, rules_for, too_often
 from gateway.request_head import Counted
 from gateway.runtime.exchange import Exchange
+from gateway.runtime.metrics import Metrics
 from gateway.runtime.places import Place
 from gateway.runtime.rules import Rules
 from gateway.windows import Rule
+
+LIMITS_UNAVAILABLE = gateway_error(Reason.LIMITS_UNAVAILABLE)
 
 
 class Admission:
     """Judges the requests of every place that is not open to everybody, as often as they like."""
 
-    def __init__(self, limiter: Limiter, unix_clock: Callable[[], float]) -> None:
+    def __init__(self, limiter: Limiter, metrics: Metrics, unix_clock: Callable[[], float]) -> None:
         self._limiter = limiter
+        self._metrics = metrics
         self._unix_clock = unix_clock
 
     async def judge(self, exchange: Exchange, place: Place, rules: Rules) -> GatewayError | None:
@@ -28,11 +32,11 @@ class Admission:
         refused: GatewayError | None = None
         if place.access == "user":
             refused = self._identify(exchange, rules.verifier)
-        if place.limited:
+        if place.limits is not None:
             # Who could not be identified counts too, by address: nobody guesses tokens for long.
-            too_often = await self._count(exchange, place, rules)
-            if too_often is not None:
-                return too_often
+            uncounted = await self._count(exchange, place.limits, rules)
+            if uncounted is not None:
+                return uncounted
         return refused
 
     def _identify(self, exchange: Exchange, verifier: Verifier | None) -> GatewayError | None:
@@ -52,21 +56,28 @@ class Admission:
         exchange.user = user
         return None
 
-    async def _count(self, exchange: Exchange, place: Place, rules: Rules) -> GatewayError | None:
-        windows = _windows(exchange, place, rules)
+    async def _count(self, exchange: Exchange, plan: LimitPlan, rules: Rules) -> GatewayError | None:
+        windows = _windows(exchange, plan)
         verdict = await self._limiter.hit(windows) if windows else None
         if verdict is None:
             return None
-        exchange.headers += rate_headers(verdict)
-        return None if verdict.allowed else gateway_error(Reason.RATE_LIMITED)
+        if verdict.degraded and rules.fail_mode != "share":
+            exchange.degraded = True
+            exchange.headers += (DEGRADED,)
+            return LIMITS_UNAVAILABLE if rules.fail_mode == "closed" else None
+        exchange.degraded = verdict.degraded
+        exchange.headers += rate_headers(verdict, windows, rules.rate_style, self._unix_clock())
+        if verdict.allowed:
+            return None
+        self._metrics.rate_limited(kind_of(verdict.rule))
+        return too_often(verdict)
 
 
-def _windows(exchange: Exchange, place: Place, rules: Rules) -> tuple[Rule, ...]:
-    head, route, user = exchange.head, place.route, exchange.user
+def _windows(exchange: Exchange, plan: LimitPlan) -> tuple[Rule, ...]:
+    head, user = exchange.head, exchange.user
     counted = head.counted
-    if counted is None or counted.route is not route or counted.user is not user:
-        windows = rules_for(rules.settings.limits, route, head.client, user)
-        head.counted = counted = Counted(route, user, windows)
+    if counted is None or counted.plan is not plan or counted.user is not user:
+        head.counted = counted = Counted(plan, user, rules_for(plan, head.client, user))
     return counted.rules
 
 

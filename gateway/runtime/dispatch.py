@@ -56,7 +56,7 @@ class Dispatcher:
         self.rules = rules_of(settings, endpoints, verifier)
         """Replaced whole when the settings change."""
         self._forwarder = forwarder
-        self._admission = Admission(limiter, unix_clock)
+        self._admission = Admission(limiter, metrics, unix_clock)
         self._metrics = metrics
         self._access_log = access_log
         self._clock = clock
@@ -135,7 +135,7 @@ class Dispatcher:
         if place.end is not None:
             return place.end
         # Whether it may.
-        if place.limited or place.access != "public":
+        if place.limits is not None or place.access != "public":
             refused = await self._admission.judge(exchange, place, rules)
             if refused is not None:
                 return refused

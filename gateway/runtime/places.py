@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Literal
 
 from gateway.errors import GatewayError, Reason, gateway_error
+from gateway.limits import LimitPlan, plan_of
 from gateway.routes import Match, MethodNotAllowed, NoRoute, RouteTable
 from gateway.runtime.endpoints.endpoint import Endpoint
 from gateway.runtime.exchange import NO_ROUTE
@@ -33,8 +34,8 @@ class Place:
     end: Reply | GatewayError | None = None
     """The answer, whoever asks."""
     access: Access = "public"
-    limited: bool = False
-    """Requests may count against some limit."""
+    limits: LimitPlan | None = None
+    """What requests count against; `None` if against nothing."""
     endpoint: Endpoint | None = None
     route: RouteSettings | None = None
     prepared: Prepared | None = None
@@ -53,10 +54,8 @@ class Places:
         self._endpoints = {endpoint.path: endpoint for endpoint in endpoints if not endpoint.prefix}
         prefixes = (endpoint for endpoint in endpoints if endpoint.prefix)
         self._prefixes = sorted(prefixes, key=lambda endpoint: len(endpoint.path), reverse=True)
-        limits = settings.limits
-        self._limited = any(
-            limit is not None for limit in (limits.per_address, limits.per_user, *limits.tiers.values())
-        )
+        self._limits = plan_of(settings.limits, None)
+        self._route_limits = {id(route): plan_of(settings.limits, route) for route in settings.routes}
         self._remembered = lru_cache(REMEMBERED)(self._look_up)
 
     def find(
@@ -82,8 +81,8 @@ class Places:
         end = None
         if method not in endpoint.allowed:
             end = gateway_error(Reason.METHOD_NOT_ALLOWED, allow=endpoint.allowed)
-        limited = endpoint.limited and self._limited
-        return Place(target, endpoint.path, end, endpoint.access, limited, endpoint)
+        limits = self._limits if endpoint.limited else None
+        return Place(target, endpoint.path, end, endpoint.access, limits, endpoint)
 
     def _on_a_route(self, method: str, target: Target) -> Place:
         match self._routes.resolve(method, target.path):
@@ -97,7 +96,7 @@ class Places:
                     target,
                     route.path,
                     access=route.access,
-                    limited=self._limited or route.limit is not None or bool(route.limits),
+                    limits=self._route_limits[id(route)],
                     route=route,
                     prepared=None if route.service is None else self._prepare(route, method),
                     upstream_target=found.upstream_target(target.query),

@@ -3,8 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from gateway.identity import Verifier
+from gateway.limits import RateStyle, style_of
 from gateway.runtime.endpoints.endpoint import Endpoint
 from gateway.runtime.places import Places
 from gateway.settings import CorsSettings, Settings
@@ -24,6 +26,9 @@ class Rules:
     """`None` where no route asks who somebody is."""
     cors: CorsSettings | None
     internal_key: str
+    rate_style: RateStyle
+    fail_mode: Literal["share", "open", "closed"]
+    """What limits are worth while their store does not answer."""
 
 
 def rules_of(settings: Settings, endpoints: Iterable[Endpoint], verifier: Verifier | None) -> Rules:
@@ -35,6 +40,8 @@ def rules_of(settings: Settings, endpoints: Iterable[Endpoint], verifier: Verifi
         verifier,
         settings.cors if settings.cors.origins else None,
         key.get_secret_value() if key else "",
+        style_of(settings.limits),
+        settings.limits.fail_mode,
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.windows import TICKS, Rule, SlidingWindows
+from gateway.windows import TICKS, Refused, Rule, SlidingWindows, Verdict
 
 
 def hit(windows: SlidingWindows, now: float, *rules: Rule) -> bool:
@@ -37,7 +37,7 @@ def test_the_numbers_of_a_verdict() -> None:
     windows = SlidingWindows()
     first = windows.hit([ONE], 6.0)
     assert first is not None
-    assert (first.limit, first.remaining, first.reset_s, first.retry_after_s) == (3, 2, 60.0, 0.0)
+    assert (first.rule.limit, first.remaining, first.reset_s, first.retry_after_s) == (3, 2, 60.0, 0.0)
     windows.hit([ONE], 12.0)
     windows.hit([ONE], 18.0)
     refused = windows.hit([ONE], 26.0)
@@ -62,7 +62,7 @@ def test_the_tightest_rule_speaks() -> None:
     windows = SlidingWindows()
     verdict = windows.hit([Rule("a", 10, 60.0), Rule("b", 2, 60.0)], 0.0)
     assert verdict is not None
-    assert (verdict.limit, verdict.remaining) == (2, 1)
+    assert (verdict.rule.limit, verdict.remaining) == (2, 1)
 
 
 def test_a_refusal_waits_for_the_last_rule_in_its_way() -> None:
@@ -172,3 +172,50 @@ def test_keys_do_not_touch_each_other(hits: list[tuple[float, str]]) -> None:
         taken[key] += hit(together, now, rule)
         alone[key] += hit(apart[key], now, rule)
     assert taken == alone
+
+
+# What is remembered of another's verdicts
+
+
+def refusal(rule: Rule, reset_s: float, retry_after_s: float) -> Verdict:
+    return Verdict(rule, False, 0, reset_s, retry_after_s)
+
+
+def test_a_refusal_is_repeated_until_something_leaves_the_window() -> None:
+    known = Refused()
+    known.remember(refusal(ONE, 10.0, 30.0), now=100.0)
+    again = known.verdict([Rule("b", 1, 60.0), ONE], 104.0)
+    assert again == refusal(ONE, 6.0, 26.0)
+    assert known.verdict([ONE], 110.0) is None
+    assert len(known) == 0
+
+
+def test_a_refusal_holds_for_its_key_its_window_and_limits_that_are_no_higher() -> None:
+    known = Refused()
+    known.remember(refusal(ONE, 10.0, 10.0), now=0.0)
+    assert known.verdict([Rule("a", 2, 60.0)], 1.0) is not None
+    for other in (Rule("a", 4, 60.0), Rule("a", 3, 10.0), Rule("b", 3, 60.0)):
+        assert known.verdict([other], 1.0) is None
+
+
+def test_refusals_are_remembered_up_to_a_bound() -> None:
+    known = Refused(max_keys=10)
+    for number in range(100):
+        known.remember(refusal(Rule(f"k{number}", 5, 10.0), 10.0, 10.0), now=0.0)
+    assert len(known) == 10
+
+
+@given(st.lists(st.floats(0, 300), max_size=100), st.integers(1, 4))
+def test_with_what_is_remembered_nobody_is_judged_otherwise(times: list[float], limit: int) -> None:
+    windows, known = SlidingWindows(), Refused()
+    rule = Rule("a", limit, 60.0)
+    for now in sorted(times):
+        remembered = known.verdict([rule], now)
+        verdict = windows.hit([rule], now)
+        assert verdict is not None
+        if remembered is None:
+            if not verdict.allowed:
+                known.remember(verdict, now)
+        else:
+            assert not verdict.allowed
+            assert remembered[3:5] == pytest.approx(verdict[3:5], abs=1e-6)

@@ -79,7 +79,7 @@ local function room_in(window, limit)
   return window.window_s
 end
 
--- One request against all rules or none; the answer has the tightest rule's numbers.
+-- One request against all rules or none; the answer is the tightest rule's place and numbers.
 local function hit(rules)
   local allowed = true
   for _, rule in ipairs(rules) do
@@ -89,13 +89,13 @@ local function hit(rules)
     for _, rule in ipairs(rules) do count(window_of(rule[1], rule[3])) end
   end
   local tightest
-  for _, rule in ipairs(rules) do
+  for place, rule in ipairs(rules) do
     local window, limit = window_of(rule[1], rule[3]), rule[2]
     local remaining = math.max(limit - total(window), 0)
     local reset_s = window.first and end_of(window, window.first.tick) - now or 0
     local wait_s = allowed and 0 or room_in(window, limit)
     if not tightest or remaining < tightest[3] or remaining == tightest[3] and wait_s > tightest[5] then
-      tightest = {allowed, limit, remaining, reset_s, wait_s}
+      tightest = {place, allowed, remaining, reset_s, wait_s}
     end
   end
   return tightest

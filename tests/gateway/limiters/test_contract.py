@@ -49,7 +49,7 @@ async def test_the_numbers_count_down(limiter: Limiter) -> None:
     assert [verdict.remaining for verdict in verdicts if verdict] == [2, 1, 0, 0]
     last = verdicts[-1]
     assert last is not None
-    assert last.limit == 3
+    assert last.rule.limit == 3
     assert 50 < last.retry_after_s <= 60.1
     assert 50 < last.reset_s <= 60.1
 
@@ -57,7 +57,7 @@ async def test_the_numbers_count_down(limiter: Limiter) -> None:
 async def test_the_tightest_rule_speaks(limiter: Limiter) -> None:
     verdict = await limiter.hit([rule(10), rule(2), rule(5)])
     assert verdict is not None
-    assert (verdict.limit, verdict.remaining) == (2, 1)
+    assert (verdict.rule.limit, verdict.remaining) == (2, 1)
 
 
 async def test_a_window_that_has_passed_counts_no_more(limiter: Limiter) -> None:
@@ -72,6 +72,25 @@ async def test_a_window_that_has_passed_counts_no_more(limiter: Limiter) -> None
             break
         assert time.monotonic() < deadline, "the window never passed"
         await asyncio.sleep(verdict.retry_after_s)
+
+
+async def test_who_was_refused_is_refused_until_told_and_a_higher_limit_is_asked_for_anew(
+    limiter: Limiter,
+) -> None:
+    key = rule(1).key
+    low, high = Rule(key, 1, 60.0, "address"), Rule(key, 3, 60.0, "tier")
+    verdicts = [await limiter.hit([each]) for each in (low, low, low, high, low)]
+    assert [verdict is not None and verdict.allowed for verdict in verdicts] == [
+        True,
+        False,
+        False,
+        True,
+        False,
+    ]
+    refused = verdicts[2]
+    assert refused is not None
+    assert (refused.rule.name, refused.remaining, refused.degraded) == ("address", 0, False)
+    assert 50 < refused.retry_after_s <= 60.1
 
 
 async def test_keys_are_counted_apart(limiter: Limiter) -> None:

@@ -44,7 +44,7 @@ async def test_it_says_what_the_windows_in_memory_say(server: Redis, rng: random
     now = 1_700_000_000.0
     windows = SlidingWindows()
     script = LuaScript(server, WINDOWS)
-    limiter = RedisLimiter(script, clock=lambda: now)
+    limiter = RedisLimiter(script, clock=lambda: now, remembers=0)
     for _ in range(400):
         now += rng.choice((0.0, 0.001, 0.5, 3.0, 9.0, 31.0))
         asked = []
@@ -57,7 +57,8 @@ async def test_it_says_what_the_windows_in_memory_say(server: Redis, rng: random
             assert verdict is not None
             assert like is not None
             assert verdict[:3] == like[:3]
-            assert verdict[3:] == pytest.approx(like[3:], abs=1e-5)
+            assert verdict[3:5] == pytest.approx(like[3:5], abs=1e-5)
+            assert not verdict.degraded
     await limiter.close()
 
 
@@ -68,6 +69,7 @@ async def test_a_limit_holds_for_all_gateways_together(url: str) -> None:
         passed = await asyncio.gather(*(allowed(gateways[n % 3], rule) for n in range(200)))
         assert sum(passed) == 50
         assert not await allowed(gateways[0], rule)
+        assert await allowed(gateways[0], Rule("bob", 50, 60.0))
         assert repr(gateways[0]).startswith("<RedisLimiter: 3 gateways")
 
 
@@ -93,12 +95,28 @@ async def test_without_redis_each_gateway_allows_its_share_and_the_limit_is_shar
             server.stop()
             rule = Rule("ann", 5, 60.0)
             assert [await allowed(one, rule) for _ in range(5)] == [True, True, True, False, False]
+            assert (verdict := await one.hit([rule])) is not None
+            assert (verdict.degraded, verdict.rule.limit) == (True, 3)
             assert not await allowed(one, Rule("nobody", 0, 60.0))
             server.start()
             deadline = asyncio.get_running_loop().time() + 20
             while not await allowed(one, rule):
                 assert asyncio.get_running_loop().time() < deadline, "it never counted in Redis again"
                 await asyncio.sleep(0.02)
+
+
+async def test_who_was_refused_costs_redis_nothing(url: str, server: Redis) -> None:
+    async def calls() -> int:
+        found = (await server.info("commandstats")).get("cmdstat_evalsha", {})
+        return int(found.get("calls", 0))
+
+    async with open_limiter(url) as limiter:
+        rule = Rule("ann", 2, 60.0)
+        assert [await allowed(limiter, rule) for _ in range(3)] == [True, True, False]
+        before = await calls()
+        assert not any([await allowed(limiter, Rule("other", 9, 60.0), rule) for _ in range(50)])
+        assert await calls() == before
+        assert await allowed(limiter, Rule("other", 1, 60.0)), "nothing was charged"
 
 
 async def test_while_redis_hangs_only_the_first_call_waits_for_it() -> None:
