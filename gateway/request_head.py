@@ -15,6 +15,7 @@ from gateway.client_address import RELAY_SIGNS, Client, Network, find_client
 from gateway.deadlines import DEADLINE, Malformed, read_deadline
 from gateway.errors import usable_request_id
 from gateway.identity import Rejected, User, credentials
+from gateway.trace_context import TraceHeaders, read_trace
 from gateway.windows import Rule
 
 HOP = "X-Quaymaster-Hop"
@@ -26,6 +27,7 @@ RawHeaders = tuple[tuple[bytes, bytes], ...]
 _HOST, _HOP, _UID, _ORIGIN = istr("Host"), istr(HOP), istr("uid"), istr("Origin")
 _REQUEST_ID, _KEY = istr("X-Request-Id"), istr("Idempotency-Key")
 _EXPECT, _UPGRADE, _DEADLINE = istr("Expect"), istr("Upgrade"), istr(DEADLINE)
+_TRACEPARENT, _TRACESTATE = istr("traceparent"), istr("tracestate")
 _FORWARDED_FOR, _FORWARDED_PROTO = istr("X-Forwarded-For"), istr("X-Forwarded-Proto")
 _RELAY_SIGNS = tuple(map(istr, RELAY_SIGNS))
 
@@ -61,6 +63,8 @@ class RequestHead:
     """There is an `Upgrade`."""
     deadline_s: float | Malformed | None
     """What the caller has left, if it says so."""
+    trace: TraceHeaders
+    """Which trace the request belongs to."""
     forwarded: "Forwarded | None" = None
     """What went upstream for these headers the last time."""
     internal: tuple[str, bool] | None = None
@@ -110,4 +114,5 @@ def read_head(headers: Values, raw: RawHeaders, peer: str, trusted: Sequence[Net
         expects=_EXPECT in headers,
         upgrades=_UPGRADE in headers,
         deadline_s=read_deadline(headers.getall(_DEADLINE, ())),
+        trace=read_trace(headers.getall(_TRACEPARENT, ()), headers.getall(_TRACESTATE, ())),
     )

@@ -31,6 +31,7 @@ from gateway.runtime.metrics import Metrics
 from gateway.runtime.pools import gateways_seen, opened_pools
 from gateway.runtime.reply import now_iso
 from gateway.runtime.rules import StartFailed, build_verifier, rules_of
+from gateway.runtime.tracing import opened_tracing
 from gateway.runtime.waiting_room import WaitingRoom
 from gateway.settings import Settings
 from registry.backends import load_backend
@@ -175,6 +176,7 @@ class Gateway:
         pools = await stack.enter_async_context(opened_pools(settings, watcher, gateways))
         forwarder = Forwarder(balancer)
         access_log = self._open_access_log()
+        tracing = await stack.enter_async_context(opened_tracing(settings.tracing, software_version()))
         self._health = HealthEndpoints(
             watcher,
             balancer,
@@ -201,6 +203,7 @@ class Gateway:
             ),
             metrics=metrics,
             access_log=access_log,
+            tracing=tracing,
         )
         predecessor = await stack.enter_async_context(predecessor_at(settings.listen.handover))
         self._health.server = server = await self._listen(dispatcher, watcher, predecessor)

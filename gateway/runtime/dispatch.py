@@ -27,6 +27,7 @@ from gateway.runtime.metrics import Metrics
 from gateway.runtime.refusals import Refusals
 from gateway.runtime.reply import Reply, error_reply, send
 from gateway.runtime.rules import Rules, rules_of
+from gateway.runtime.tracing import Tracing
 from gateway.settings import Settings
 from gateway.target import BadTarget
 from registry.runtime.clock import unix_now
@@ -50,6 +51,7 @@ class Dispatcher:
         limiter: Limiter,
         metrics: Metrics,
         access_log: AccessLog,
+        tracing: Tracing | None = None,
         clock: Callable[[], float] = time.monotonic,
         unix_clock: Callable[[], float] = unix_now,
     ) -> None:
@@ -59,6 +61,7 @@ class Dispatcher:
         self._admission = Admission(limiter, metrics, unix_clock)
         self._metrics = metrics
         self._access_log = access_log
+        self._tracing = tracing
         self._clock = clock
         self._ids = RequestIds(secrets.token_hex(8))
         self.refusals = Refusals(self._ids, metrics, unix_clock)
@@ -90,7 +93,10 @@ class Dispatcher:
             trusted = rules.settings.listen.trusted_proxies
             head = read_head(request.headers, request.raw_headers, request.peer, trusted)
             request.remember(head)
-        return Exchange(request, head, head.request_id or self._ids.next(), self._clock())
+        exchange = Exchange(request, head, head.request_id or self._ids.next(), self._clock())
+        if self._tracing is not None:
+            exchange.span = self._tracing.begin(head.trace.context)
+        return exchange
 
     def _note(self, exchange: Exchange, status: int) -> None:
         """For the operator, once it is over."""
@@ -98,6 +104,8 @@ class Dispatcher:
         self._metrics.answered(exchange.route, exchange.request.method, status, seconds)
         if not exchange.quiet or status >= 400:
             self._access_log.write(exchange, status, seconds)
+        if exchange.span is not None:
+            exchange.span.end(exchange, status)
 
     def _own_fault(self, exchange: Exchange, error: Exception) -> GatewayError:
         """For an exception that nobody expected. Raises `ConnectionResetError` inside of an answer."""

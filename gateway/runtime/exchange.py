@@ -5,7 +5,9 @@ Filled by dispatch.py in the order of the checks; read by endpoints, the access 
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
+from balancer.model import CallTrace
 from gateway.client_address import Client
 from gateway.identity import User
 from gateway.request_head import RequestHead
@@ -15,6 +17,16 @@ from gateway.target import Target
 Pairs = tuple[tuple[str, str], ...]
 NO_ROUTE = "none"
 NOWHERE = Target("/", "", "")
+
+
+class RequestSpan(CallTrace, Protocol):
+    """The request as its trace shows it; it is told of the tries too."""
+
+    @property
+    def trace_id(self) -> str: ...
+    def end(self, exchange: "Exchange", status: int) -> None:
+        """The request is over; `status` is what its client was answered."""
+        ...
 
 
 @dataclass(slots=True)
@@ -45,12 +57,22 @@ class Exchange:
     """Limits are not counted as they should be, because their store does not answer."""
     on_undelivered: Callable[[], Awaitable[None]] | None = None
     """Undoes what was promised in an answer that did not get through to the client."""
+    span: RequestSpan | None = None
+    """`None` where nothing is traced."""
     headers: Pairs = ()
     """Goes out with whatever the answer is: CORS and rate limits."""
 
     @property
     def client(self) -> Client:
         return self.head.client
+
+    @property
+    def trace_id(self) -> str | None:
+        """Of the trace that the request belongs to, whoever began it."""
+        if self.span is not None:
+            return self.span.trace_id
+        context = self.head.trace.context
+        return None if context is None else context.trace_id
 
     def header(self, name: str) -> str | None:
         return self.request.headers.get(name)

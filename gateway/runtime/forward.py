@@ -22,6 +22,7 @@ from gateway.runtime.client_request import ClientRequest
 from gateway.runtime.exchange import Exchange
 from gateway.runtime.tunnelling import Tunnels, asking_upstream, asks_for_a_websocket
 from gateway.settings import RouteSettings, Settings
+from gateway.trace_context import BOTH
 from registry.model import Instance
 
 
@@ -93,8 +94,9 @@ class Forwarder:
         if switch:
             lines = asking_upstream(lines)
         key = b"" if prepared.hashing is None else _key(exchange, prepared.hashing)
+        left_s = self._left_s(exchange)
         return OutboundRequest(
-            request.method, target, lines, b"", head.keyed, key, self._left_s(exchange), switch=switch
+            request.method, target, lines, b"", head.keyed, key, left_s, switch=switch, trace=exchange.span
         )
 
     def lines(self, exchange: Exchange, prepared: Prepared) -> FieldLines:
@@ -112,6 +114,10 @@ class Forwarder:
                 pass_host=prepared.pass_host,
             )
             headers = [*for_upstream(head.raw, facts), (HOP.encode(), self.mark.encode())]
+            # With a span of our own, each try says where it stands in the trace.
+            dropped = head.trace.refused if exchange.span is None else BOTH
+            if dropped:
+                headers = [pair for pair in headers if pair[0].lower() not in dropped]
             made = head.forwarded = Forwarded(prepared, user_id, FieldLines(headers))
         return made.lines
 
