@@ -79,8 +79,14 @@ class ForwardFacts:
     """The peer is one of `trusted_proxies`."""
     user_id: str | None = None
     """From the verified token; `None` sends no `X-User-Id` at all."""
+    claims: tuple[tuple[bytes, bytes], ...] = ()
+    """What else is vouched for of the user; header-safe."""
+    guarded: frozenset[bytes] = frozenset()
+    """Names (`guarded_names`) that only `claims` may carry: no client's, also where there is no user."""
     set_headers: tuple[tuple[bytes, bytes], ...] = ()
     """The route's own headers: each replaces what the client sent under that name."""
+    remove_headers: frozenset[bytes] = frozenset()
+    """In lower case. Of the client's; their twins with underscores go, too."""
     pass_host: bool = True
     """False leaves `Host` out; the upstream then names the instance."""
 
@@ -92,6 +98,10 @@ def for_upstream(headers: Pairs, facts: ForwardFacts) -> Headers:
     if facts.set_headers or not facts.pass_host:
         removed |= {name.lower() for name, _ in facts.set_headers}
         removed |= {b"host"} if not facts.pass_host else frozenset()
+    guarded = unwanted = facts.guarded
+    if guarded or facts.remove_headers:
+        unwanted = guarded | facts.remove_headers
+        removed |= unwanted
     sent: Headers = []
     listed = False
     host = b""
@@ -102,13 +112,13 @@ def for_upstream(headers: Pairs, facts: ForwardFacts) -> Headers:
         if name in removed:
             listed = listed or (name == b"connection" and pair[1].lower() not in _ONLY_ABOUT_ITSELF)
         # `in` would first try to take the bytes for a number, and costs ten times as much.
-        elif name.find(b"_") < 0 or not _is_twin(name):
+        elif name.find(b"_") < 0 or not _is_twin(name, unwanted):
             sent.append(pair)
     if listed:
         hop = _listed_in_connection(headers)
         sent = [pair for pair in sent if pair[0].lower() not in hop]
     for pair in facts.set_headers:
-        if pair[0].lower() not in VOUCHED:
+        if pair[0].lower() not in VOUCHED and pair[0].lower() not in guarded:
             sent.append(pair)
     _add_vouched(sent, headers, host, facts)
     return sent
@@ -155,6 +165,13 @@ def _add_vouched(sent: Headers, headers: Pairs, host: bytes, facts: ForwardFacts
         sent.append((b"X-Forwarded-Host", host))
     if facts.user_id is not None:
         sent.append((b"X-User-Id", encode_user(facts.user_id)))
+    sent.extend(facts.claims)
+
+
+def guarded_names(names: Iterable[str]) -> frozenset[bytes]:
+    """What is to be removed from clients so that these headers are only ours to set."""
+    lower = [name.lower().encode() for name in names]
+    return frozenset(lower) | {name.replace(b"_", b"-") for name in lower}
 
 
 def encode_user(user_id: str) -> bytes:
@@ -162,6 +179,11 @@ def encode_user(user_id: str) -> bytes:
     if user_id.isascii() and user_id.isalnum():
         return user_id.encode()
     return quote(user_id, safe=VISIBLE_ASCII.replace("%", ""), errors="surrogatepass").encode()
+
+
+def encode_member(text: str) -> bytes:
+    """As `encode_user`, for a list that is joined by commas: a member with a comma stays one."""
+    return encode_user(text).replace(b",", b"%2C")
 
 
 def _listed_in_connection(headers: Pairs) -> frozenset[bytes]:
@@ -175,6 +197,7 @@ def _all_of(headers: Pairs, name: bytes) -> Iterable[bytes]:
     )
 
 
-def _is_twin(name: bytes) -> bool:
+def _is_twin(name: bytes, unwanted: frozenset[bytes]) -> bool:
     """`name` is in lower case."""
-    return name.replace(b"_", b"-") in GUARDED
+    twin = name.replace(b"_", b"-")
+    return twin in GUARDED or twin in unwanted

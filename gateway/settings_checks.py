@@ -7,7 +7,6 @@ valid itself, so a file with a wrong port and a route to nowhere gets told of bo
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from gateway.identity import key_problem
 from gateway.patterns import Pattern, parse_pattern
 from gateway.routes import LOCAL_PATHS
 from gateway.settings_document import Problem
@@ -19,6 +18,7 @@ from gateway.settings_routes import RouteSettings
 from gateway.settings_services import ServiceSettings
 from gateway.settings_telemetry import HealthSettings
 from gateway.settings_types import did_you_mean
+from gateway.token_keys import key_problem
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from gateway.client_address import internal_key_matches, is_internal, may_speak_for_a_page
 from gateway.errors import GatewayError, Reason, gateway_error
-from gateway.identity import Rejected, Verifier, uid_problem
+from gateway.identity import Rejected, claimed_uids, uid_problem
 from gateway.limiters.base import Limiter
 from gateway.limits import DEGRADED, LimitPlan, kind_of, rate_headers, rules_for, too_often
 from gateway.request_head import Counted
@@ -12,6 +12,7 @@ from gateway.runtime.exchange import Exchange
 from gateway.runtime.metrics import Metrics
 from gateway.runtime.places import Place
 from gateway.runtime.rules import Rules
+from gateway.verifier import Verifier
 from gateway.windows import Rule
 
 LIMITS_UNAVAILABLE = gateway_error(Reason.LIMITS_UNAVAILABLE)
@@ -51,7 +52,7 @@ class Admission:
         user = verifier.verify(token, self._unix_clock())
         if isinstance(user, Rejected):
             return user.error()
-        if (mismatch := uid_problem(user, head.uids, exchange.target.query)) is not None:
+        if (mismatch := uid_problem(user, claimed_uids(head.uids, exchange.target.query))) is not None:
             return mismatch.error()
         exchange.user = user
         return None

@@ -13,7 +13,6 @@ import structlog
 
 from gateway.cors import answer_headers, is_preflight, preflight_headers
 from gateway.errors import GatewayError, Reason, from_bad_target, gateway_error
-from gateway.identity import Verifier
 from gateway.limiters.base import Limiter
 from gateway.request_head import read_head
 from gateway.request_ids import RequestIds
@@ -30,6 +29,7 @@ from gateway.runtime.rules import Rules, rules_of
 from gateway.runtime.tracing import Tracing
 from gateway.settings import Settings
 from gateway.target import BadTarget
+from gateway.verifier import Verifier
 from registry.runtime.clock import unix_now
 
 log = structlog.get_logger()

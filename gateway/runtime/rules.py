@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from gateway.identity import Verifier
 from gateway.limits import RateStyle, style_of
 from gateway.runtime.endpoints.endpoint import Endpoint
 from gateway.runtime.places import Places
 from gateway.settings import CorsSettings, Settings
+from gateway.token_keys import KeySet, pem_key, secret_key
+from gateway.verifier import Verifier
 
 
 class StartFailed(Exception):
@@ -46,20 +47,23 @@ def rules_of(settings: Settings, endpoints: Iterable[Endpoint], verifier: Verifi
 
 
 def build_verifier(settings: Settings) -> Verifier | None:
-    """What checks tokens; `None` when no key is set (then nothing asks for users: the settings saw to it).
+    """What checks tokens; `None` when no key is set (then nothing asks for users: the settings saw to it), or
+    somebody else is asked. The keys of a `jwks_url` are not here yet.
 
     Raises `StartFailed` for a key file that can't be used.
     """
     identity = settings.identity
-    if not identity.has_key:
+    if identity.mode == "introspect" or not identity.has_key:
         return None
     if identity.symmetric:
         assert identity.secret is not None
-        return Verifier(identity, identity.secret.get_secret_value())
+        return Verifier(identity, secret_key(identity.algorithms, identity.secret.get_secret_value()))
     if identity.public_key:
-        return Verifier(identity, identity.public_key)
-    assert identity.public_key_file is not None
+        return Verifier(identity, pem_key(identity.algorithms, identity.public_key))
+    if identity.public_key_file is None:
+        return Verifier(identity, KeySet(by_kid=True))
     try:
-        return Verifier(identity, Path(identity.public_key_file).read_bytes())
+        pem = Path(identity.public_key_file).read_bytes().decode()
+        return Verifier(identity, pem_key(identity.algorithms, pem))
     except (OSError, ValueError) as error:
         raise StartFailed(f"identity.public_key_file: {error}") from error
