@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
 
-from balancer.candidates import NOBODY, Candidates
+from balancer.candidates import Candidates
 from balancer.hints import AnswerHints
+from balancer.model import Subset
 from balancer.outlier import UNKNOWN, OutlierLedger, Reason
-from balancer.places import kept, places
 from balancer.policy import ServicePolicy
 from balancer.record import Record
 from balancer.reports import ReportLedger
+from balancer.subsets import NO_VIEW, SubsetViews, View, better_of, view_of
 from registry.model import Instance, InstanceId, InstanceKey, ServiceSnapshot
 
 MANY = 500
@@ -58,7 +59,8 @@ class EligibilityLedger:
         self._instances: tuple[Instance, ...] | None = None
         self._standing: list[Record] = []
         """Of `_instances`, in their order."""
-        self._current = self._calm = NOBODY
+        self._whole = NO_VIEW
+        self._subsets = SubsetViews()
         self._next_try_at = -inf
 
     @property
@@ -73,33 +75,63 @@ class EligibilityLedger:
 
     # Whom a call may go to
 
-    def candidates(self, snapshot: ServiceSnapshot, now: float, *, hand_out: bool = False) -> Candidates:
+    def candidates(
+        self,
+        snapshot: ServiceSnapshot,
+        now: float,
+        *,
+        hand_out: bool = False,
+        subset: Subset | None = None,
+    ) -> Candidates:
         """Whom a call may go to now: the same object until that changes.
 
-        A hand-out promises a healthy instance, so panic is not for it.
+        A hand-out promises a healthy instance, so panic is not for it. A `subset` is judged as if it were
+        the whole service, unless there is nobody in order and others will do.
         """
         if snapshot.instances is not self._instances or now >= self._outliers.holds_until:
             self._derive(snapshot, now)
-        return self._calm if hand_out else self._current
+        view = self._whole
+        if subset is not None:
+            view = self._view(subset.tag, now, inside=subset.inside)
+            if subset.or_others and not view.calm.instances:
+                view = better_of(view, self._view(subset.tag, now, inside=not subset.inside))
+        return view.calm if hand_out else view.current
+
+    def has_any(self, subset: Subset, now: float) -> bool:
+        """Whether the service has an instance in that subset, as `candidates` saw it last."""
+        return self._view(subset.tag, now, inside=subset.inside).known > 0
 
     @property
     def fresh(self) -> frozenset[InstanceId]:
         """Candidates that were put aside since the candidates were derived; empty but for large services."""
         return self._outliers.fresh
 
-    def renew(self, snapshot: ServiceSnapshot, now: float, *, hand_out: bool = False) -> Candidates:
+    def renew(
+        self,
+        snapshot: ServiceSnapshot,
+        now: float,
+        *,
+        hand_out: bool = False,
+        subset: Subset | None = None,
+    ) -> Candidates:
         """As `candidates`, without patience."""
         self._outliers.holds_until = -inf
-        return self.candidates(snapshot, now, hand_out=hand_out)
+        return self.candidates(snapshot, now, hand_out=hand_out, subset=subset)
 
     def probe(
-        self, snapshot: ServiceSnapshot, tried: frozenset[InstanceId], now: float, *, repeatable: bool
+        self,
+        snapshot: ServiceSnapshot,
+        tried: frozenset[InstanceId],
+        now: float,
+        *,
+        repeatable: bool,
+        subset: Subset | None = None,
     ) -> Instance | None:
         """An instance whose time aside is over and that this call is to find out about."""
         if not self._outliers.aside:
             return None
-        panic = self.candidates(snapshot, now).panic
-        return self._outliers.probe(tried, now, repeatable=repeatable, panic=panic)
+        panic = self.candidates(snapshot, now, subset=subset).panic
+        return self._outliers.probe(tried, now, repeatable=repeatable, panic=panic, subset=subset)
 
     def reserve(
         self, among: Candidates, tried: frozenset[InstanceId], now: float, *, hand_out: bool = False
@@ -156,7 +188,7 @@ class EligibilityLedger:
     @property
     def panic(self) -> bool:
         """Whether too few were usable when a call last asked."""
-        return self._current.panic
+        return self._whole.current.panic
 
     @property
     def ejected_total(self) -> Mapping[str, int]:
@@ -182,7 +214,7 @@ class EligibilityLedger:
     # Derived when something has changed
 
     def _derive(self, snapshot: ServiceSnapshot, now: float) -> None:
-        outliers, policy = self._outliers, self._policy
+        outliers = self._outliers
         if snapshot.instances is not self._instances:
             outliers.follow(snapshot.instances, now)
             self._instances = snapshot.instances
@@ -190,17 +222,16 @@ class EligibilityLedger:
             outliers.patience_s = known * PATIENCE_S if known > MANY else 0.0
             self._standing = [outliers.records.of(instance) for instance in snapshot.instances]
         settled_until = outliers.settle(now)
-        stand = places(self._standing)
-        calm, until = stand.candidates(policy, now, panic=False)
-        self._calm = kept(self._calm, calm)
-        panic = self._calm
-        if stand.too_few(policy.ejection.panic_percent):
-            panic, panic_until = stand.candidates(policy, now, panic=True)
-            until = min(until, panic_until)
-        self._current = kept(self._current, panic)
+        self._whole, until = view_of(self._standing, self._policy, now, self._whole)
+        self._subsets.turn(self._standing)
         outliers.holds_until = min(settled_until, until)
 
+    def _view(self, tag: str, now: float, *, inside: bool) -> View:
+        view, until = self._subsets.of(tag, self._policy, now, inside=inside)
+        self._outliers.holds_until = min(self._outliers.holds_until, until)
+        return view
+
     def __repr__(self) -> str:
-        among = self._current
+        among = self._whole.current
         panic = ", panic" if among.panic else ""
         return f"<EligibilityLedger: {len(among)} candidates, {len(among.reserves)} reserves{panic}>"

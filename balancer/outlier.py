@@ -22,6 +22,7 @@ from collections.abc import Collection
 from math import inf
 
 from balancer.hints import AnswerHints
+from balancer.model import Subset
 from balancer.outcome import Outcome, Phase
 from balancer.policy import EjectionPolicy
 from balancer.record import Reason, Record
@@ -163,7 +164,13 @@ class OutlierLedger:
         return next_at
 
     def probe(
-        self, tried: frozenset[InstanceId], now: float, *, repeatable: bool, panic: bool
+        self,
+        tried: frozenset[InstanceId],
+        now: float,
+        *,
+        repeatable: bool,
+        panic: bool,
+        subset: Subset | None = None,
     ) -> Instance | None:
         """An instance whose time aside is over, for a call that may find out whether it is well."""
         if now < self._next_probe_at:
@@ -176,7 +183,9 @@ class OutlierLedger:
             # A call that can't be repeated is lost if the probe fails, except where nothing can be sent.
             fits = repeatable or record.reason is Reason.CONNECT_FAILURES
             due_at = record.until if fits else record.until + self.policy.base_s
-            if due_at <= now and record.instance.id not in tried:
+            if due_at > now or record.instance.id in tried:
+                continue
+            if subset is None or subset.holds(record.instance.tags):
                 return record.instance
         return None
 

@@ -6,7 +6,7 @@ for is still asked when there is nobody else.
 
 from balancer.eligibility import EligibilityLedger
 from balancer.load import LoadLedger
-from balancer.model import Refused, RefusedReason
+from balancer.model import Refused, RefusedReason, Subset
 from balancer.strategies import Strategy
 from balancer.zones import has_room
 from registry.model import Health, Instance, InstanceId, ServiceSnapshot, Status
@@ -43,6 +43,7 @@ def choose(
     probes: bool = True,
     hand_out: bool = False,
     reserves: bool = True,
+    subset: Subset | None = None,
 ) -> Instance | Refused:
     """One instance that was not tried yet, or why there is none. `now` is monotonic seconds.
 
@@ -50,15 +51,15 @@ def choose(
     instance is back. Without `probes` it may not: one call finds out about one instance, or it could spend
     all its tries on those that are dead. `hand_out` says that it is no call of ours: we would not see how
     it ends. Without `reserves` nobody is chosen while there are candidates, though all be in `tried`: for
-    who can wait.
+    who can wait. With a `subset` it is one of those (or of the others, as `Subset.or_others` says).
     """
     if not snapshot.usable and (refused := refusal(snapshot)) is not None:
         return refused
-    among = eligible.candidates(snapshot, now, hand_out=hand_out)
+    among = eligible.candidates(snapshot, now, hand_out=hand_out, subset=subset)
     excluded = tried
     if eligible.put_aside:
         if probes and not hand_out:
-            back = eligible.probe(snapshot, tried, now, repeatable=repeatable)
+            back = eligible.probe(snapshot, tried, now, repeatable=repeatable, subset=subset)
             if back is not None:
                 return back
         if eligible.fresh:
@@ -71,10 +72,14 @@ def choose(
     if picked is None:
         picked = strategy.pick(among, loads, excluded, key, now)
     if picked is None and excluded is not tried:
-        among = eligible.renew(snapshot, now, hand_out=hand_out)
+        among = eligible.renew(snapshot, now, hand_out=hand_out, subset=subset)
         picked = strategy.pick(among, loads, tried, key, now)
     if picked is None and (reserves or not among.instances):
         picked = eligible.reserve(among, tried, now, hand_out=hand_out)
     if picked is not None:
         return picked
-    return Refused(RefusedReason.ALL_TRIED if among.instances else RefusedReason.NO_HEALTHY_INSTANCE)
+    if among.instances:
+        return Refused(RefusedReason.ALL_TRIED)
+    if subset is not None and not subset.or_others and not eligible.has_any(subset, now):
+        return Refused(RefusedReason.NO_INSTANCES)
+    return Refused(RefusedReason.NO_HEALTHY_INSTANCE)

@@ -11,12 +11,15 @@ from balancer.circuit import CircuitLedger, State
 from balancer.concurrency import ConcurrencyLedger
 from balancer.eligibility import EligibilityLedger
 from balancer.hedging import RecentLatencies
+from balancer.model import Subset
 from balancer.policy import ConcurrencyPolicy, ServicePolicy
 from balancer.strategies import Strategy, load_strategy
 from registry.model import Instance, ServiceName
 
 MAX_SERVICES = 1024
 """Ledgers kept; the service that was asked for longest ago loses its own and starts anew."""
+MAX_SUBSETS = 64
+"""Of a service, that have strategies of their own; more than the settings of the day name begin anew."""
 DEFAULT_POLICY = ServicePolicy()
 """Of services that the settings don't name."""
 
@@ -32,6 +35,7 @@ class ServiceLedger:
 
     __slots__ = (
         "_rng",
+        "_strategies",
         "budget",
         "calls",
         "circuit",
@@ -75,7 +79,24 @@ class ServiceLedger:
         elif _limits(policy.concurrency):
             self.concurrency = ConcurrencyLedger(policy.concurrency)
 
+    def strategy_for(self, subset: Subset) -> Strategy:
+        """What chooses in that subset: turns and orders of its own, as in a service of its own.
+
+        A strategy that learns from how tries end learns of all of them, so there is one for all.
+        """
+        if self.told is not None:
+            return self.strategy
+        side = (subset.tag, subset.inside)
+        known = self._strategies.get(side)
+        if known is None:
+            if len(self._strategies) >= MAX_SUBSETS:
+                self._strategies.clear()
+            known = load_strategy(self.policy.strategy, self._rng, self.policy.hashing)
+            self._strategies[side] = known
+        return known
+
     def _load_strategy(self) -> None:
+        self._strategies: dict[tuple[str, bool], Strategy] = {}
         self.strategy = load_strategy(self.policy.strategy, self._rng, self.policy.hashing)
         listens = type(self.strategy).ended is not Strategy.ended
         self.told: Told | None = self.strategy.ended if listens else None

@@ -170,17 +170,19 @@ class Call:
                 if admission.must_line_up and not tried:
                     return _ALL_TRIED
                 excluded = admission.without_full(tried)
+            subset = policy.subset
             chosen = choose(
                 shared.snapshots(policy.service),
                 ledger.eligible,
                 shared.loads,
-                ledger.strategy,
+                ledger.strategy if subset is None else ledger.strategy_for(subset),
                 excluded,
                 self._request.key,
                 now,
                 repeatable=self._repeatable and policy.max_attempts > 1,
                 probes=not tried,
                 reserves=admission is None or bool(tried),
+                subset=subset,
             )
             if isinstance(chosen, Refused):
                 return chosen

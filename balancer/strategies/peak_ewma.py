@@ -56,7 +56,9 @@ class PeakEwma(Strategy):
         self._latencies.observe_at_least(instance.key, seconds, now=now)
 
     def _follow(self, candidates: Candidates) -> Sampler:
-        self._latencies.expect(len(candidates))
+        # A service with zones or subsets is asked about some of its instances and others in turns.
+        before = self._samplers.last
+        self._latencies.expect(len(candidates) + (0 if before is None else len(before)))
         return Sampler(candidates)
 
 

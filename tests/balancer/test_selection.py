@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from balancer.eligibility import MANY, EligibilityLedger
 from balancer.load import LoadLedger
-from balancer.model import Refused, RefusedReason
+from balancer.model import Refused, RefusedReason, Subset
 from balancer.outcome import Kind, Outcome, Phase, Side
 from balancer.policy import EjectionPolicy, ServicePolicy
 from balancer.selection import choose, refusal
@@ -37,6 +37,7 @@ def pick(
     repeatable: bool = False,
     hand_out: bool = False,
     reserves: bool = True,
+    subset: Subset | None = None,
 ) -> Instance | Refused:
     strategy = load_strategy("least_connections", random.Random(1))
     eligible = eligible or EligibilityLedger(ServicePolicy())
@@ -52,7 +53,12 @@ def pick(
         repeatable=repeatable,
         hand_out=hand_out,
         reserves=reserves,
+        subset=subset,
     )
+
+
+def tagged(n: int, health: Health = Health.PASSING, weight: int = 1) -> Instance:
+    return replace(instance(n, health, weight), tags=("v2",))
 
 
 def cooling(*failed: tuple[Instance, float]) -> EligibilityLedger:
@@ -245,3 +251,94 @@ def test_hand_outs_count_until_they_expire() -> None:
     of = known(handed_out, other)
     assert pick(of, loads=loads, now=9) == other
     assert pick(of, loads=loads, now=10) == handed_out
+
+
+INSIDE, OUTSIDE = Subset("v2"), Subset("v2", inside=False)
+RATHER = Subset("v2", or_others=True)
+"""Inside, or else outside."""
+
+
+@given(
+    name=st.sampled_from(sorted(STRATEGIES)),
+    members=st.lists(
+        st.tuples(st.sampled_from(Health), st.integers(0, 3), st.booleans(), st.booleans()), max_size=12
+    ),
+    subset=st.sampled_from([INSIDE, OUTSIDE, RATHER, replace(RATHER, inside=False)]),
+    tried=st.sets(st.integers(0, 11)),
+    zone=st.sampled_from(["", "a"]),
+    seed=st.integers(),
+)
+def test_nobody_outside_of_the_subset_is_chosen_while_somebody_inside_is_in_order(
+    name: str,
+    members: list[tuple[Health, int, bool, bool]],
+    subset: Subset,
+    tried: set[int],
+    zone: str,
+    seed: int,
+) -> None:
+    eligible = EligibilityLedger(ServicePolicy(zone=zone))
+    instances = []
+    for n, (health, weight, with_tag, is_cooling) in enumerate(members):
+        one = (tagged if with_tag else instance)(n, health, weight)
+        instances.append(replace(one, zone="a" if n % 3 else "b"))
+        if is_cooling:
+            eligible.ended(instances[-1], REFUSED_CONNECTION, None, 0)
+    of = known(*instances)
+    tried_ids = frozenset(InstanceId(f"i{n}") for n in tried)
+    strategy, loads = load_strategy(name, random.Random(seed)), LoadLedger()
+    chosen = choose(of, eligible, loads, strategy, tried_ids, b"key", 0.5, subset=subset)
+    if isinstance(chosen, Refused):
+        return
+    assert chosen.id not in tried_ids
+    in_order = [i for i in of.usable if subset.holds(i.tags) and not eligible.aside(i, 0.5)]
+    assert subset.holds(chosen.tags) or (subset.or_others and not in_order)
+
+
+@pytest.mark.parametrize(
+    ("members", "subset", "chosen"),
+    [
+        ([instance(1), tagged(2)], INSIDE, "i2"),
+        ([instance(1), tagged(2)], OUTSIDE, "i1"),
+        ([instance(1), tagged(2, weight=0)], INSIDE, "i2"),
+        ([instance(1), tagged(2, Health.CRITICAL)], INSIDE, "i2"),
+        ([instance(1), tagged(2, Health.CRITICAL)], RATHER, "i1"),
+        ([instance(1), tagged(2, Health.MAINTENANCE)], RATHER, "i1"),
+        ([instance(1, Health.CRITICAL), tagged(2, Health.CRITICAL)], RATHER, "i2"),
+        ([instance(1, Health.CRITICAL)], RATHER, "i1"),
+        ([instance(1)], RATHER, "i1"),
+        ([instance(1)], INSIDE, RefusedReason.NO_INSTANCES),
+        ([tagged(1)], OUTSIDE, RefusedReason.NO_INSTANCES),
+        ([instance(1), tagged(2, Health.MAINTENANCE)], INSIDE, RefusedReason.NO_HEALTHY_INSTANCE),
+        ([], INSIDE, RefusedReason.NO_INSTANCES),
+    ],
+)
+def test_who_is_chosen_of_a_subset(members: list[Instance], subset: Subset, chosen: str) -> None:
+    picked = pick(known(*members), subset=subset)
+    assert chosen == (picked.reason if isinstance(picked, Refused) else picked.id)
+
+
+def test_a_second_try_stays_in_the_subset() -> None:
+    of = known(instance(1), tagged(2), tagged(3))
+    first = pick(of, subset=RATHER)
+    assert isinstance(first, Instance)
+    second = pick(of, frozenset({first.id}), subset=RATHER)
+    assert isinstance(second, Instance)
+    assert {first.id, second.id} == {"i2", "i3"}
+    assert pick(of, frozenset({first.id, second.id}), subset=RATHER) == Refused(RefusedReason.ALL_TRIED)
+
+
+def test_only_calls_to_its_subset_find_out_whether_an_instance_is_back() -> None:
+    fine, back = instance(1), tagged(2)
+    of, eligible = known(fine, back), cooling((back, 0))
+    assert pick(of, eligible=eligible, now=1.9, subset=RATHER) == fine
+    assert pick(of, eligible=eligible, now=2.1, repeatable=True, subset=OUTSIDE) == fine
+    assert pick(of, eligible=eligible, now=2.1, repeatable=True, subset=RATHER) == back
+
+
+def test_a_subset_of_very_many_is_looked_through_once() -> None:
+    of = known(*(tagged(n) for n in range(50)), *(instance(n) for n in range(50, 60)))
+    eligible = EligibilityLedger(ServicePolicy())
+    among = eligible.candidates(of, 0, subset=INSIDE)
+    assert (len(among), len(eligible.candidates(of, 0))) == (50, 60)
+    assert eligible.candidates(of, 1, subset=INSIDE) is among
+    assert eligible.candidates(of, 1, subset=replace(RATHER)) is among

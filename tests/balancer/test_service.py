@@ -2,8 +2,9 @@ import random
 from dataclasses import replace
 
 from balancer.circuit import ORDINARY, State
+from balancer.model import Subset
 from balancer.policy import CircuitPolicy, ConcurrencyPolicy, RetryBudget, ServicePolicy
-from balancer.service import MAX_SERVICES, ServiceLedger, ServiceLedgers, ServiceState
+from balancer.service import MAX_SERVICES, MAX_SUBSETS, ServiceLedger, ServiceLedgers, ServiceState
 from registry.model import ServiceName
 
 AUTH = ServiceName("auth")
@@ -89,3 +90,28 @@ def test_states_say_how_calls_go(rng: random.Random) -> None:
 class _Waits:
     def wake(self) -> None:
         """Whoever waits here has no need to know."""
+
+
+def test_a_subset_is_chosen_from_in_turns_of_its_own(rng: random.Random) -> None:
+    service = ServiceLedger(ServicePolicy("round_robin"), rng)
+    inside, outside = Subset("v2"), Subset("v2", inside=False)
+    assert service.strategy_for(inside) is service.strategy_for(Subset("v2", or_others=True))
+    assert len({id(service.strategy), *(id(service.strategy_for(s)) for s in (inside, outside))}) == 3
+    before = service.strategy_for(inside)
+    service.follow(ServicePolicy("random"))
+    assert type(service.strategy_for(inside)) is not type(before)
+
+
+def test_what_is_learned_of_latencies_is_learned_for_all(rng: random.Random) -> None:
+    service = ServiceLedger(ServicePolicy("peak_ewma"), rng)
+    assert service.strategy_for(Subset("v2")) is service.strategy
+
+
+def test_strategies_of_subsets_that_nobody_names_any_more_do_not_pile_up(rng: random.Random) -> None:
+    service = ServiceLedger(ServicePolicy(), rng)
+    first = service.strategy_for(Subset("0"))
+    for n in range(1, MAX_SUBSETS):
+        service.strategy_for(Subset(str(n)))
+    assert service.strategy_for(Subset("0")) is first
+    service.strategy_for(Subset("one too many"))
+    assert service.strategy_for(Subset("0")) is not first

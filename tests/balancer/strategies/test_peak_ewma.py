@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from balancer.latency import SPARE
 from balancer.policy import HashPolicy
 from balancer.strategies.peak_ewma import new_strategy
 from registry.model import Instance
@@ -97,3 +98,14 @@ def test_an_instance_that_was_away_is_remembered(asked: Asked) -> None:
     measured(asked, both, 0.010, 2.0)
     assert asked.pick((good,)) is good
     assert asked.pick(both) is good
+
+
+def test_what_is_known_of_many_is_not_forgotten_for_a_few_that_are_asked_about_in_turns(
+    asked: Asked,
+) -> None:
+    """As of the two sides of a service that is split."""
+    many, few = instances(*[1] * (SPARE + 2)), instances(1, first=SPARE + 2)
+    asked.pick(many)
+    asked.pick(few)
+    measured(asked, many, *[0.5] * (SPARE + 1), 0.1)
+    assert asked.pick(many, frozenset(i.id for i in many[1:-1])) == many[-1], "the first would be unknown"
