@@ -9,6 +9,7 @@ everywhere but at `/refresh`, even by a verifier that never looks at `typ`.
 
 import hashlib
 import hmac
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -55,13 +56,23 @@ def check_secret(secret: str) -> str:
     return secret
 
 
-def issue(secret: str, uid: str, kind: Kind, jti: str, now: float) -> str:
-    """A token for `uid` that starts now."""
+def issue(
+    secret: str,
+    uid: str,
+    kind: Kind,
+    jti: str,
+    now: float,
+    *,
+    lifetime_s: int | None = None,
+    more: Mapping[str, object] | None = None,
+) -> str:
+    """A token for `uid` that starts now, and says `more` where there is more to say."""
     issued_at = int(now)
     claims = {
+        **(more or {}),
         "sub": uid,
         "iat": issued_at,
-        "exp": issued_at + kind.lifetime_s,
+        "exp": issued_at + (lifetime_s or kind.lifetime_s),
         "jti": jti,
         "typ": kind.value,
     }

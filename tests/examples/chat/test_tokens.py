@@ -60,3 +60,9 @@ def test_a_short_secret_is_refused() -> None:
     assert check_secret(SECRET) == SECRET
     with pytest.raises(ValueError, match="at least 32 bytes, it has 5"):
         check_secret("short")
+
+
+def test_a_token_can_say_more_and_last_as_long_as_its_issuer_wants() -> None:
+    token = issue(SECRET, "ann", Kind.ACCESS, "j1", NOW, lifetime_s=60, more={"tier": "free", "sub": "eve"})
+    claims = jwt.decode(token, SECRET, ["HS256"], {"verify_exp": False, "verify_iat": False})
+    assert (claims["tier"], claims["sub"], claims["exp"]) == ("free", "ann", NOW + 60)

@@ -1,0 +1,119 @@
+"""People who register, log in, get new tokens, and log out: the same in every example, at its own paths."""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+from aiohttp import web
+
+from examples.chat.passwords import Passwords
+from examples.chat.service import answer
+from examples.standins.bodies import Kinds
+from examples.standins.service import Refusal, Surroundings, caller, read_body
+from examples.standins.tokens import Sessions
+
+MOST_ACCOUNTS = 10_000
+SHORTEST_PASSWORD = 8
+
+
+@dataclass(slots=True)
+class Account:
+    uid: str
+    email: str
+    password: str
+    """Its hash."""
+    tier: str = "free"
+    roles: tuple[str, ...] = ()
+    profile: dict[str, Any] = field(default_factory=dict)
+    """What else was said at registration."""
+
+    def shown(self) -> dict[str, Any]:
+        """As it is answered."""
+        return {
+            "id": self.uid,
+            "email": self.email,
+            "tier": self.tier,
+            "roles": list(self.roles),
+            **self.profile,
+        }
+
+    def claims(self) -> dict[str, object]:
+        """What its tokens say beside whose they are."""
+        return {"tier": self.tier, "roles": list(self.roles)}
+
+
+class Accounts:
+    """Who there is, and the endpoints of everybody. `profile` is what registration asks for besides."""
+
+    def __init__(
+        self, given: Surroundings, profile: Mapping[str, type] | None = None, access_s: int | None = None
+    ) -> None:
+        self._given = given
+        self._profile: Kinds = profile or {}
+        self._by_uid: dict[str, Account] = {}
+        self._by_email: dict[str, Account] = {}
+        self._passwords = Passwords(given.passwords)
+        self.sessions = Sessions(given.secret, given.clock, lambda uid: self._by_uid[uid].claims(), access_s)
+
+    async def lifetime(self, _: web.Application) -> AsyncIterator[None]:
+        """For `app.cleanup_ctx`: the threads that hash passwords end with the application."""
+        yield
+        await self._passwords.close()
+
+    def of(self, uid: str) -> Account:
+        """Raises `Refusal` (404) for nobody."""
+        account = self._by_uid.get(uid)
+        if account is None:
+            raise Refusal(404, "there is no such user")
+        return account
+
+    def me(self, request: web.Request) -> Account:
+        """Whose token came with the request."""
+        return self.of(caller(request))
+
+    def with_email(self, email: str) -> Account | None:
+        return self._by_email.get(email.lower())
+
+    def forget(self, account: Account) -> None:
+        """As if they had never registered."""
+        self.sessions.end_all(account.uid)
+        del self._by_uid[account.uid], self._by_email[account.email]
+
+    async def register(self, request: web.Request) -> web.Response:
+        """A new account, logged in at once."""
+        body = await read_body(request, {"email": str, "password": str, **self._profile})
+        email = body.pop("email").strip().lower()
+        password = body.pop("password")
+        if "@" not in email:
+            raise Refusal(400, 'email: must look like "user@example.com"')
+        if len(password) < SHORTEST_PASSWORD:
+            raise Refusal(400, f"password: must have at least {SHORTEST_PASSWORD} characters")
+        hashed = await self._passwords.hash(password)
+        if email in self._by_email:
+            raise Refusal(409, "email: somebody has registered with it already")
+        if len(self._by_uid) >= MOST_ACCOUNTS:
+            raise Refusal(503, "this stand-in is full: start it anew")
+        account = Account(uuid4().hex, email, hashed, profile=body)
+        self._by_uid[account.uid] = self._by_email[email] = account
+        return answer({**self.sessions.begin(account.uid), "user": account.shown()}, 201)
+
+    async def login(self, request: web.Request) -> web.Response:
+        body = await read_body(request, {"email": str, "password": str})
+        account = self.with_email(body["email"].strip())
+        right = await self._passwords.verify(body["password"], account.password if account else None)
+        if account is None or not right:
+            raise Refusal(401, "wrong email or password")
+        return answer({**self.sessions.begin(account.uid), "user": account.shown()})
+
+    async def refresh(self, request: web.Request) -> web.Response:
+        body = await read_body(request, {"refresh_token": str})
+        pair = self.sessions.renew(body["refresh_token"])
+        if pair is None:
+            raise Refusal(401, "refresh_token: is not valid")
+        return answer(pair)
+
+    async def logout(self, request: web.Request) -> web.Response:
+        """Ends the caller's sessions here; that the access token is good no more, the gateway sees to."""
+        self.sessions.end_all(caller(request))
+        return answer({"message": "Logged out"})

@@ -1,0 +1,79 @@
+"""The command of an example, as a reader runs it; one example stands for all."""
+
+import asyncio
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from examples.devmatch.system import EXAMPLE
+from tests.gateway.runtime.gateways import ask
+from tests.gateway.runtime.test_demo import claimed_block, is_alive
+from tests.servers import ROOT
+
+WITHIN_S = 60.0
+
+
+@asynccontextmanager
+async def command(port: int) -> AsyncIterator[asyncio.subprocess.Process]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", f"examples.{EXAMPLE.name}", "--port", str(port)),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(WITHIN_S):
+            await process.communicate()
+
+
+async def words_of(process: asyncio.subprocess.Process) -> str:
+    """What it says up to its welcome's last line."""
+    assert process.stdout is not None
+    words = ""
+    async with asyncio.timeout(WITHIN_S):
+        while "Ctrl-C stops" not in words:
+            line = await process.stdout.readline()
+            assert line, f"it ended: {words}"
+            words += line.decode()
+    return words
+
+
+async def shell(line: str) -> str:
+    process = await asyncio.create_subprocess_exec("sh", "-c", line, stdout=asyncio.subprocess.PIPE)
+    async with asyncio.timeout(WITHIN_S):
+        said, _ = await process.communicate()
+    return said.decode()
+
+
+async def test_one_command_starts_all_of_it_and_ctrl_c_ends_all_of_it() -> None:
+    claim, port = claimed_block()
+    with claim:
+        async with command(port) as process:
+            words = await words_of(process)
+            processes = [int(pid) for pid in re.findall(r"\((\d+)\)", words)]
+            assert len(processes) == 1 + len(EXAMPLE.services)
+            assert all(map(is_alive, processes))
+            (line,) = re.findall(r"^  (curl .*)$", words, re.MULTILINE)
+            assert '"access_token"' in await shell(line)
+            assert (await ask(port, "GET", "/api/v1/users/me")).status == 401
+        assert process.returncode == 0
+        assert not any(map(is_alive, processes))
+
+
+async def test_a_port_in_use_is_said_with_the_way_out() -> None:
+    claim, port = claimed_block()
+    server = await asyncio.start_server(lambda _r, w: w.close(), "127.0.0.1", port)
+    with claim:
+        async with server, command(port) as process:
+            async with asyncio.timeout(WITHIN_S):
+                said, _ = await process.communicate()
+    assert process.returncode == 1
+    assert f"127.0.0.1:{port} is in use" in said.decode()
+    assert "--port N uses other ports" in said.decode()
+    assert "Traceback" not in said.decode()
