@@ -12,6 +12,6 @@ Map of the floor:
     endpoints/      the gateway's own paths
     handler_feed.py what the registry says of handlers, passed on to the seats
     metrics.py      what is counted; live_state.py how things stand, read at a scrape
-    access_log.py logs.py
+    access_log.py logs.py; tracing.py spans, where OpenTelemetry is installed
     processes.py    child processes, for `demo` and nothing else
 """

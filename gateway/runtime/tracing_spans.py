@@ -38,7 +38,7 @@ from registry.model import Instance
 BATCH = 512
 EXPORT_S = 5.0
 """How long one batch may take, its repeats included."""
-TRACES = "/v1/traces"
+TRACES = "v1/traces"
 """Where a collector takes spans, if its address says no path."""
 
 CLIENT_CLOSED = 499
@@ -249,4 +249,4 @@ def _with_path(endpoint: str | None) -> str | None:
     """As OTEL_EXPORTER_OTLP_ENDPOINT is read, which holds where the settings name none."""
     if endpoint is None or urlsplit(endpoint).path.strip("/"):
         return endpoint
-    return endpoint.rstrip("/") + TRACES
+    return f"{endpoint.rstrip('/')}/{TRACES}"
