@@ -35,6 +35,11 @@ class RecentLatencies:
     def median(self, now: float) -> float | None:
         return self._quantile(0.50, now)
 
+    def about(self, now: float) -> float | None:
+        """What an answer takes about, also by few of them; `None` before the first. For people to see."""
+        usual = self.median(now)
+        return self._sorted[len(self._sorted) // 2] if usual is None and self._sorted else usual
+
     def p95(self, now: float) -> float | None:
         """`None` while too few are known."""
         return self._quantile(0.95, now)

@@ -110,6 +110,7 @@ class Question:
     """Different for every question."""
     instance: Instance
     policy: HealthCheckPolicy
+    asked_at: float = 0.0
 
     @property
     def place(self) -> "Place":
@@ -150,6 +151,7 @@ class CheckLedger:
         """A heap. What was removed or asked meanwhile is recognised by its number."""
         self._numbers = 0
         self._failed: dict[ServiceName, Counter[str]] = {}
+        self._took_s: dict[ServiceName, float] = {}
 
     def follow(
         self,
@@ -171,6 +173,7 @@ class CheckLedger:
         if policy is None:
             self._of.pop(service, None)
             self._failed.pop(service, None)
+            self._took_s.pop(service, None)
             return left
         self._of[service] = set(wanted)
         for endpoint, instance in wanted.items():
@@ -198,7 +201,7 @@ class CheckLedger:
             if checked is not None and checked.number == number:
                 room -= 1
                 self._allowed -= 1.0
-                yield Question(number, checked.instance, checked.policy)
+                yield Question(number, checked.instance, checked.policy, now)
 
     def next_due(self) -> float | None:
         """When `due` has something next, at the earliest; `None` while nothing waits."""
@@ -223,6 +226,8 @@ class CheckLedger:
         self._plan(question.place, now + pause_s * self._rng.uniform(1 - JITTER, 1 + JITTER))
         if answer is not Answer.GOOD:
             self._failed.setdefault(question.instance.service, Counter())[answer.value] += 1
+        else:
+            self._took_s[question.instance.service] = now - question.asked_at
         after = checked.opinion.verdict
         return Change(before, after) if after is not before else None
 
@@ -236,6 +241,10 @@ class CheckLedger:
     def failed(self, service: ServiceName) -> Mapping[str, int]:
         """Questions without a good answer in total, by kind."""
         return self._failed.get(service, {})
+
+    def took_s(self, service: ServiceName) -> float | None:
+        """How long the latest good answer of the service took, `None` before the first."""
+        return self._took_s.get(service)
 
     def __len__(self) -> int:
         return len(self._checked)

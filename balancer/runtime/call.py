@@ -117,6 +117,10 @@ class Balancer:
         """The ledger of that service, a new one if nothing is known of it."""
         return self._services.of(name)
 
+    def known(self, name: ServiceName) -> ServiceLedger | None:
+        """The ledger of that service, if it has one."""
+        return self._services.of_known(name)
+
     def service_states(self) -> tuple[ServiceState, ...]:
         """How calls go, of every service that was called."""
         return tuple(self._services.states())

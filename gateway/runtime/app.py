@@ -29,6 +29,7 @@ from gateway.runtime.local_endpoints import LocalEndpoints
 from gateway.runtime.logs import change_level
 from gateway.runtime.metrics import Metrics
 from gateway.runtime.pools import gateways_seen, opened_pools
+from gateway.runtime.probing import Probing
 from gateway.runtime.reply import now_iso
 from gateway.runtime.rules import StartFailed, build_verifier, rules_of
 from gateway.runtime.tracing import opened_tracing
@@ -147,6 +148,7 @@ class Gateway:
         self._pin_all(running.watcher, running.ours)
         running.watcher.follow_checks(settings.health_checks())
         running.balancer.follow(settings.service_policies())
+        running.endpoints.health.probing.follow(settings.health.probes)
         running.dispatcher.rules = rules
         running.server.follow(settings.listen)
         change_level(settings.logging.level)
@@ -177,6 +179,8 @@ class Gateway:
         forwarder = Forwarder(balancer)
         access_log = self._open_access_log()
         tracing = await stack.enter_async_context(opened_tracing(settings.tracing, software_version()))
+        probing = await stack.enter_async_context(Probing(rng=self._rng))
+        probing.follow(settings.health.probes)
         self._health = HealthEndpoints(
             watcher,
             balancer,
@@ -187,6 +191,7 @@ class Gateway:
             tunnels=forwarder.tunnels,
             access_log=access_log,
             reloads=self.reloads,
+            probing=probing,
             waiting=self._waiting,
         )
         seats, drains, peers = self._waiting

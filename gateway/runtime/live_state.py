@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from balancer.runtime.upstream import PoolStats
+from gateway.health_probes import ProbeState
 from gateway.runtime.pool_state import PoolState, pool_families
 from gateway.runtime.service_families import service_families
 from gateway.service_views import ServiceView
@@ -27,6 +28,7 @@ class LiveState:
     access_log_dropped: int = 0
     tasks: int = 0
     reloads: Mapping[str, int] = field(default_factory=dict)
+    probes: Sequence[ProbeState] = ()
 
     def families(self) -> Iterable[Metric]:
         """All of it for Prometheus, labelled by what the settings and the registry name."""
@@ -35,12 +37,30 @@ class LiveState:
         if self.watch is not None:
             yield from _watch_families(self.watch)
         yield from _traffic_families(self)
+        yield from _probe_families(self.probes)
         reloads = CounterMetricFamily(
             "quaymaster_settings_reloads", "Times the settings were read again.", labels=["result"]
         )
         for result, count in self.reloads.items():
             reloads.add_metric([result], count)
         yield reloads
+
+
+def _probe_families(probes: Sequence[ProbeState]) -> Iterable[Metric]:
+    up = GaugeMetricFamily(
+        "quaymaster_probe_up",
+        "Whether a dependency is up; not there before its first answer.",
+        labels=["probe"],
+    )
+    seconds = GaugeMetricFamily(
+        "quaymaster_probe_seconds", "What its latest answer took, good or bad.", labels=["probe"]
+    )
+    for probe in probes:
+        if probe.up is not None:
+            up.add_metric([probe.name], probe.up)
+        if probe.seconds is not None:
+            seconds.add_metric([probe.name], probe.seconds)
+    return (up, seconds)
 
 
 def _watch_families(watch: WatchStats) -> Iterable[Metric]:

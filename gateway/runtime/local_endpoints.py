@@ -43,7 +43,7 @@ class LocalEndpoints:
 
     def of(self, settings: Settings) -> list[Endpoint]:
         endpoints: list[Endpoint] = [
-            *self.health.endpoints(),
+            *self.health.endpoints(settings),
             *PeerEndpoint(
                 self.balancer, self.watcher, settings.handout_ttl_s, self.peers, self.names
             ).endpoints(),

@@ -85,6 +85,10 @@ class Checker:
         """Questions without a good answer in total, by kind."""
         return self._ledger.failed(service)
 
+    def took_s(self, service: ServiceName) -> float | None:
+        """How long the latest good answer of the service took, `None` before the first."""
+        return self._ledger.took_s(service)
+
     def __repr__(self) -> str:
         return f"<Checker: {self._ledger!r}, {len(self._under_way)} under way>"
 

@@ -217,6 +217,10 @@ class Watcher:
                 watched.task.cancel()
                 self._follow_service(service)
 
+    def took_s(self, service: ServiceName) -> float | None:
+        """How long the latest good answer to a health check of the service took; `None` without any."""
+        return self._checker.took_s(service)
+
     def stats(self) -> WatchStats:
         now, names_at, file = self._clock(), self._names.answered_at, self._last_run.file
         return WatchStats(

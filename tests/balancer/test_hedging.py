@@ -36,6 +36,12 @@ def test_with_few_latencies_nothing_is_known() -> None:
     assert recent_of([0.1] * ENOUGH).p95(0) == 0.1
 
 
+def test_people_get_an_idea_also_of_few() -> None:
+    assert recent_of([]).about(0) is None
+    assert recent_of([0.3, 0.1, 0.2]).about(0) == 0.2
+    assert recent_of([n / 100 for n in range(100)]).about(0) == 0.5
+
+
 def test_quantiles_follow_as_more_becomes_known() -> None:
     recent = recent_of([0.1] * ENOUGH)
     assert recent.p95(0) == 0.1

@@ -246,6 +246,18 @@ def test_what_could_not_be_asked_is_counted_and_blames_nobody() -> None:
     assert ledger.failed(WEB) == {"not_asked": 1}
 
 
+def test_how_long_the_latest_good_answer_took_is_known() -> None:
+    ledger = CheckLedger(Random(8))
+    ledger.follow(WEB, instances("ab"), POLICY, 0.0)
+    one, other = ledger.due(10.0, 10)
+    assert ledger.took_s(WEB) is None
+    ledger.answered(one, GOOD, 10.25)
+    ledger.answered(other, BAD, 11.0)
+    assert ledger.took_s(WEB) == 0.25
+    ledger.follow(WEB, (), None, 12.0)
+    assert ledger.took_s(WEB) is None
+
+
 def test_one_line() -> None:
     ledger = CheckLedger(Random(8))
     ledger.follow(WEB, instances("abc"), POLICY, 0.0)

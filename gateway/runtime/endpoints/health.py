@@ -4,27 +4,53 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from balancer.runtime.call import Balancer
 from balancer.runtime.upstream import PooledUpstream
 from balancer.service import ServiceState
 from gateway.errors import GatewayError
 from gateway.handler_states import handler_body
+from gateway.openapi_answers import Alive, Detailed, Health, Pong, Ready
+from gateway.openapi_operations import Operation, Told
 from gateway.reloading import ReloadLedger
 from gateway.runtime.access_log import AccessLog
 from gateway.runtime.endpoints.endpoint import Endpoint
 from gateway.runtime.endpoints.pools import Pool, Pools
 from gateway.runtime.exchange import Exchange
+from gateway.runtime.health_summary import HealthSummary, summary_of
 from gateway.runtime.http_server import HttpServer
 from gateway.runtime.live_state import LiveState
 from gateway.runtime.metrics import CONTENT_TYPE, Metrics
 from gateway.runtime.pool_state import PoolState
+from gateway.runtime.probing import Probing
 from gateway.runtime.reply import Reply, json_reply
 from gateway.runtime.tunnelling import Tunnels
 from gateway.runtime.waiting_room import WaitingRoom
 from gateway.service_views import ServiceView, service_body
+from gateway.settings import Settings
 from registry.model import ServiceSnapshot
 from registry.runtime.watcher import Watcher
+
+TAG = "health"
+
+PING = Operation("Is it there?", {200: Told("It is.", Pong)}, tag=TAG)
+LIVE = Operation(
+    "Does the process answer?", {200: Told("It does.", Alive)}, text="Depends on nothing else.", tag=TAG
+)
+HEALTH = Operation(
+    "How is everything?",
+    {200: Told("It serves.", Health), 503: Told("It can't serve.", Health)},
+    text="From what is known already: nobody is asked for it.",
+    tag=TAG,
+)
+READY = Operation(
+    "Should traffic come here?",
+    {200: Told("It should.", Ready), 503: Told("Not now.", Ready)},
+    tag=TAG,
+)
+DETAILED = Operation("Everything an operator asks first", {200: Told("All of it.", Detailed)}, tag=TAG)
+METRICS = Operation("Metrics for Prometheus", {200: Told("All of them.", media="text/plain")}, tag=TAG)
 
 
 @dataclass(slots=True)
@@ -38,6 +64,7 @@ class HealthEndpoints:
     tunnels: Tunnels
     access_log: AccessLog
     reloads: ReloadLedger
+    probing: Probing
     waiting: Sequence[WaitingRoom] = ()
     server: HttpServer | None = None
     """Set once it listens."""
@@ -45,14 +72,20 @@ class HealthEndpoints:
     draining: bool = False
     """Set at SIGTERM: traffic should go elsewhere, what comes is still served."""
 
-    def endpoints(self) -> list[Endpoint]:
+    def endpoints(self, settings: Settings) -> list[Endpoint]:
+        """By these settings."""
+        summary = summary_of(settings, self.watcher, self.balancer, self.probing, self.version)
+        health, ready, detailed = (
+            partial(answer, summary) for answer in (self.health, self.ready, self.detailed)
+        )
+        healths = ("/health", *settings.health.aliases)
         return [
-            Endpoint("/ping", ("GET",), "public", self.ping),
-            Endpoint("/health", ("GET",), "public", self.health),
-            Endpoint("/health/live", ("GET",), "public", self.live, quiet=True),
-            Endpoint("/health/ready", ("GET",), "public", self.ready, quiet=True),
-            Endpoint("/health/detailed", ("GET",), "internal", self.detailed),
-            Endpoint("/metrics", ("GET",), "internal", self.scrape, quiet=True),
+            Endpoint("/ping", ("GET",), "public", self.ping, operations=(PING,)),
+            *(Endpoint(path, ("GET",), "public", health, operations=(HEALTH,)) for path in healths),
+            Endpoint("/health/live", ("GET",), "public", self.live, quiet=True, operations=(LIVE,)),
+            Endpoint("/health/ready", ("GET",), "public", ready, quiet=True, operations=(READY,)),
+            Endpoint("/health/detailed", ("GET",), "internal", detailed, operations=(DETAILED,)),
+            Endpoint("/metrics", ("GET",), "internal", self.scrape, quiet=True, operations=(METRICS,)),
         ]
 
     async def ping(self, _exchange: Exchange) -> Reply | GatewayError:
@@ -62,31 +95,32 @@ class HealthEndpoints:
         """The process answers. Touches nothing else, so a registry's outage never restarts gateways."""
         return json_reply({"status": "alive"})
 
-    async def health(self, _exchange: Exchange) -> Reply | GatewayError:
-        """A summary for people: 200 as long as the process answers."""
-        return json_reply({"status": "healthy" if self._is_ready() else "degraded", "version": self.version})
+    async def health(self, summary: HealthSummary, _exchange: Exchange) -> Reply | GatewayError:
+        """A summary for people, and for whoever watches from outside."""
+        return summary.reply(draining=self.draining)
 
-    async def ready(self, _exchange: Exchange) -> Reply | GatewayError:
-        """Whether traffic should come here: 503 before the first discovery and while shutting down."""
-        checks = {"discovery": self.watcher.ready, "draining": self.draining}
-        ready = self._is_ready()
+    async def ready(self, summary: HealthSummary, _exchange: Exchange) -> Reply | GatewayError:
+        """Whether traffic should come here: 503 before the first discovery, while shutting down, and without
+        what the settings say it can't do without."""
+        checks: dict[str, object] = {"discovery": self.watcher.ready, "draining": self.draining}
+        if probes := summary.required_probes():
+            checks["probes"] = probes
+        ready = summary.is_ready(draining=self.draining)
         return json_reply(
             {"status": "ready" if ready else "not_ready", "checks": checks}, status=200 if ready else 503
         )
 
-    def _is_ready(self) -> bool:
-        return self.watcher.ready and not self.draining
-
-    async def detailed(self, _exchange: Exchange) -> Reply | GatewayError:
+    async def detailed(self, summary: HealthSummary, _exchange: Exchange) -> Reply | GatewayError:
         """What an operator asks first: every service with its instances, every handler with its load."""
         now = self.clock()
         pools = await self._pool_states()
         return json_reply(
             {
-                "status": "healthy" if self._is_ready() else "degraded",
+                "status": summary.wellness(draining=self.draining).value,
                 "version": self.version,
                 "draining": self.draining,
                 "settings": self.reloads.body(),
+                "probes": {state.name: state.body(now) for state in self.probing.states},
                 "services": {view.snapshot.service: service_body(view, now) for view in self._views()},
                 "pools": {
                     pool.name: {"mode": pool.mode.value, "handlers": len(pool.handlers)} for pool in pools
@@ -131,6 +165,7 @@ class HealthEndpoints:
         live = LiveState(
             now=self.clock(),
             services=self._views(),
+            probes=self.probing.states,
             pools=await self._pool_states(),
             watch=self.watcher.stats(),
             upstream=self.upstream.stats(),

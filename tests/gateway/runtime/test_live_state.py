@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 from balancer.runtime.upstream import PoolStats
+from gateway.health_probes import Found, ProbeState
 from gateway.runtime.live_state import LiveState
 from gateway.service_views import ServiceView
 from registry.model import (
@@ -45,6 +46,20 @@ def test_instances_are_counted_by_what_the_registry_says() -> None:
     assert found['quaymaster_discovery_failures_total{reason="unreachable"}'] == 4
     assert found["quaymaster_discovery_index_resets_total"] == 2
     assert found["quaymaster_discovery_restarts_total"] == 1
+
+
+def test_probes_show_what_they_found_once_they_have_asked() -> None:
+    new = ProbeState("db", "postgres")
+    up, down = (replace(new, name=name) for name in ("cache", "queue"))
+    probes = [new, up.after(Found.UP, 0.25, 1.0), down.after(Found.TIMEOUT, 2.0, 1.0)]
+    found = samples_of(LiveState(now=0.0, probes=probes))
+    shown = {key: value for key, value in found.items() if key.startswith("quaymaster_probe")}
+    assert shown == {
+        'quaymaster_probe_up{probe="cache"}': 1,
+        'quaymaster_probe_up{probe="queue"}': 0,
+        'quaymaster_probe_seconds{probe="cache"}': 0.25,
+        'quaymaster_probe_seconds{probe="queue"}': 2.0,
+    }
 
 
 def test_connections_and_tunnels_are_counted_by_service() -> None:

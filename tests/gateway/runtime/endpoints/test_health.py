@@ -16,6 +16,7 @@ from tests.balancer.origins import (
     counts_requests,
     never_answers,
     origin,
+    refuses,
     until,
 )
 from tests.gateway.runtime.consuls import deregister, register_in
@@ -54,6 +55,94 @@ async def test_the_three_healths_of_a_good_gateway() -> None:
         assert live == {"status": "alive"}
         assert ready == {"status": "ready", "checks": {"discovery": True, "draining": False}}
         assert health["status"] == "healthy"
+
+
+PROBED = {"interval_s": 0.05, "timeout_s": 5}
+
+
+async def test_the_health_of_every_service_and_dependency_with_its_response_time() -> None:
+    check = {"interval_s": 0.05, "up": 1, "down": 1}
+    async with origin(counts_requests) as there, origin(is_a_redis) as redis:
+        urls = [f"http://127.0.0.1:{there.instance.port}"]
+        probes = {"redis": PROBED | {"url": f"redis://:canary@127.0.0.1:{redis.instance.port}"}}
+        health = {"probes": probes, "version": "1.0.0", "environment": "test"}
+        services = {"auth": {"instances": urls, "health_check": check}, "idle": {"instances": urls}}
+        async with gateway(services=services, health=health) as running:
+
+            async def all_is_known() -> bool:
+                services = (await ask(running.port, "GET", "/health")).json()["services"]
+                return bool(services["redis"]["status"] == "healthy" and services["auth"]["response_time"])
+
+            await eventually(all_is_known)
+            said = await ask(running.port, "GET", "/health")
+            body = said.json()
+            assert (said.status, body["status"]) == (200, "healthy")
+            assert (body["version"], body["environment"]) == ("1.0.0", "test")
+            assert body["timestamp"].endswith("Z")
+            assert list(body["services"]) == ["auth", "idle", "redis"]
+            assert body["services"]["idle"] == {"status": "healthy", "response_time": None}
+            assert body["services"]["redis"]["response_time"] > 0
+            detailed = await ask(running.port, "GET", "/health/detailed")
+            assert detailed.json()["probes"]["redis"]["status"] == "up"
+            assert b"canary" not in said.body + detailed.body
+            found = await scrape(running.port)
+            assert found['quaymaster_probe_up{probe="redis"}'] == 1
+            assert found['quaymaster_probe_seconds{probe="redis"}'] > 0
+
+
+async def is_a_redis(connection: Connection) -> None:
+    await connection.reader.read(4096)
+    await connection.say(b"+OK\r\n+PONG\r\n")
+    await connection.reader.read()
+
+
+async def test_health_has_the_names_and_the_form_that_the_settings_give_it() -> None:
+    health = {"aliases": ["/api/health/"], "services": "brief"}
+    async with gateway(health=health) as running:
+        answers = [(await ask(running.port, "GET", path)) for path in ("/health", "/api/health/")]
+        assert [answer.json()["services"] for answer in answers] == [{"auth": "up"}] * 2
+        assert (await ask(running.port, "GET", "/api/health")).status == 404
+        assert (await ask(running.port, "POST", "/api/health/")).one("Allow") == "GET, HEAD"
+
+
+async def test_a_gateway_is_not_ready_without_what_it_requires_and_lives_all_the_same() -> None:
+    async with refuses() as nobody, origin(is_a_redis) as redis:
+        required = {"url": f"tcp://127.0.0.1:{nobody.port}", "required": True}
+        other = {"url": f"redis://:pw@127.0.0.1:{redis.instance.port}", "required": True}
+        probes = {"db": PROBED | required, "cache": PROBED | other}
+        async with Gateway(settings_of(health={"probes": probes})) as running:
+
+            async def all_are_asked() -> bool:
+                detailed = (await ask(running.port, "GET", "/health/detailed")).json()
+                return all(probe["status"] != "unknown" for probe in detailed["probes"].values())
+
+            await eventually(all_are_asked)
+            ready = await ask(running.port, "GET", "/health/ready")
+            assert ready.status == 503
+            assert ready.json()["checks"]["probes"] == {"db": False, "cache": True}
+
+            async def is_said() -> bool:
+                return (await ask(running.port, "GET", "/health")).status == 503
+
+            await eventually(is_said)
+            assert (await ask(running.port, "GET", "/health")).json()["status"] == "unhealthy"
+            assert (await ask(running.port, "GET", "/health/live")).status == 200
+            assert (await ask(running.port, "GET", "/open/x")).status == 502
+
+
+async def test_new_settings_change_what_is_probed() -> None:
+    async with origin(is_a_redis) as redis, gateway() as running:
+        assert (await ask(running.port, "GET", "/health/detailed")).json()["probes"] == {}
+        probes = {"cache": PROBED | {"url": f"redis://:pw@127.0.0.1:{redis.instance.port}"}}
+        await running.follow(settings_of(health={"probes": probes}))
+
+        async def is_up() -> bool:
+            services = (await ask(running.port, "GET", "/health")).json()["services"]
+            return bool(services.get("cache", {}).get("status") == "healthy")
+
+        await eventually(is_up)
+        await running.follow(settings_of())
+        assert (await ask(running.port, "GET", "/health/detailed")).json()["probes"] == {}
 
 
 async def test_before_the_registry_has_answered_it_is_alive_and_not_ready() -> None:
