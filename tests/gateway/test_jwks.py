@@ -65,7 +65,6 @@ def test_each_kind_of_key() -> None:
         None,
         "key",
     ],
-    ids=lambda odd: repr(odd)[:60],
 )
 def test_what_is_passed_over(odd: Any) -> None:
     assert kids(odd, GOOD) == ["good"]
