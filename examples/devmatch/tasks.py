@@ -2,17 +2,19 @@
 
 from aiohttp import web
 
-from examples.standins.collection import Collection
-from examples.standins.service import Surroundings, new_app, serve
+from examples.standins.collection import Kind, collections
+from examples.standins.service import Surroundings, serve
 
-TASK = {"title": str, "skills": list}
-MORE = {"description": str, "budget": float, "status": str}
+TASKS = Kind(
+    "/tasks/",
+    "task",
+    {"title": str, "skills": list},
+    {"description": str, "budget": float, "status": str},
+)
 
 
 def build(given: Surroundings) -> web.Application:
-    app = new_app(given)
-    app.add_routes(Collection("task", TASK, MORE, given.clock).routes("/tasks/"))
-    return app
+    return collections(given, [TASKS])
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ class Account:
 
     def claims(self) -> dict[str, object]:
         """What its tokens say beside whose they are."""
-        return {"tier": self.tier, "roles": list(self.roles)}
+        return {"user_id": self.uid, "tier": self.tier, "roles": list(self.roles)}
 
 
 class Accounts:
@@ -74,6 +74,9 @@ class Accounts:
 
     def with_email(self, email: str) -> Account | None:
         return self._by_email.get(email.lower())
+
+    def newest(self, count: int) -> list[Account]:
+        return list(self._by_uid.values())[: -count - 1 : -1]
 
     def forget(self, account: Account) -> None:
         """As if they had never registered."""

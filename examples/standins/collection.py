@@ -1,13 +1,14 @@
 """Things that users make, look at, change and delete: one path, five endpoints."""
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 from aiohttp import web
 
 from examples.chat.service import Clock, answer
 from examples.standins.bodies import Kinds
-from examples.standins.service import Refusal, caller, read_body, timestamp
+from examples.standins.service import Refusal, Surroundings, caller, new_app, read_body, timestamp
 
 MOST_ITEMS = 10_000
 PAGE = 100
@@ -15,14 +16,31 @@ PAGE = 100
 Item = dict[str, Any]
 
 
+class Kind(NamedTuple):
+    """One collection of a service."""
+
+    path: str
+    word: str
+    """What one of its items is called."""
+    wanted: Kinds
+    """What a new item must say."""
+    optional: Kinds
+    """What it may say."""
+
+
+def collections(given: Surroundings, kinds: Iterable[Kind], health_path: str = "/health") -> web.Application:
+    """A service that has nothing but collections."""
+    app = new_app(given, health_path)
+    for kind in kinds:
+        app.add_routes(Collection(kind, given.clock).routes())
+    return app
+
+
 class Collection:
     """The items of one kind, in memory. Whoever makes one is its owner, who alone may change it."""
 
-    def __init__(self, word: str, wanted: Kinds, optional: Kinds, clock: Clock) -> None:
-        """`word` is what one of them is called; `wanted` what a new one must say, `optional` what it may."""
-        self._word = word
-        self._wanted = wanted
-        self._optional = optional
+    def __init__(self, kind: Kind, clock: Clock) -> None:
+        self._path, self._word, self._wanted, self._optional = kind
         self._clock = clock
         self.items: dict[str, Item] = {}
 
@@ -69,8 +87,9 @@ class Collection:
         del self.items[self._own(request)["id"]]
         return web.Response(status=204)
 
-    def routes(self, path: str) -> list[web.RouteDef]:
-        """All five below `path`, which ends in a slash; one item is at `<path><id>`, with a slash or not."""
+    def routes(self) -> list[web.RouteDef]:
+        """All five; one item is at `<path><id>`, with a slash at the end or not."""
+        path = self._path
         one = path + "{id:[^/]+}{slash:/?}"
         return [
             web.post(path, self.create),

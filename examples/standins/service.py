@@ -72,8 +72,8 @@ def timestamp(now: float) -> str:
     return datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def new_app(given: Surroundings) -> web.Application:
-    """An application with `/health`, whose errors all have the one shape."""
+def new_app(given: Surroundings, health_path: str = "/health") -> web.Application:
+    """An application that says how it is, and whose errors all have the one shape."""
 
     @web.middleware
     async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -95,7 +95,7 @@ def new_app(given: Surroundings) -> web.Application:
             return no(500, "something went wrong here")
 
     app = web.Application(middlewares=[errors_as_json], client_max_size=chat.LARGEST_BODY)
-    app.router.add_get("/health", chat.health)
+    app.router.add_get(health_path, chat.health)
     return app
 
 

@@ -11,7 +11,7 @@ from examples.devmatch.system import EXAMPLE
 from examples.standins.service import Build
 from tests.balancer.origins import answers, origin
 from tests.examples.devmatch.seed import LINES
-from tests.examples.standins.readme import commands_of, is_said, run
+from tests.examples.standins.readme import wrong_lines
 from tests.examples.standins.running import SECRET, Running, register, running
 from tests.examples.standins.shapes import mismatch
 from tests.examples.standins.walk import (
@@ -113,9 +113,5 @@ async def test_a_service_that_only_fails_is_left_alone_and_the_others_go_on() ->
 
 
 async def test_the_readmes_lines_say_what_the_readme_says() -> None:
-    url = f"http://127.0.0.1:{EXAMPLE.port}"
-    commands = commands_of(EXAMPLE.settings.with_name("README.md"), url)
     async with devmatch() as example:
-        said = await run(commands, url, f"http://127.0.0.1:{example.port}")
-    wrong = [(c.text, s) for c, s in zip(commands, said, strict=True) if not is_said(c.said, s)]
-    assert not wrong
+        assert not await wrong_lines(EXAMPLE, example.port)

@@ -9,6 +9,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from examples.standins.plan import Example
+
 SEPARATOR = "\x1e"
 WITHIN_S = 60.0
 
@@ -62,3 +64,12 @@ def is_said(expected: str, said: str) -> bool:
     """Whether a command has said what its comment says."""
     pattern = ".*".join(re.escape(part) for part in expected.split("…"))
     return re.fullmatch(pattern, said.strip(), re.DOTALL) is not None
+
+
+async def wrong_lines(example: Example, port: int) -> list[tuple[str, str]]:
+    """Which of the README's commands say something else than it says, and what, at the example on `port`."""
+    url = f"http://127.0.0.1:{example.port}"
+    commands = commands_of(example.settings.with_name("README.md"), url)
+    said = await run(commands, url, f"http://127.0.0.1:{port}")
+    pairs = zip(commands, said, strict=True)
+    return [(command.text, words) for command, words in pairs if not is_said(command.said, words)]

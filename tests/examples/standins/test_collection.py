@@ -2,15 +2,18 @@ import pytest
 from aiohttp import web
 
 from examples.standins import collection
-from examples.standins.collection import Collection
-from examples.standins.service import Surroundings, new_app, timestamp
+from examples.standins.collection import Kind, collections
+from examples.standins.service import Surroundings, timestamp
 from tests.examples.standins.clients import alone
 
 
 def build(given: Surroundings) -> web.Application:
-    app = new_app(given)
-    app.add_routes(Collection("note", {"title": str}, {"text": str}, given.clock).routes("/notes/"))
-    return app
+    return collections(given, [Kind("/notes/", "note", {"title": str}, {"text": str})], "/well")
+
+
+async def test_it_says_how_it_is_where_it_is_asked() -> None:
+    async with alone(build) as service:
+        assert (await service.ask("GET", "/well"))[0] == 200
 
 
 async def test_an_item_is_made_shown_changed_and_deleted() -> None:

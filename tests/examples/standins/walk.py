@@ -33,7 +33,8 @@ class Line:
     body: Any = None
     who: str = "ada"
     """Whose token goes along, unless everybody may call."""
-    query: str = ""
+    target: str = ""
+    """Where the request goes, if `path` is a pattern of many."""
     keep: Mapping[str, str] = field(default_factory=dict)
     """Values of the answer for later lines: name -> field."""
     headers: tuple[str, ...] = ()
@@ -51,7 +52,7 @@ class Walk:
     kept: dict[str, str]
 
     def target(self, line: Line) -> str:
-        return str(filled(line.path, self.kept)) + line.query
+        return str(filled(line.target or line.path, self.kept))
 
     def problem(self, line: Line) -> str | None:
         """What of the line's answer is not as the table says."""
