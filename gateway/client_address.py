@@ -1,23 +1,26 @@
 """Whose call is this? The client's address and scheme, behind proxies that are trusted, and no others.
 
-Rules of this file: `X-Forwarded-For` is read from the right, hop by hop, for as long as the hop that
-wrote it is trusted. Whatever can't be read makes the socket's peer the client: a made-up header must
-never choose whom limits count or who is internal.
+Rules of this file: `X-Forwarded-For` and `Forwarded` are read from the right, hop by hop, for as long as the
+hop that wrote them is trusted. Whatever can't be read makes the socket's peer the client: a made-up header
+must never choose whom limits count or who is internal. Where both are there, they must lead to the same
+client: a proxy writes one of them and may pass on a client's own other one, and nobody knows which.
 """
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from itertools import chain
 
+from gateway.forwarded import hops
 from gateway.target import split_host
 
 RELAY_SIGNS = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")
 """Headers that say: this peer speaks for somebody else."""
 
 MAX_HOPS = 32
-"""More than any chain of proxies has; a longer header is not read."""
+"""More than any chain of trusted proxies has; what stands left of them is not read."""
 
 MAX_HOP = len("[ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255]:65535")
 
@@ -46,29 +49,52 @@ def find_client(
     trusted: Sequence[Network],
     scheme: str = "http",
     *,
+    forwarded: Sequence[str] = (),
     relay_signs: bool = False,
 ) -> Client:
-    """The client of a request from `peer` with these values of `X-Forwarded-For` and `-Proto`.
+    """The client of a request from `peer` with these values of `X-Forwarded-For`, `-Proto` and `Forwarded`.
 
     `relay_signs` says whether any other of `RELAY_SIGNS` was there.
     """
-    relayed = relay_signs or bool(forwarded_for)
+    relayed = relay_signs or bool(forwarded_for) or bool(forwarded)
     here = parse_address(peer)
     if here is None or not is_in(here, trusted):
         return _by_its_socket(peer, scheme, relayed)
-    hops = [hop.strip() for value in forwarded_for for hop in value.split(",")]
-    spoken = _scheme(forwarded_proto) or scheme
-    if len(hops) > MAX_HOPS:
-        return Client(str(here), spoken, relayed=True, peer_trusted=True)
+    said = [hop for value in forwarded_for for hop in value.split(",")] if forwarded_for else []
+    schemes = {_scheme(forwarded_proto)}
+    found = {_walk(here, map(_of_list, reversed(said)), trusted)} if said else set()
+    if forwarded:
+        elements = hops(forwarded)
+        nearest = next(elements)
+        found.add(_walk(here, (hop.address if hop else "" for hop in chain((nearest,), elements)), trusted))
+        schemes.add(nearest.scheme if nearest else "")
+    spoken = schemes - {""}
+    client = next(iter(found), here) if len(found) <= 1 else None
+    return Client(
+        str(client or here),
+        spoken.pop() if len(spoken) == 1 else scheme,
+        relayed=client is None,
+        peer_trusted=True,
+    )
+
+
+def _walk(here: Address, said: Iterable[str], trusted: Sequence[Network]) -> Address | None:
+    """From hop to hop, as far as the one that names the next is trusted; `None` if it can't be read."""
     client = here
-    for hop in reversed(hops):
-        address = parse_address(_without_port(hop)) if len(hop) <= MAX_HOP else None
+    for number, hop in enumerate(said):
+        address = parse_address(hop) if number < MAX_HOPS else None
         if address is None:
-            return Client(str(here), spoken, relayed=True, peer_trusted=True)
+            return None
         client = address
         if not is_in(client, trusted):
             break
-    return Client(str(client), spoken, peer_trusted=True)
+    return client
+
+
+def _of_list(hop: str) -> str:
+    """One hop of `X-Forwarded-For`, empty if it is too long to be one."""
+    hop = hop.strip()
+    return _without_port(hop) if len(hop) <= MAX_HOP else ""
 
 
 @lru_cache(maxsize=4096)
@@ -151,7 +177,7 @@ def _without_port(hop: str) -> str:
     return host if colon and port.isdecimal() else hop
 
 
-def _scheme(values: Sequence[str]) -> str | None:
-    """What the nearest proxy says; the others' words may be the client's own."""
+def _scheme(values: Sequence[str]) -> str:
+    """What the nearest proxy says, empty if nothing; the others' words may be the client's own."""
     last = values[-1].rpartition(",")[2].strip().lower() if values else ""
-    return last if last in ("http", "https") else None
+    return last if last in ("http", "https") else ""

@@ -29,6 +29,7 @@ _REQUEST_ID, _KEY = istr("X-Request-Id"), istr("Idempotency-Key")
 _EXPECT, _UPGRADE, _DEADLINE = istr("Expect"), istr("Upgrade"), istr(DEADLINE)
 _TRACEPARENT, _TRACESTATE = istr("traceparent"), istr("tracestate")
 _FORWARDED_FOR, _FORWARDED_PROTO = istr("X-Forwarded-For"), istr("X-Forwarded-Proto")
+_FORWARDED = istr("Forwarded")
 _RELAY_SIGNS = tuple(map(istr, RELAY_SIGNS))
 
 
@@ -102,6 +103,7 @@ def read_head(headers: Values, raw: RawHeaders, peer: str, trusted: Sequence[Net
             forwarded_for,
             headers.getall(_FORWARDED_PROTO, ()),
             trusted,
+            forwarded=headers.getall(_FORWARDED, ()),
             relay_signs=not headers.keys().isdisjoint(_RELAY_SIGNS),
         ),
         hosts=headers.getall(_HOST, ()),

@@ -25,6 +25,11 @@ def find(peer: str, *forwarded: str, proto: tuple[str, ...] = ()) -> Client:
     return find_client(peer, forwarded, proto, TRUSTED)
 
 
+def said(peer: str, *forwarded: str, x_for: tuple[str, ...] = (), proto: tuple[str, ...] = ()) -> Client:
+    """The client where these are the values of `Forwarded`."""
+    return find_client(peer, x_for, proto, TRUSTED, forwarded=forwarded)
+
+
 @pytest.mark.parametrize(
     ("peer", "forwarded", "address"),
     [
@@ -46,6 +51,56 @@ def test_the_rightmost_hop_that_is_not_trusted_is_the_client(
     peer: str, forwarded: list[str], address: str
 ) -> None:
     assert find(peer, *forwarded) == Client(address, "http")
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "address"),
+    [
+        ("192.0.2.1", ["for=192.0.2.9"], "192.0.2.1"),
+        ("10.0.0.1", ["for=192.0.2.9"], "192.0.2.9"),
+        ("10.0.0.1", ["FOR=192.0.2.9;by=10.0.0.1; Proto=https"], "192.0.2.9"),
+        ("10.0.0.1", ["for=203.0.113.5, for=192.0.2.9"], "192.0.2.9"),
+        ("10.0.0.1", ["for=203.0.113.5", "for=192.0.2.9,for=10.0.0.2"], "192.0.2.9"),
+        ("10.0.0.1", ['for="192.0.2.9:4711"'], "192.0.2.9"),
+        ("fd00::1", ['for="[2001:db8::9]"'], "2001:db8::9"),
+        ("fd00::1", ['for="[2001:db8::9]:_port"'], "2001:db8::9"),
+        ("10.0.0.1", ["nonsense, for=192.0.2.9"], "192.0.2.9"),
+        ("10.0.0.1", ['for="192.0.2.9, for=10.0.0.2', "for=192.0.2.9"], "192.0.2.9"),
+    ],
+)
+def test_forwarded_is_read_from_the_right_likewise(peer: str, forwarded: list[str], address: str) -> None:
+    assert said(peer, *forwarded).address == address
+
+
+@pytest.mark.parametrize(
+    "value", ["", "for=unknown", "for=_hidden", "by=10.0.0.1", "for=192.0.2.9,", "for=2001:db8::9", "for"]
+)
+def test_a_hop_that_names_nobody_makes_the_peer_the_client(value: str) -> None:
+    assert said("10.0.0.1", value) == Client("10.0.0.1", "http", relayed=True)
+
+
+def test_two_headers_must_lead_to_one_client() -> None:
+    """A proxy writes one of them and may pass the client's own other one on."""
+    agreed = said("10.0.0.1", "for=192.0.2.9;proto=https", x_for=("192.0.2.9, 10.0.0.7",), proto=("https",))
+    assert agreed == Client("192.0.2.9", "https")
+    nobody = Client("10.0.0.1", "http", relayed=True)
+    assert said("10.0.0.1", "for=203.0.113.1", x_for=("192.0.2.9",)) == nobody
+    assert said("10.0.0.1", "for=unknown", x_for=("192.0.2.9",)) == nobody
+    assert said("10.0.0.1", "for=192.0.2.9", x_for=("nonsense",)) == nobody
+    assert said("10.0.0.1", "for=192.0.2.9;proto=http", proto=("https",)).scheme == "http"
+
+
+@pytest.mark.parametrize(
+    ("value", "scheme"),
+    [
+        ("for=192.0.2.9;proto=https", "https"),
+        ("for=192.0.2.9;proto=https, for=10.0.0.2;proto=http", "http"),
+        ("for=192.0.2.9;proto=gopher", "http"),
+        ("for=192.0.2.9", "http"),
+    ],
+)
+def test_the_nearest_proxy_says_how_it_was_spoken_to(value: str, scheme: str) -> None:
+    assert said("10.0.0.1", value).scheme == scheme
 
 
 def test_who_is_not_trusted_is_not_believed() -> None:
@@ -78,7 +133,8 @@ def test_what_cant_be_read_makes_the_peer_the_client(header: str) -> None:
 def test_a_header_is_read_up_to_a_bound() -> None:
     many = ", ".join(["10.0.0.2"] * MAX_HOPS)
     assert find("10.0.0.1", many).address == "10.0.0.2"
-    assert find("10.0.0.1", many + ", 192.0.2.9").address == "10.0.0.1"
+    assert find("10.0.0.1", f"192.0.2.9, {many}") == Client("10.0.0.1", "http", relayed=True)
+    assert find("10.0.0.1", f"{many}, 192.0.2.9").address == "192.0.2.9", "a client's own words are not read"
 
 
 @pytest.mark.parametrize(
