@@ -1,7 +1,6 @@
-"""One line per request, when it has ended: for machines as JSON, for people as text.
+"""One line per request, when it has ended: which requests have one, and how the lines get out.
 
-Rules of this file: no query (tokens stand in there), no header values, control characters escaped.
-Lines are gathered and written together a few times a second, and never by waiting for whoever reads them.
+They are gathered and written together a few times a second, and never by waiting for whoever reads them.
 """
 
 import asyncio
@@ -9,13 +8,13 @@ import os
 import select
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import BinaryIO
 
-import orjson
-
+from gateway.log_lines import json_line, shared_part, text_line
 from gateway.runtime.exchange import Exchange
 from gateway.runtime.reply import now_iso
+from gateway.sampling import Sampler
+from gateway.settings_telemetry import LoggingSettings
 
 FLUSH_AFTER_S = 0.2
 MAX_WAITING = 1 << 20
@@ -23,30 +22,52 @@ MAX_WAITING = 1 << 20
 
 
 class AccessLog:
-    """Writes to `stream`; nowhere at all when that is `None`."""
+    """Writes the lines that `settings` ask for to `stream`.
+
+    A slow request and one that ended with 5xx always has a line, at level warning; of the others, which are
+    at level info, a share has.
+    """
 
     def __init__(
-        self, stream: BinaryIO | None, *, as_json: bool = True, flush_after_s: float = FLUSH_AFTER_S
+        self,
+        stream: BinaryIO,
+        settings: LoggingSettings | None = None,
+        *,
+        flush_after_s: float = FLUSH_AFTER_S,
     ) -> None:
         self._stream = stream
-        self._format: Callable[[Exchange, int, float], bytes] = _json_line if as_json else _text_line
         self._flush_after_s = flush_after_s
         self._waiting = bytearray()
         self._timer: asyncio.TimerHandle | None = None
         self.dropped = 0
+        self.follow(settings or LoggingSettings())
 
-    def follow(self, stream: BinaryIO | None) -> None:
-        """Writes there from here on."""
-        self.flush()
-        self._stream = stream
+    def follow(self, settings: LoggingSettings) -> None:
+        """Writes as these say from here on; the format stays with the process."""
+        self.settings = settings
+        level = settings.level if settings.access else "error"
+        self._usual = level in ("debug", "info")
+        self._notable = level != "error"
+        self._slow_s = settings.slow_s
+        self._sampler = Sampler(settings.sample)
+        self._service = settings.service
+        as_json = settings.format == "json"
+        self._line: Callable[[Exchange, int, float, str], bytes] = self._json if as_json else _text
 
     def write(self, exchange: Exchange, status: int, seconds: float) -> None:
-        if self._stream is None:
+        """The request has ended."""
+        # A tunnel that is open for long is not slow.
+        notable = status >= 500 or (seconds >= self._slow_s and status != 101)
+        level = "warning" if notable else "info"
+        if notable:
+            if not self._notable:
+                return
+        elif not self._usual or not self._sampler.takes():
             return
         if len(self._waiting) > MAX_WAITING:
             self.dropped += 1
             return
-        self._waiting += self._format(exchange, status, seconds)
+        self._waiting += self._line(exchange, status, seconds, level)
         if self._timer is None:
             self._start_timer()
 
@@ -58,7 +79,7 @@ class AccessLog:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._stream is None or not self._waiting:
+        if not self._waiting:
             return
         try:
             self._write_to(self._stream, patience_s)
@@ -86,68 +107,51 @@ class AccessLog:
     def _start_timer(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(self._flush_after_s, self.flush)
 
+    def _json(self, exchange: Exchange, status: int, seconds: float, level: str) -> bytes:
+        request, user = exchange.request, exchange.user
+        rare: dict[str, object] | None = None
+        if exchange.decision:
+            rare = {"decision": exchange.decision}
+        trace_id = exchange.trace_id
+        if trace_id is not None:
+            rare = {**(rare or {}), "trace_id": trace_id}
+        shared = shared_part(
+            self._service,
+            level,
+            request.method,
+            exchange.target.path,
+            exchange.route,
+            status,
+            exchange.reason,
+            exchange.client.address,
+            None if user is None else user.id,
+            None if user is None else user.tier,
+            exchange.service,
+            exchange.instance,
+            exchange.attempts,
+            exchange.version,
+            exchange.cache,
+        )
+        return json_line(
+            datetime.now(UTC),
+            exchange.request_id,
+            seconds,
+            request.bytes_in,
+            request.bytes_out,
+            rare,
+            shared,
+        )
 
-def _json_line(exchange: Exchange, status: int, seconds: float) -> bytes:
-    user = exchange.user
-    own: dict[str, object] = {
-        "timestamp": datetime.now(UTC),
-        "request_id": exchange.request_id,
-        "duration_ms": int(seconds * 1e6) / 1000,
-    }
-    if exchange.decision:
-        own["decision"] = exchange.decision
-    shared = _shared_part(
+
+def _text(exchange: Exchange, status: int, seconds: float, _level: str) -> bytes:
+    return text_line(
+        now_iso(),
         exchange.request.method,
         exchange.target.path,
-        exchange.route,
         status,
-        exchange.reason,
-        exchange.client.address,
-        None if user is None else user.id,
-        exchange.service,
-        exchange.instance,
-        exchange.attempts,
-    )
-    return b"%b,%b" % (orjson.dumps(own, option=orjson.OPT_UTC_Z)[:-1], shared)
-
-
-@lru_cache(maxsize=1024)
-def _shared_part(
-    method: str,
-    path: str,
-    route: str,
-    status: int,
-    reason: str | None,
-    client: str,
-    user: str | None,
-    service: str | None,
-    instance: str | None,
-    attempts: int,
-) -> bytes:
-    """The rest of the line and its end. Remembered: most clients ask for the same again."""
-    rest = {
-        "level": "info",
-        "event": "request",
-        "method": method,
-        "path": path,
-        "route": route,
-        "status": status,
-        "reason": reason,
-        "client": client,
-        "user": user,
-        "service": service,
-        "instance": instance,
-        "attempts": attempts,
-    }
-    return orjson.dumps(rest, option=orjson.OPT_APPEND_NEWLINE)[1:]
-
-
-def _text_line(exchange: Exchange, status: int, seconds: float) -> bytes:
-    where = f" -> {exchange.instance}" if exchange.instance else ""
-    where += f" (decision {exchange.decision})" if exchange.decision else ""
-    why = f" ({exchange.reason})" if exchange.reason else ""
-    again = f" in {exchange.attempts} tries" if exchange.attempts > 1 else ""
-    method, path = exchange.request.method, exchange.target.path
-    return (
-        f"{now_iso()[11:23]} {method} {path} {status}{why} {seconds * 1000:.1f} ms{where}{again}\n".encode()
+        seconds,
+        reason=exchange.reason,
+        instance=exchange.instance,
+        attempts=exchange.attempts,
+        decision=exchange.decision,
     )

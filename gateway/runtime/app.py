@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Self
 
 import structlog
 
@@ -152,7 +152,7 @@ class Gateway:
         running.dispatcher.rules = rules
         running.server.follow(settings.listen)
         change_level(settings.logging.level)
-        running.access_log.follow(_access_stream(settings))
+        running.access_log.follow(settings.logging)
         return taken.not_applied
 
     def _let_go(self) -> None:
@@ -268,8 +268,7 @@ class Gateway:
             watcher.pin(ServiceName(name))
 
     def _open_access_log(self) -> AccessLog:
-        settings = self._settings
-        access_log = AccessLog(_access_stream(settings), as_json=settings.logging.format == "json")
+        access_log = AccessLog(sys.stdout.buffer, self._settings.logging)
         self._stack.callback(access_log.flush, LAST_WORDS_S)
         return access_log
 
@@ -328,8 +327,3 @@ def software_version() -> str:
         return version("quaymaster")
     except PackageNotFoundError:
         return "source"
-
-
-def _access_stream(settings: Settings) -> BinaryIO | None:
-    """Requests are events of level info: a higher level silences them."""
-    return sys.stdout.buffer if settings.logging.level in ("debug", "info") else None

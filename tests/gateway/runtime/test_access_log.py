@@ -3,7 +3,7 @@ import io
 import os
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import orjson
 import pytest
@@ -11,10 +11,13 @@ import pytest
 from gateway.identity import User
 from gateway.runtime.access_log import MAX_WAITING, AccessLog
 from gateway.runtime.exchange import Exchange
+from gateway.settings_telemetry import LoggingSettings
 from gateway.target import Target
+from gateway.trace_context import TraceContext, TraceHeaders
 from tests.gateway.runtime.gateways import exchange_for, unsent_request
 
 CANARY = "a-token-nobody-may-log"
+FORMATS = {True: LoggingSettings(format="json"), False: LoggingSettings(format="console")}
 
 
 def exchange(path: str = "/matching") -> Exchange:
@@ -23,43 +26,109 @@ def exchange(path: str = "/matching") -> Exchange:
         request,
         target=Target(path, f"?token={CANARY}", "chat.example"),
         route="/matching",
-        user=User("ada", None, 0.0),
+        user=User("ada", "free", 0.0),
         service="matching",
         instance="matching-1",
         attempts=2,
     )
 
 
-async def test_a_line_of_json_says_what_was_asked_who_served_it_and_how_it_went() -> None:
+async def lines_of(*written: tuple[Exchange, int, float], **settings: Any) -> list[dict[str, Any]]:
+    """What stands in the log after these requests."""
     stream = io.BytesIO()
-    log = AccessLog(stream)
-    log.write(exchange(), 200, 0.01234)
+    log = AccessLog(stream, LoggingSettings(**settings))
+    for one, status, seconds in written:
+        log.write(one, status, seconds)
     log.flush()
-    line = orjson.loads(stream.getvalue())
+    return [orjson.loads(line) for line in stream.getvalue().splitlines()]
+
+
+async def test_a_line_of_json_says_what_was_asked_who_served_it_and_how_it_went() -> None:
+    (line,) = await lines_of((exchange(), 200, 0.01234))
     assert line.pop("timestamp").endswith("Z")
     assert line == {
         "level": "info",
+        "service": "gateway",
         "event": "request",
         "request_id": "request-1",
         "method": "GET",
+        "url": "/matching",
         "path": "/matching",
         "route": "/matching",
         "status": 200,
+        "status_code": 200,
         "reason": None,
         "duration_ms": 12.34,
+        "ip": "127.0.0.1",
         "client": "127.0.0.1",
+        "user_id": "ada",
         "user": "ada",
-        "service": "matching",
+        "tier": "free",
+        "upstream": "matching",
         "instance": "matching-1",
         "attempts": 2,
+        "version": None,
+        "cache": None,
+        "bytes_in": 0,
+        "bytes_out": 0,
     }
+
+
+async def test_what_a_line_has_only_where_there_is_something() -> None:
+    traced = replace(exchange(), version="v2", cache="hit", decision=17)
+    traced.head.trace = TraceHeaders(TraceContext("0af7651916cd43dd8448eb211c80319c", "b7ad", 1), frozenset())
+    traced.request.bytes_in, traced.request.bytes_out = 3, 5
+    (line,) = await lines_of((traced, 200, 0.0), service="devmatch-gateway")
+    assert (line["version"], line["cache"], line["decision"]) == ("v2", "hit", 17)
+    assert (line["bytes_in"], line["bytes_out"]) == (3, 5)
+    assert line["trace_id"] == "0af7651916cd43dd8448eb211c80319c"
+    assert line["service"] == "devmatch-gateway"
+
+
+FINE, BROKEN, SLOW = (exchange(), 200, 0.01), (exchange(), 503, 0.01), (exchange(), 200, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "levels"),
+    [
+        ({}, ["info", "warning", "warning"]),
+        ({"level": "debug"}, ["info", "warning", "warning"]),
+        ({"sample": 0}, ["warning", "warning"]),
+        ({"slow_s": 1.5}, ["info", "warning", "info"]),
+        ({"level": "warning"}, ["warning", "warning"]),
+        ({"level": "error"}, []),
+        ({"access": False}, []),
+    ],
+)
+async def test_slow_requests_and_broken_ones_are_warnings_and_always_there(
+    settings: dict[str, Any], levels: list[str]
+) -> None:
+    assert [line["level"] for line in await lines_of(FINE, BROKEN, SLOW, **settings)] == levels
+
+
+async def test_of_the_others_a_share_has_a_line() -> None:
+    assert len(await lines_of(*[FINE] * 100, sample=0.25)) == 25
+
+
+async def test_a_tunnel_is_not_slow() -> None:
+    assert (await lines_of((exchange(), 101, 3600.0)))[0]["level"] == "info"
+
+
+async def test_other_settings_hold_from_the_next_request_on() -> None:
+    stream = io.BytesIO()
+    log = AccessLog(stream)
+    for level in ("info", "warning", "info"):
+        log.follow(LoggingSettings(level=level))
+        log.write(*FINE)
+    log.flush()
+    assert len(stream.getvalue().splitlines()) == 2
 
 
 async def test_the_line_of_a_seat_names_its_decision() -> None:
     """Else nobody could ask why that handler: `/admin/handlers/decisions/<number>`."""
     stream = io.BytesIO()
     for as_json in (True, False):
-        log = AccessLog(stream, as_json=as_json)
+        log = AccessLog(stream, FORMATS[as_json])
         log.write(replace(exchange(), instance="WSH1", decision=17), 200, 0.001)
         log.flush()
     for_machines, for_people = stream.getvalue().splitlines()
@@ -70,7 +139,7 @@ async def test_the_line_of_a_seat_names_its_decision() -> None:
 @pytest.mark.parametrize("as_json", [True, False])
 async def test_no_line_holds_a_token(as_json: bool) -> None:
     stream = io.BytesIO()
-    log = AccessLog(stream, as_json=as_json)
+    log = AccessLog(stream, FORMATS[as_json])
     log.write(exchange(), 200, 0.001)
     log.flush()
     assert b"/matching" in stream.getvalue()
@@ -79,7 +148,7 @@ async def test_no_line_holds_a_token(as_json: bool) -> None:
 
 async def test_people_get_one_short_line() -> None:
     stream = io.BytesIO()
-    log = AccessLog(stream, as_json=False)
+    log = AccessLog(stream, FORMATS[False])
     log.write(replace(exchange(), reason="no_capacity"), 503, 0.0021)
     log.flush()
     assert stream.getvalue()[12:] == b" GET /matching 503 (no_capacity) 2.1 ms -> matching-1 in 2 tries\n"
@@ -119,7 +188,7 @@ def pipe() -> Iterator[tuple[BinaryIO, BinaryIO]]:
 async def test_a_pipe_that_nobody_reads_keeps_no_request_waiting(pipe: tuple[BinaryIO, BinaryIO]) -> None:
     stream, collector = pipe
     log = AccessLog(stream, flush_after_s=3600)
-    long = exchange("/" + "x" * 8000)
+    long = exchange("/" + "x" * 4000)
     for _ in range(100):
         log.write(long, 200, 0.0)
         log.flush()
@@ -159,7 +228,7 @@ async def test_a_collector_that_has_gone_is_counted(pipe: tuple[BinaryIO, Binary
 
 async def test_lines_that_nobody_takes_are_bounded() -> None:
     log = AccessLog(io.BytesIO(), flush_after_s=3600)
-    long = exchange("/" + "x" * 8000)
+    long = exchange("/" + "x" * 4000)
     for _ in range(MAX_WAITING // 8000 + 10):
         log.write(long, 200, 0.0)
     assert log.dropped > 0
@@ -168,10 +237,3 @@ async def test_lines_that_nobody_takes_are_bounded() -> None:
     log.write(long, 200, 0.0)
     assert log.dropped == dropped, "after a flush there is room again"
     log.flush()
-
-
-async def test_a_log_without_a_stream_writes_nowhere_and_drops_nothing() -> None:
-    log = AccessLog(None)
-    log.write(exchange(), 200, 0.0)
-    log.flush()
-    assert log.dropped == 0
