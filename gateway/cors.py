@@ -1,34 +1,41 @@
 """Cross-origin answers: what a browser is told about who may read what (Fetch standard, 3.2).
 
-Rules of this file: an origin is answered only if it is listed, or `*` is; with credentials only if it is
-listed (the settings refuse `*` there). Answers that depend on the origin say `Vary: Origin`, also to
-requests without one, else a cache would hand one origin's answer to another.
+Rules of this file: an origin is answered only if it is listed, lies below one that is listed with `*.`, or
+`*` is listed; with credentials never for `*` (the settings refuse that). Answers that depend on the origin
+say `Vary: Origin`, also to requests without one, else a cache would hand one origin's answer to another. With
+`*` all answers are the same, also those to requests without an origin.
 """
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from gateway.settings import CorsSettings
 from gateway.target import CARRIED, method_problem
 
-EXPOSED = "X-Request-Id, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset"
+EXPOSED = (
+    *("X-Request-Id", "X-Process-Time", "Retry-After", "RateLimit", "RateLimit-Policy"),
+    *("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "X-RateLimit-Policy"),
+)
 """The gateway's own headers that a page may read."""
 
+OURS = frozenset(
+    {
+        *("access-control-allow-origin", "access-control-allow-credentials", "access-control-allow-methods"),
+        *("access-control-allow-headers", "access-control-allow-private-network"),
+        *("access-control-expose-headers", "access-control-max-age"),
+    }
+)
+"""What no instance says where the settings decide it."""
+
 MAX_ASKED_HEADERS = 1024
+REMEMBERED = 1024
+"""Origins."""
 
 Headers = tuple[tuple[str, str], ...]
 
 _NAMES = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:[ \t]*,[ \t]*[!#$%&'*+.^_`|~0-9A-Za-z-]+)*")
-
-
-def answer_headers(settings: CorsSettings, origin: str | None) -> Headers:
-    """What an actual answer carries for a request with this `Origin` header, or without one."""
-    if not settings.origins:
-        return ()
-    vary = _vary(settings)
-    if (allowed := _allowed(settings, origin)) is None:
-        return vary
-    return (*vary, *allowed, ("Access-Control-Expose-Headers", EXPOSED))
+_LABELS = re.compile(r"(?:[a-z0-9_-]{1,63}\.){1,32}")
 
 
 def is_preflight(method: str, origin: str | None, asked_method: str | None) -> bool:
@@ -36,41 +43,65 @@ def is_preflight(method: str, origin: str | None, asked_method: str | None) -> b
     return method == "OPTIONS" and origin is not None and asked_method is not None
 
 
-def preflight_headers(
-    settings: CorsSettings, origin: str | None, asked_method: str | None, asked_headers: str | None
-) -> Headers:
-    """What a preflight is answered, always with 204: without the allowing headers, the browser refuses."""
-    if not settings.origins:
-        return ()
-    vary = (("Vary", "Origin, Access-Control-Request-Method, Access-Control-Request-Headers"),)
-    allowed = _allowed(settings, origin)
-    methods = _methods(settings.methods, asked_method)
-    if allowed is None or methods is None:
-        return vary
-    headers = _header_names(settings.headers, asked_headers)
-    return (
-        *vary,
-        *allowed,
-        ("Access-Control-Allow-Methods", methods),
-        *((("Access-Control-Allow-Headers", headers),) if headers else ()),
-        ("Access-Control-Max-Age", str(settings.max_age_s)),
-    )
+class Cors:
+    """The settings, made ready: what is said to an origin is made once."""
+
+    def __init__(self, settings: CorsSettings) -> None:
+        self._settings = settings
+        self._everybody = "*" in settings.origins
+        self._listed = frozenset(settings.origins)
+        self._below = tuple(_below(origin) for origin in settings.origins if "://*." in origin)
+        self._exposed = ("Access-Control-Expose-Headers", ", ".join((*EXPOSED, *settings.expose)))
+        self._vary: Headers = () if self._everybody else (("Vary", "Origin"),)
+        self.answer_headers = lru_cache(REMEMBERED)(self._answer_headers)
+        """What an answer carries for a request with this `Origin` header, or with `None`."""
+
+    def _answer_headers(self, origin: str | None) -> Headers:
+        allowed = self._allowed(origin)
+        return self._vary if allowed is None else (*self._vary, *allowed, self._exposed)
+
+    def preflight_headers(
+        self, origin: str | None, asked_method: str | None, asked_headers: str | None
+    ) -> Headers:
+        """What a preflight is answered, always with 204: without allowing headers, the browser refuses."""
+        vary = (("Vary", "Origin, Access-Control-Request-Method, Access-Control-Request-Headers"),)
+        allowed, settings = self._allowed(origin), self._settings
+        methods = _methods(settings.methods, asked_method)
+        if allowed is None or methods is None:
+            return vary
+        headers = _header_names(settings.headers, asked_headers)
+        return (
+            *vary,
+            *allowed,
+            ("Access-Control-Allow-Methods", methods),
+            *((("Access-Control-Allow-Headers", headers),) if headers else ()),
+            ("Access-Control-Max-Age", str(settings.max_age_s)),
+        )
+
+    def _allowed(self, origin: str | None) -> Headers | None:
+        if self._everybody:
+            return (("Access-Control-Allow-Origin", "*"),)
+        if origin is None or not (origin in self._listed or self._is_below(origin)):
+            return None
+        allow = ("Access-Control-Allow-Origin", origin)
+        if not self._settings.credentials:
+            return (allow,)
+        return (allow, ("Access-Control-Allow-Credentials", "true"))
+
+    def _is_below(self, origin: str) -> bool:
+        """Whether a name below one that is listed asks, written as browsers do: nothing else is echoed."""
+        return any(
+            origin.startswith(scheme)
+            and origin.endswith(authority)
+            and _LABELS.fullmatch(origin, len(scheme), len(origin) - len(authority))
+            for scheme, authority in self._below
+        )
 
 
-def _vary(settings: CorsSettings) -> Headers:
-    """With `*` every origin gets the same answer."""
-    return () if "*" in settings.origins else (("Vary", "Origin"),)
-
-
-def _allowed(settings: CorsSettings, origin: str | None) -> Headers | None:
-    if origin is None:
-        return None
-    if "*" in settings.origins:
-        return (("Access-Control-Allow-Origin", "*"),)
-    if origin not in settings.origins:
-        return None
-    allow = ("Access-Control-Allow-Origin", origin)
-    return (allow, ("Access-Control-Allow-Credentials", "true")) if settings.credentials else (allow,)
+def _below(origin: str) -> tuple[str, str]:
+    """`https://*.example.org:8443` -> `https://`, `example.org:8443`."""
+    scheme, _, authority = origin.partition("*.")
+    return scheme, authority
 
 
 def _methods(configured: Sequence[str], asked: str | None) -> str | None:

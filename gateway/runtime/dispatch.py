@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
-from gateway.cors import answer_headers, is_preflight, preflight_headers
+from gateway.cors import is_preflight
 from gateway.errors import GatewayError, Reason, from_bad_target, gateway_error
 from gateway.limiters.base import Limiter
 from gateway.request_head import read_head
@@ -33,6 +33,8 @@ from gateway.verifier import Verifier
 from registry.runtime.clock import unix_now
 
 log = structlog.get_logger()
+
+NO_CONTENT = Reply(204, b"", ())
 
 CLIENT_CLOSED = 499
 """What nginx logs for a client that went away before its answer; never sent to anybody."""
@@ -94,6 +96,8 @@ class Dispatcher:
             head = read_head(request.headers, request.raw_headers, request.peer, trusted)
             request.remember(head)
         exchange = Exchange(request, head, head.request_id or self._ids.next(), self._clock())
+        if rules.process_time:
+            exchange.clock = self._clock
         if self._tracing is not None:
             exchange.span = self._tracing.begin(head.trace.context)
         return exchange
@@ -123,22 +127,21 @@ class Dispatcher:
 
     async def _decide(self, exchange: Exchange, rules: Rules) -> Reply | GatewayError | None:
         """What to answer; `None` when an instance's answer has gone out already."""
-        # Where it goes.
-        request, head = exchange.request, exchange.head
+        # Where it goes, and what its browser must be told whatever comes of it.
+        request, head, cors = exchange.request, exchange.head, rules.cors
         place = rules.places.find(request.method, request.target, request.version, head.hosts)
+        if cors is not None:
+            exchange.headers = cors.answer_headers(head.origin)
         if isinstance(place, BadTarget):
             request.keep_alive = False
             return from_bad_target(place)
         exchange.target = place.target
-        # What its browser must be told.
-        cors = rules.cors
-        if cors is not None:
-            if is_preflight(
-                request.method, head.origin, asked := exchange.header("Access-Control-Request-Method")
-            ):
-                wanted = exchange.header("Access-Control-Request-Headers")
-                return Reply(204, b"", preflight_headers(cors, head.origin, asked, wanted))
-            exchange.headers = answer_headers(cors, head.origin)
+        if cors is not None and is_preflight(
+            request.method, head.origin, asked := exchange.header("Access-Control-Request-Method")
+        ):
+            wanted = exchange.header("Access-Control-Request-Headers")
+            exchange.headers = cors.preflight_headers(head.origin, asked, wanted)
+            return NO_CONTENT
         exchange.route = place.name
         if place.end is not None:
             return place.end

@@ -61,6 +61,8 @@ class Exchange:
     """`None` where nothing is traced."""
     headers: Pairs = ()
     """Goes out with whatever the answer is: CORS and rate limits."""
+    clock: Callable[[], float] | None = None
+    """What `started_at` was read from, where answers say how long they took."""
 
     @property
     def client(self) -> Client:
@@ -79,4 +81,7 @@ class Exchange:
 
     def answer_headers(self, own: Pairs = ()) -> list[tuple[str, str]]:
         """An answer's own headers with those that every answer of this exchange carries."""
-        return [*own, *self.headers, ("X-Request-Id", self.request_id)]
+        headers = [*own, *self.headers, ("X-Request-Id", self.request_id)]
+        if self.clock is not None:
+            headers.append(("X-Process-Time", f"{self.clock() - self.started_at:.4f}"))
+        return headers

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
+from gateway.allowed_hosts import AllowedHosts
 from gateway.errors import GatewayError, Reason, gateway_error
 from gateway.limits import LimitPlan, plan_of
 from gateway.routes import Match, MethodNotAllowed, NoRoute, RouteTable
@@ -54,6 +55,8 @@ class Places:
         self._endpoints = {endpoint.path: endpoint for endpoint in endpoints if not endpoint.prefix}
         prefixes = (endpoint for endpoint in endpoints if endpoint.prefix)
         self._prefixes = sorted(prefixes, key=lambda endpoint: len(endpoint.path), reverse=True)
+        allowed = settings.listen.allowed_hosts
+        self._hosts = AllowedHosts(allowed) if allowed else None
         self._limits = plan_of(settings.limits, None)
         self._route_limits = {id(route): plan_of(settings.limits, route) for route in settings.routes}
         self._remembered = lru_cache(REMEMBERED)(self._look_up)
@@ -70,6 +73,8 @@ class Places:
         target = read_target(method, raw, version, hosts)
         if isinstance(target, BadTarget):
             return target
+        if self._hosts is not None and not self._hosts.allows(target.host):
+            return Place(target, end=gateway_error(Reason.UNKNOWN_HOST))
         if target.asks_for_the_server:
             return Place(target, end=Reply(204, b"", (("Allow", ", ".join(CARRIED)),)))
         path = target.path

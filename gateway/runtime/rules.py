@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from gateway.cors import Cors
 from gateway.limits import RateStyle, style_of
 from gateway.runtime.endpoints.endpoint import Endpoint
 from gateway.runtime.places import Places
-from gateway.settings import CorsSettings, Settings
+from gateway.settings import Settings
 from gateway.token_keys import KeySet, pem_key, secret_key
 from gateway.verifier import Verifier
 
@@ -25,11 +26,13 @@ class Rules:
     places: Places
     verifier: Verifier | None
     """`None` where no route asks who somebody is."""
-    cors: CorsSettings | None
+    cors: Cors | None
     internal_key: str
     rate_style: RateStyle
     fail_mode: Literal["share", "open", "closed"]
     """What limits are worth while their store does not answer."""
+    process_time: bool
+    """Whether answers say how long they took."""
 
 
 def rules_of(settings: Settings, endpoints: Iterable[Endpoint], verifier: Verifier | None) -> Rules:
@@ -39,10 +42,11 @@ def rules_of(settings: Settings, endpoints: Iterable[Endpoint], verifier: Verifi
         settings,
         Places(settings, endpoints),
         verifier,
-        settings.cors if settings.cors.origins else None,
+        Cors(settings.cors) if settings.cors.origins else None,
         key.get_secret_value() if key else "",
         style_of(settings.limits),
         settings.limits.fail_mode,
+        settings.listen.process_time,
     )
 
 

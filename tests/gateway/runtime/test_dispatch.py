@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -283,6 +284,42 @@ async def test_without_settings_for_browsers_options_is_a_method_like_others() -
         asking = (f"Origin: {PAGE}", "Access-Control-Request-Method: POST")
         assert (await ask(running.port, "OPTIONS", "/open/x", *asking)).body == b"ok"
         assert there.requests == 1
+
+
+@pytest.mark.parametrize("target", ["/nowhere", "/mine/x", "/a/../b"])
+async def test_a_page_may_read_why_it_was_refused_also_where_there_is_nothing(target: str) -> None:
+    async with gateway(cors={"origins": ["https://*.chat.example"]}) as running:
+        page = "Origin: https://a.chat.example"
+        refused = await ask(running.port, "GET", target, page)
+        assert refused.status in (400, 401, 404)
+        assert refused.one("Access-Control-Allow-Origin") == "https://a.chat.example"
+        assert refused.all("Vary") == ["Origin"]
+        preflight = await ask(running.port, "OPTIONS", target, page, "Access-Control-Request-Method: PUT")
+        assert preflight.status == (400 if ".." in target else 204)
+        assert preflight.one("Access-Control-Allow-Origin") == "https://a.chat.example"
+
+
+async def test_answers_say_how_long_they_took_where_that_is_wanted() -> None:
+    async with origin(counts_requests) as there:
+        for wanted in (True, False):
+            async with gateway(there.instance, listen={"process_time": wanted}) as running:
+                for path in ("/open/x", "/ping", "/nowhere"):
+                    told = (await ask(running.port, "GET", path)).all("X-Process-Time")
+                    assert len(told) == wanted
+                    assert all(re.fullmatch(r"[0-9]\.[0-9]{4}", seconds) for seconds in told)
+
+
+async def test_another_host_than_ours_is_a_421_for_everything() -> None:
+    ours = {"allowed_hosts": ["localhost", "*.chat.example"]}
+    async with origin(counts_requests) as there, gateway(there.instance, listen=ours) as running:
+        for host, status in (("a.chat.example:443", 200), ("LOCALHOST", 200), ("evil.example", 421)):
+            for path in ("/open/x", "/health/live"):
+                answer = await raw(running.port, request("GET", path, host=host))
+                assert answer.status == status, (host, path)
+        assert answer.json()["reason"] == "unknown_host"
+        without = await raw(running.port, "GET /ping HTTP/1.0\r\n\r\n")
+        assert (without.status, without.json()["error"]) == (421, "misdirected_request")
+        assert there.requests == 2
 
 
 # Faults of our own

@@ -88,6 +88,30 @@ def test_query_and_escapes_go_upstream_as_they_came() -> None:
     assert place.target.query == "?y=%20z"
 
 
+def test_only_hosts_that_are_listed_lead_anywhere() -> None:
+    of = places(listen={"allowed_hosts": ["api.example.org", "*.example.net"]})
+    for host in ("api.example.org", "API.example.org:8000", "a.b.example.net"):
+        assert find(of, "GET", "/ping", (host,)).end is None
+    for target, hosts in (("/ping", ("evil.example",)), ("/auth/x", ("example.net",)), ("*", ("a",))):
+        end = find(of, "OPTIONS" if target == "*" else "GET", target, hosts).end
+        assert isinstance(end, GatewayError)
+        assert (end.status, end.reason) == (421, "unknown_host")
+
+
+def test_an_absolute_target_says_the_host_and_http_1_0_may_say_none() -> None:
+    of = places(listen={"allowed_hosts": ["api.example.org"]})
+
+    def end(target: str, *hosts: str) -> object:
+        found = of.find("GET", target, (1, 0), hosts)
+        assert isinstance(found, Place)
+        return found.end
+
+    assert end("http://api.example.org/ping") is None
+    assert end("http://api.example.org/ping", "api.example.org:80") is None
+    assert end("http://evil.example/ping") is not None
+    assert end("/ping") is not None
+
+
 def test_limits_are_looked_at_only_where_there_are_some() -> None:
     free, tiered = places(), places(limits={**NO_LIMITS, "tiers": {"gold": 5}})
     plans = [find(free, "GET", path).limits for path in ("/ping", "/auth/x", "/limited")]
