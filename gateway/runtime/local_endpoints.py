@@ -12,6 +12,7 @@ from gateway.runtime.endpoints.handler_processes import HandlerProcessEndpoints
 from gateway.runtime.endpoints.handler_tunnel import HandlerTunnelEndpoint
 from gateway.runtime.endpoints.handlers_admin import HandlersAdminEndpoints
 from gateway.runtime.endpoints.health import HealthEndpoints
+from gateway.runtime.endpoints.logging_admin import LoggingAdminEndpoint
 from gateway.runtime.endpoints.peer_reports import PeerReportEndpoint
 from gateway.runtime.endpoints.peers import PeerEndpoint
 from gateway.runtime.endpoints.pools import Pools
@@ -48,6 +49,7 @@ class LocalEndpoints:
                 self.balancer, self.watcher, settings.handout_ttl_s, self.peers, self.names
             ).endpoints(),
             *PeerReportEndpoint(self.balancer, self.watcher, self.metrics, self.names).endpoints(),
+            *LoggingAdminEndpoint(self.health.access_log).endpoints(),
         ]
         if settings.handlers is not None:
             endpoints += [
