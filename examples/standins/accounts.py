@@ -1,6 +1,6 @@
 """People who register, log in, get new tokens, and log out: the same in every example, at its own paths."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -39,17 +39,25 @@ class Account:
         }
 
     def claims(self) -> dict[str, object]:
-        """What its tokens say beside whose they are."""
-        return {"user_id": self.uid, "tier": self.tier, "roles": list(self.roles)}
+        """What its tokens say beside whose they are: its organisation too, where there are any."""
+        org = {"org": self.profile["org"]} if "org" in self.profile else {}
+        return {"user_id": self.uid, "tier": self.tier, "roles": list(self.roles), **org}
 
 
 class Accounts:
-    """Who there is, and the endpoints of everybody. `profile` is what registration asks for besides."""
+    """Who there is, and the endpoints of everybody.
+
+    `profile` is what registration asks for besides; `on_event` hears what somebody has done, and who.
+    """
 
     def __init__(
-        self, given: Surroundings, profile: Mapping[str, type] | None = None, access_s: int | None = None
+        self,
+        given: Surroundings,
+        profile: Mapping[str, type] | None = None,
+        access_s: int | None = None,
+        on_event: Callable[[str, str], None] = lambda _event, _uid: None,
     ) -> None:
-        self._given = given
+        self._on_event = on_event
         self._profile: Kinds = profile or {}
         self._by_uid: dict[str, Account] = {}
         self._by_email: dict[str, Account] = {}
@@ -71,6 +79,14 @@ class Accounts:
     def me(self, request: web.Request) -> Account:
         """Whose token came with the request."""
         return self.of(caller(request))
+
+    def tokens_now(self, request: web.Request) -> dict[str, object]:
+        """New tokens for the caller, after what they say has changed. Raises `Refusal` (401)."""
+        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        pair = self.sessions.reissue(token)
+        if pair is None:
+            raise Refusal(401, "you are logged out")
+        return pair
 
     def with_email(self, email: str) -> Account | None:
         return self._by_email.get(email.lower())
@@ -99,6 +115,7 @@ class Accounts:
             raise Refusal(503, "this stand-in is full: start it anew")
         account = Account(uuid4().hex, email, hashed, profile=body)
         self._by_uid[account.uid] = self._by_email[email] = account
+        self._on_event("user_registered", account.uid)
         return answer({**self.sessions.begin(account.uid), "user": account.shown()}, 201)
 
     async def login(self, request: web.Request) -> web.Response:
@@ -107,13 +124,16 @@ class Accounts:
         right = await self._passwords.verify(body["password"], account.password if account else None)
         if account is None or not right:
             raise Refusal(401, "wrong email or password")
+        self._on_event("user_logged_in", account.uid)
         return answer({**self.sessions.begin(account.uid), "user": account.shown()})
 
     async def refresh(self, request: web.Request) -> web.Response:
         body = await read_body(request, {"refresh_token": str})
-        pair = self.sessions.renew(body["refresh_token"])
-        if pair is None:
+        renewed = self.sessions.renew(body["refresh_token"])
+        if renewed is None:
             raise Refusal(401, "refresh_token: is not valid")
+        uid, pair = renewed
+        self._on_event("token_refreshed", uid)
         return answer(pair)
 
     async def logout(self, request: web.Request) -> web.Response:

@@ -43,8 +43,8 @@ class Sessions:
         self._sessions[name] = _Session(uid)
         return self._pair(name)
 
-    def renew(self, refresh_token: str) -> dict[str, object] | None:
-        """New tokens for a refresh token that is good; it is not good a second time."""
+    def renew(self, refresh_token: str) -> tuple[str, dict[str, object]] | None:
+        """Whose refresh token this is, with new tokens, if it is good; it is not good a second time."""
         claims = read(self._secret, refresh_token, Kind.REFRESH, self._clock())
         if isinstance(claims, Rejected):
             return None
@@ -52,7 +52,7 @@ class Sessions:
         session = self._sessions.get(name)
         if session is None or str(session.serial) != serial:
             return None
-        return self._pair(name)
+        return session.uid, self._pair(name)
 
     def reissue(self, access_token: str) -> dict[str, object] | None:
         """New tokens in the session of an access token, after what they say of their user has changed."""

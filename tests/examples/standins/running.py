@@ -105,10 +105,13 @@ async def running(
         yield Running(gateway)
 
 
-async def register(made: Running, path: str, *names: str, **more: Any) -> None:
-    """Accounts for these, who are logged in then."""
+async def register(made: Running, path: str, *names: str, **more: Any) -> dict[str, str]:
+    """Accounts for these, who are logged in then; their ids by name."""
+    ids = {}
     for name in names:
         body = {"email": f"{name}@example.com", "password": "correct horse", **more}
         answer = await made.ask("POST", path, body=body)
         assert answer.status == 201, str(answer)
         made.tokens[name] = answer.json()["access_token"]
+        ids[name] = answer.json()["user"]["id"]
+    return ids

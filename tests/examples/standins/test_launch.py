@@ -7,7 +7,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from examples.devmatch.system import EXAMPLE
+from examples.organisations.system import EXAMPLE
 from tests.gateway.runtime.gateways import ask
 from tests.gateway.runtime.test_demo import claimed_block, is_alive
 from tests.servers import ROOT
@@ -61,7 +61,7 @@ async def test_one_command_starts_all_of_it_and_ctrl_c_ends_all_of_it() -> None:
             assert all(map(is_alive, processes))
             (line,) = re.findall(r"^  (curl .*)$", words, re.MULTILINE)
             assert '"access_token"' in await shell(line)
-            assert (await ask(port, "GET", "/api/v1/users/me")).status == 401
+            assert (await ask(port, "GET", "/v1/client/me")).status == 401
         assert process.returncode == 0
         assert not any(map(is_alive, processes))
 

@@ -38,6 +38,8 @@ class Line:
     keep: Mapping[str, str] = field(default_factory=dict)
     """Values of the answer for later lines: name -> field."""
     headers: tuple[str, ...] = ()
+    token: str = ""
+    """Under which name the answer's access token is kept: lines after it may be asked with it."""
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -91,6 +93,8 @@ async def walk(example: Running, lines: Sequence[Line], kept: Mapping[str, str] 
         if answer.status == line.status:
             for name, part in line.keep.items():
                 walked.kept[name] = str(answer.json()[part])
+            if line.token:
+                walked.kept[line.token] = example.tokens[line.token] = answer.json()["access_token"]
     return walked
 
 
