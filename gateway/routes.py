@@ -45,7 +45,7 @@ class Match:
     params: Mapping[str, str]
     """Raw segments by name, escapes kept."""
     upstream_path: str
-    """What goes upstream, after `strip_prefix` or `rewrite`."""
+    """What goes upstream, after `strip_prefix` or `rewrite`; of a redirect, where it leads."""
 
     def upstream_target(self, query: str) -> str:
         """Path and query as they go on the wire; `query` is raw, with its question mark."""
@@ -70,8 +70,8 @@ class _Way:
 
     route: RouteSettings
     pattern: Pattern
-    upstream: Callable[[str, list[str], list[str]], str]
-    """(path, its segments, values of its names) -> the path that goes upstream."""
+    onward: Callable[[list[str], list[str]], str] | None
+    """(segments of the path, values of its names) -> the path it is made into; `None` changes nothing."""
 
 
 @dataclass(slots=True)
@@ -116,7 +116,7 @@ class RouteTable:
             place = node.rest = node.rest or _Place()
         else:
             place = node.end = node.end or _Place()
-        _fill(place, _Way(route, pattern, _upstream(route, pattern)))
+        _fill(place, _Way(route, pattern, _onward(route, pattern)))
         if pattern.exact:
             self._exact[route.path] = place
 
@@ -131,13 +131,13 @@ class RouteTable:
         way = place.ways.get(method)
         if way is None:
             return MethodNotAllowed(place.allow)
-        if way.pattern.exact and not way.route.strip_prefix and not way.route.rewrite:
+        if way.pattern.exact and way.onward is None:
             return Match(way.route, _NO_PARAMS, path)
         segments = split(path)
         named = zip(way.pattern.segments, segments, strict=False)
         values = [raw for part, raw in named if not isinstance(part, Literal)]
         params = dict(zip(way.pattern.names, values, strict=True))
-        return Match(way.route, params, way.upstream(path, segments, values))
+        return Match(way.route, params, path if way.onward is None else way.onward(segments, values))
 
 
 def _fill(place: _Place, way: _Way) -> None:
@@ -164,16 +164,17 @@ def _find(node: _Node, keys: list[str], depth: int) -> _Place | None:
     return node.rest
 
 
-def _upstream(route: RouteSettings, pattern: Pattern) -> Callable[[str, list[str], list[str]], str]:
-    """How the path that goes upstream is made of the one that came."""
+def _onward(route: RouteSettings, pattern: Pattern) -> Callable[[list[str], list[str]], str] | None:
+    """How the path that came is made into another, if the route has that done."""
     if route.strip_prefix:
         cut = len(split(route.strip_prefix))
-        return lambda _path, segments, _values: "/" + "/".join(segments[cut:])
-    if route.rewrite:
-        new = parse_pattern(route.rewrite)
-        if isinstance(new, str):
-            raise ValueError(f"{route.rewrite}: {new}")
-        order = [pattern.names.index(name) for name in new.names]
-        kept = len(pattern.segments)
-        return lambda _path, segments, values: new.fill([values[n] for n in order], segments[kept:])
-    return lambda path, _segments, _values: path
+        return lambda segments, _values: "/" + "/".join(segments[cut:])
+    to = route.redirect.path if route.redirect else route.rewrite
+    if not to:
+        return None
+    new = parse_pattern(to)
+    if isinstance(new, str):
+        raise ValueError(f"{to}: {new}")
+    order = [pattern.names.index(name) for name in new.names]
+    kept = len(pattern.segments)
+    return lambda segments, values: new.fill([values[n] for n in order], segments[kept:])

@@ -49,15 +49,12 @@ QueryValue = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.~:@,/-]{0,512}$")]
 """What needs no escaping, so that it stands in the query as it stands here."""
 
 
-def redirect_problem(path: str, to: str) -> str | None:
+def redirect_problem(path: str, redirect: RedirectSettings) -> str | None:
     """What is wrong with where a route of that path redirects to; `None` if nothing is."""
-    scheme, mark, rest = to.partition("://")
-    if mark:
-        host, slash, below = rest.partition("/")
-        if scheme not in ("http", "https") or split_host(host) is None:
-            return "must be a path, or https://host/path"
-        to = slash + below or "/"
-    new, pattern = parse_pattern(to), parse_pattern(path)
+    scheme, _, host = redirect.origin.partition("://")
+    if redirect.origin and (scheme not in ("http", "https") or split_host(host) is None):
+        return "must be a path, or https://host/path"
+    new, pattern = parse_pattern(redirect.path), parse_pattern(path)
     if isinstance(new, str):
         return new
     if not isinstance(pattern, Pattern):
@@ -155,6 +152,16 @@ class RouteSettings(Section):
             raise ValueError(problem)
         return headers
 
+    @field_validator("remove_headers")
+    @classmethod
+    def _may_be_removed(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        lower = {name.lower() for name in names}
+        if ours := lower & OURS:
+            raise ValueError(f"{min(ours)} is the gateway's own to set")
+        if "idempotency-key" in lower and info.data.get("retry") is RetryClass.KEYED:
+            raise ValueError("Idempotency-Key is what retry: keyed relies on: keep it, or set another retry")
+        return names
+
     @field_validator("hedge")
     @classmethod
     def _may_be_sent_twice(cls, hedge: bool, info: ValidationInfo) -> bool:
@@ -174,7 +181,7 @@ class RouteSettings(Section):
             raise ValueError("must name a service, or have respond or redirect")
         if len(ends) > 1:
             raise ValueError(f"can't have {' and '.join(ends)}: one of them ends the call")
-        if self.redirect is not None and (problem := redirect_problem(self.path, self.redirect.to)):
+        if self.redirect is not None and (problem := redirect_problem(self.path, self.redirect)):
             raise ValueError(f"redirect.to {problem}")
         if self.service is None:
             idle = [name for name in FOR_SERVICES if getattr(self, name) != type(self).default_of(name)]

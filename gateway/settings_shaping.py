@@ -29,6 +29,9 @@ OURS = frozenset(
 FRAMING = OURS - {"x-user-id", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "forwarded"}
 """Of an answer: what carries the message itself, and the request's id."""
 
+WITHOUT_BODY = frozenset({204, 205, 304})
+"""Of the statuses that a route may answer with (RFC 9110, 15.3.5, 15.3.6 and 15.4.5)."""
+
 Tag = Annotated[str, Field(pattern=r"^[!-~]{1,128}$")]
 Version = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 
@@ -71,7 +74,7 @@ class RespondSettings(Section):
     status: Annotated[int, Field(ge=200, le=599)] = 200
     body: Annotated[str, Field(max_length=1 << 20)] = ""
     content_type: Text = None
-    """Null: application/json for a body that begins with { or [, else text/plain."""
+    """Null: application/json for a body that begins with { or [, else text/plain; none for no body."""
     headers: dict[Header, SecretStr] = Field(default_factory=dict)
 
     @field_validator("headers")
@@ -81,6 +84,26 @@ class RespondSettings(Section):
             raise ValueError(problem)
         return headers
 
+    @field_validator("content_type")
+    @classmethod
+    def _is_a_header_value(cls, content_type: str | None) -> str | None:
+        if content_type is not None and (problem := header_value_problem(content_type)):
+            raise ValueError(problem)
+        return content_type
+
+    @model_validator(mode="after")
+    def _may_have_a_body(self) -> "RespondSettings":
+        if self.body and self.status in WITHOUT_BODY:
+            raise ValueError(f"{self.status} has no body: leave it out, or answer 200")
+        return self
+
+    def media_type(self) -> str | None:
+        """What goes out as `Content-Type`, if anything."""
+        if self.content_type is not None or not self.body:
+            return self.content_type
+        is_json = self.body.lstrip().startswith(("{", "["))
+        return "application/json" if is_json else "text/plain; charset=utf-8"
+
 
 class RedirectSettings(Section):
     """Elsewhere: with the {name}s and /* of the route's path."""
@@ -89,6 +112,16 @@ class RedirectSettings(Section):
     """A path, or https://host/path."""
     status: Literal[301, 302, 303, 307, 308] = 308
     keep_query: bool = True
+
+    @property
+    def origin(self) -> str:
+        """`https://host`, or empty: then it is the client that knows which host it asked."""
+        return self.to.removesuffix(self.path) if "://" in self.to else ""
+
+    @property
+    def path(self) -> str:
+        _, mark, rest = self.to.partition("://")
+        return "/" + rest.partition("/")[2] if mark else self.to
 
 
 class SubsetSettings(Section):

@@ -151,8 +151,16 @@ class Dispatcher:
             if refused is not None:
                 return refused
         # Carried out, by an instance or here.
-        if place.prepared is not None:
-            return await self._forwarder.carry(exchange, place.prepared, place.upstream_target)
+        prepared = place.prepared
+        if prepared is not None:
+            if place.choice is not None:
+                chosen = place.choice(exchange)
+                if isinstance(chosen, GatewayError):
+                    return chosen
+                prepared, exchange.version = chosen, chosen.version
+            return await self._forwarder.carry(exchange, prepared, place.upstream_target)
+        if place.reply is not None:
+            return place.reply
         assert place.endpoint is not None
         exchange.quiet = place.endpoint.quiet
         return await place.endpoint.answer(exchange)

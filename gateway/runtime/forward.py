@@ -9,36 +9,22 @@ from dataclasses import dataclass, field
 
 from balancer.field_lines import FieldLines
 from balancer.headers import ForwardFacts, for_client, for_upstream
-from balancer.model import CallPolicy, Failed, Headers, OutboundRequest, Refused, UpstreamBroke
+from balancer.model import Failed, Headers, OutboundRequest, Refused, UpstreamBroke
 from balancer.policy import HashPolicy
 from balancer.runtime.call import Answer, Balancer, Switched
 from gateway.answer_head import Pairs
 from gateway.deadlines import MALFORMED, Malformed
 from gateway.errors import GatewayError, Reason, from_failed, from_refused, gateway_error
-from gateway.hash_keys import RENDEZVOUS, hash_key
+from gateway.hash_keys import hash_key
 from gateway.request_head import HOP, Forwarded
 from gateway.runtime.client_body import ClientBody
 from gateway.runtime.client_request import ClientRequest
 from gateway.runtime.exchange import Exchange
+from gateway.runtime.prepared import Prepared
 from gateway.runtime.tunnelling import Tunnels, asking_upstream, asks_for_a_websocket
-from gateway.settings import RouteSettings, Settings
+from gateway.shaping import LOCATING, with_public_location
 from gateway.trace_context import BOTH
 from registry.model import Instance
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """What does not depend on the request."""
-
-    policy: CallPolicy
-    body_limit: int
-    """Bytes that a request's body may have."""
-    kept_body: int = 0
-    """Bytes of a request body that are kept for another try."""
-    set_headers: tuple[tuple[bytes, bytes], ...] = ()
-    pass_host: bool = True
-    hashing: HashPolicy | None = None
-    """What callers are recognised by; `None` where it makes no difference."""
 
 
 @dataclass(slots=True)
@@ -66,8 +52,10 @@ class Forwarder:
         async with self.balancer.call(prepared.policy, outbound, only) as end:
             match end:
                 case Answer():
-                    exchange.instance, exchange.attempts = end.instance.id, end.attempts
-                    own, theirs = exchange.answer_headers(), for_client(end.headers)
+                    reached(exchange, prepared, end)
+                    own, theirs = exchange.answer_headers(), passed_on(end, prepared)
+                    if prepared.answer_shaping is not None:
+                        theirs = prepared.answer_shaping.of(theirs)
                     whole = end.body.whole()
                     if whole is None:
                         await _stream(exchange, end, own, theirs)
@@ -75,7 +63,7 @@ class Forwarder:
                         exchange.request.send(end.status, own, whole, reason=end.reason, theirs=theirs)
                     return None
                 case Switched():
-                    exchange.instance, exchange.attempts = end.instance.id, end.attempts
+                    reached(exchange, prepared, end)
                     await self.tunnels.carry(exchange, end, prepared.policy.timeouts.tunnel_idle_s)
                     return None
                 case _:
@@ -111,6 +99,7 @@ class Forwarder:
                 peer_trusted=head.client.peer_trusted,
                 user_id=user_id,
                 set_headers=prepared.set_headers,
+                remove_headers=prepared.remove_headers,
                 pass_host=prepared.pass_host,
             )
             headers = [*for_upstream(head.raw, facts), (HOP.encode(), self.mark.encode())]
@@ -129,6 +118,22 @@ class Forwarder:
         return max(0.0, deadline_s - (self.balancer.clock() - exchange.started_at))
 
 
+def reached(exchange: Exchange, prepared: Prepared, end: Answer | Switched) -> None:
+    """Notes who has answered."""
+    exchange.instance, exchange.attempts = end.instance.id, end.attempts
+    subset = prepared.policy.subset
+    if subset is not None and subset.or_others:
+        exchange.version = subset.tag if subset.tag in end.instance.tags else None
+
+
+def passed_on(answer: Answer, prepared: Prepared) -> Headers:
+    """The headers of its answer as clients get them, but for the route's own changes to them."""
+    headers = for_client(answer.headers)
+    if answer.status in LOCATING:
+        headers = with_public_location(headers, answer.instance, prepared.public_path)
+    return headers
+
+
 def unanswered(exchange: Exchange, outbound: OutboundRequest, end: Refused | Failed) -> GatewayError:
     """What the client is told when no instance has answered."""
     if isinstance(end, Refused):
@@ -136,20 +141,6 @@ def unanswered(exchange: Exchange, outbound: OutboundRequest, end: Refused | Fai
     exchange.attempts = end.attempts
     body = outbound.body
     return (body.error() if isinstance(body, ClientBody) else None) or from_failed(end)
-
-
-def prepare(settings: Settings, route: RouteSettings, method: str) -> Prepared:
-    """What can be known of requests by that method on that route, which has a service."""
-    assert route.service is not None
-    service = settings.services[route.service]
-    return Prepared(
-        policy=settings.policy(route, method),
-        body_limit=settings.body_limit(route),
-        kept_body=service.retry_buffer_bytes,
-        set_headers=tuple(route.header_pairs()),
-        pass_host=route.pass_host,
-        hashing=service.hash.policy() if service.strategy == RENDEZVOUS else None,
-    )
 
 
 def _key(exchange: Exchange, hashing: HashPolicy) -> bytes:

@@ -5,18 +5,21 @@ every route.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Literal
+from random import Random
+from typing import Literal, NamedTuple
 
 from gateway.allowed_hosts import AllowedHosts
 from gateway.errors import GatewayError, Reason, gateway_error
 from gateway.limits import LimitPlan, plan_of
+from gateway.queries import QueryChanges
 from gateway.routes import Match, MethodNotAllowed, NoRoute, RouteTable
+from gateway.runtime.choices import Choice, choice_of
 from gateway.runtime.endpoints.endpoint import Endpoint
-from gateway.runtime.exchange import NO_ROUTE
-from gateway.runtime.forward import Prepared, prepare
-from gateway.runtime.reply import Reply
+from gateway.runtime.exchange import NO_ROUTE, NOWHERE
+from gateway.runtime.prepared import Prepared, prepare
+from gateway.runtime.reply import Reply, redirect_reply, respond_reply
 from gateway.settings import RouteSettings, Settings
 from gateway.target import CARRIED, BadTarget, Target, read_target
 
@@ -40,8 +43,20 @@ class Place:
     endpoint: Endpoint | None = None
     route: RouteSettings | None = None
     prepared: Prepared | None = None
-    """Of the route, by the method."""
+    """Of the route, by the method; `None` where no service is called."""
+    choice: Choice | None = None
+    """Says what is prepared, where that is not the same for all requests."""
+    reply: Reply | None = None
+    """The answer for everybody who may: of a route that answers itself."""
     upstream_target: str = ""
+
+
+class _Way(NamedTuple):
+    """What is the same for all requests of a route by a method."""
+
+    place: Place
+    """But for its target."""
+    query: QueryChanges | None
 
 
 class Places:
@@ -50,7 +65,8 @@ class Places:
     def __init__(self, settings: Settings, endpoints: Iterable[Endpoint]) -> None:
         self._settings = settings
         self._routes = RouteTable(settings.routes)
-        self._prepared: dict[tuple[str, str], Prepared] = {}
+        self._ways: dict[tuple[str, str], _Way] = {}
+        self._rng = Random()
         endpoints = list(endpoints)
         self._endpoints = {endpoint.path: endpoint for endpoint in endpoints if not endpoint.prefix}
         prefixes = (endpoint for endpoint in endpoints if endpoint.prefix)
@@ -96,23 +112,34 @@ class Places:
             case MethodNotAllowed(allow):
                 return Place(target, end=gateway_error(Reason.METHOD_NOT_ALLOWED, allow=allow))
             case Match() as found:
-                route = found.route
-                return Place(
-                    target,
-                    route.path,
-                    access=route.access,
-                    limits=self._route_limits[id(route)],
-                    route=route,
-                    prepared=None if route.service is None else self._prepare(route, method),
-                    upstream_target=found.upstream_target(target.query),
-                )
+                way = self._way(found.route, method)
+                if found.route.redirect is not None:
+                    reply = redirect_reply(found.route.redirect, found.upstream_path, target.query)
+                    return replace(way.place, target=target, reply=reply)
+                query = target.query if way.query is None else way.query.of(target.query)
+                return replace(way.place, target=target, upstream_target=found.upstream_target(query))
 
-    def _prepare(self, route: RouteSettings, method: str) -> Prepared:
+    def _way(self, route: RouteSettings, method: str) -> "_Way":
         # The methods are the route's own: as many as the settings name.
         key = (route.path, method)
-        if key not in self._prepared:
-            self._prepared[key] = prepare(self._settings, route, method)
-        return self._prepared[key]
+        if key not in self._ways:
+            self._ways[key] = self._make_way(route, method)
+        return self._ways[key]
+
+    def _make_way(self, route: RouteSettings, method: str) -> "_Way":
+        place = Place(
+            NOWHERE,
+            route.path,
+            access=route.access,
+            limits=self._route_limits[id(route)],
+            route=route,
+            prepared=None if route.service is None else prepare(self._settings, route, method),
+            choice=choice_of(self._settings, route, method, self._rng),
+            reply=None if route.respond is None else respond_reply(route.respond),
+        )
+        changed = route.set_query or route.remove_query
+        query = QueryChanges(frozenset(route.remove_query), route.set_query) if changed else None
+        return _Way(place, query)
 
     def __repr__(self) -> str:
         return f"<Places: {len(self._endpoints)} endpoints, {len(self._settings.routes)} routes>"

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from gateway.patterns import Literal, Name, Pattern, decoded, parse_pattern, split
 from gateway.routes import LOCAL_PATHS, Match, MethodNotAllowed, NoRoute, RouteTable
 from gateway.settings import RouteSettings
+from gateway.target import BadTarget, read_target
 
 
 def route(path: str, *methods: str, **more: Any) -> RouteSettings:
@@ -115,6 +116,37 @@ def test_what_goes_upstream(settings: dict[str, Any], path: str, upstream: str) 
     assert found.upstream_path == upstream
     assert found.upstream_target("?a=%2f&a=") == upstream + "?a=%2f&a="
     assert found.upstream_target("") == upstream
+
+
+@pytest.mark.parametrize(
+    ("path", "to", "came", "leads"),
+    [
+        ("/old", "/new", "/old", "/new"),
+        ("/old/*", "/new", "/old/1/2", "/new"),
+        ("/old/*", "https://new.example/x/*", "/old/%41/2/", "/x/%41/2/"),
+        ("/{a}/*", "https://new.example/*", "/old/", "/"),
+        ("/u/{id}/{what}", "/{what}/of/{id}", "/u/%C3%A9/a;b", "/a;b/of/%C3%A9"),
+        ("/old/*", "https://new.example", "/old/1", "/"),
+    ],
+)
+def test_where_a_redirect_leads(path: str, to: str, came: str, leads: str) -> None:
+    redirect = RouteSettings.model_validate({"path": path, "access": "public", "redirect": {"to": to}})
+    assert matched(RouteTable([redirect]).resolve("GET", came)).upstream_path == leads
+
+
+@given(
+    to=st.sampled_from(["/*", "/x/*", "/{a}/*", "/{a}", "https://new.example/*"]),
+    came=st.lists(st.text(st.sampled_from("a.%2Ff5c0d\\;@:"), max_size=6), max_size=4),
+)
+def test_no_path_makes_a_redirect_lead_to_another_host(to: str, came: list[str]) -> None:
+    settings = {"path": "/old/{a}/*", "access": "public", "redirect": {"to": to}}
+    target = read_target("GET", "/".join(["/old", *came]), (1, 1), ["localhost"])
+    if isinstance(target, BadTarget):
+        return
+    found = RouteTable([RouteSettings.model_validate(settings)]).resolve("GET", target.path)
+    if isinstance(found, Match):
+        assert found.upstream_path.startswith("/")
+        assert found.upstream_path[1:2] not in ("/", "\\")
 
 
 def test_local_paths_are_exact() -> None:

@@ -89,6 +89,12 @@ def test_a_route_without_a_path_or_service() -> None:
         ({"service": "auth", "access": "public", "revoke_token": True}, "are for access: user"),
         ({"service": "auth", "methods": ["POST"], "cache": {}}, "cache is for GET and HEAD"),
         ({"service": "auth", "set_query": {"a": "b c"}}, "set_query"),
+        ({"redirect": {"to": "https://host/a?b"}}, "redirect.to must start with /"),
+        ({"service": "auth", "remove_headers": ["Cookie", "Host"]}, "host is the gateway's own to set"),
+        (
+            {"service": "auth", "retry": "keyed", "remove_headers": ["Idempotency-Key"]},
+            "is what retry: keyed relies on",
+        ),
     ],
 )
 def test_what_can_not_stand_together(values: dict[str, object], text: str) -> None:

@@ -28,6 +28,7 @@ from gateway.settings_types import Section
         (AnswerShapingSettings, {"remove_headers": ["transfer-encoding"]}, "remove_headers"),
         (RespondSettings, {"status": 101}, "status"),
         (RespondSettings, {"headers": {"Content-Type": "text/html"}}, "headers"),
+        (RespondSettings, {"content_type": "text/html\r\nX-A: b"}, "content_type"),
         (RedirectSettings, {"to": "/new", "status": 200}, "status"),
         (SubsetSettings, {"tag": "v2", "weight": 101}, "weight"),
         (SubsetSettings, {"tag": "v2", "value": "always"}, "value"),
@@ -54,3 +55,24 @@ def test_what_is_wrong_with_headers_is_said_without_their_value() -> None:
     assert header_problem({"X-User-Id": SecretStr("u")}, OURS) == "X-User-Id is the gateway's own to set"
     assert header_problem({"X-User-Id": SecretStr("u")}, FRAMING) is None
     assert "secr\u00e9t" not in str(header_problem({"X-A": SecretStr("secr\u00e9t")}, OURS))
+
+
+@pytest.mark.parametrize("status", [204, 205, 304])
+def test_an_answer_that_can_have_no_body_is_given_none(status: int) -> None:
+    assert RespondSettings(status=status).status == status
+    with pytest.raises(ValidationError, match=f"{status} has no body"):
+        RespondSettings(status=status, body="x")
+
+
+@pytest.mark.parametrize(
+    ("to", "origin", "path"),
+    [
+        ("/new", "", "/new"),
+        ("https://new.example", "https://new.example", "/"),
+        ("https://new.example/", "https://new.example", "/"),
+        ("https://new.example/a/{id}", "https://new.example", "/a/{id}"),
+    ],
+)
+def test_a_redirect_has_an_origin_and_a_path(to: str, origin: str, path: str) -> None:
+    redirect = RedirectSettings(to=to)
+    assert (redirect.origin, redirect.path) == (origin, path)

@@ -14,7 +14,8 @@ from balancer.model import CallPolicy, RetryClass, Timeouts
 from gateway.errors import GatewayError, Reason, gateway_error
 from gateway.runtime.endpoints.endpoint import Endpoint
 from gateway.runtime.exchange import Exchange
-from gateway.runtime.forward import Forwarder, Prepared
+from gateway.runtime.forward import Forwarder
+from gateway.runtime.prepared import Prepared
 from gateway.runtime.tunnelling import asks_for_a_websocket
 from handlers.address import BadAddress, known
 from registry.model import Instance, ServiceName, ServiceSnapshot

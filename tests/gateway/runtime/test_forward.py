@@ -14,7 +14,8 @@ from balancer.runtime.upstream import PooledUpstream
 from gateway.errors import GatewayError
 from gateway.identity import User
 from gateway.runtime import client_request
-from gateway.runtime.forward import Forwarder, Prepared
+from gateway.runtime.forward import Forwarder
+from gateway.runtime.prepared import Prepared
 from registry.model import Instance, ServiceName, Status, snapshot
 from tests.balancer import origins
 from tests.balancer.origins import OK, Connection, answers, counts_requests, instance_at, origin, until

@@ -15,6 +15,10 @@ from gateway.target import BadTarget
 ROUTES = [
     {"path": "/auth/*", "service": "auth", "methods": ["GET", "POST"], "access": "public"},
     {"path": "/limited", "service": "auth", "access": "public", "limit": 3},
+    {"path": "/query", "service": "auth", "set_query": {"v": "2"}, "remove_query": ["debug"]},
+    {"path": "/robots.txt", "access": "public", "respond": {"body": "Disallow: /"}},
+    {"path": "/old/{id}", "access": "internal", "redirect": {"to": "/new/{id}", "status": 301}},
+    {"path": "/split", "service": "auth", "subset": {"tag": "v2", "weight": 5}},
 ]
 NO_LIMITS = {"per_address": None, "per_user": None}
 
@@ -138,3 +142,29 @@ def test_what_is_prepared_is_shared_by_all_paths_of_a_route_and_method() -> None
     )
     assert one.prepared is two.prepared
     assert one.prepared is not other.prepared
+
+
+def test_parameters_are_set_and_removed_for_the_instance_alone() -> None:
+    place = find(places(), "GET", "/query?debug=1&a=%20&v=1")
+    assert place.upstream_target == "/query?a=%20&v=2"
+    assert place.target.query == "?debug=1&a=%20&v=1"
+
+
+def test_what_a_route_answers_itself_is_known_but_not_for_everybody() -> None:
+    text = find(places(), "GET", "/robots.txt?x")
+    assert (text.end, text.prepared) == (None, None)
+    assert text.reply is not None
+    assert (text.reply.status, text.reply.body) == (200, b"Disallow: /")
+    assert find(places(), "GET", "/robots.txt").reply == text.reply
+    moved = find(places(), "GET", "/old/%41?b=c")
+    assert (moved.access, moved.end) == ("internal", None)
+    assert moved.reply is not None
+    assert (moved.reply.status, moved.reply.headers) == (301, (("Location", "/new/%41?b=c"),))
+
+
+def test_a_choice_is_shared_by_all_requests_of_a_route_and_method() -> None:
+    of = places()
+    assert find(of, "GET", "/auth/x").choice is None
+    one, two = find(of, "GET", "/split"), find(of, "GET", "/split?x")
+    assert one.choice is not None
+    assert one.choice is two.choice

@@ -1,9 +1,20 @@
+from typing import Any
+
 import orjson
 import pytest
 
 from gateway.errors import Reason, gateway_error
 from gateway.runtime.client_request import ClientRequest
-from gateway.runtime.reply import Reply, error_reply, json_reply, now_iso, send
+from gateway.runtime.reply import (
+    Reply,
+    error_reply,
+    json_reply,
+    now_iso,
+    redirect_reply,
+    respond_reply,
+    send,
+)
+from gateway.settings_shaping import RedirectSettings, RespondSettings
 from tests.gateway.runtime.gateways import RawAnswer, ask, exchange_for, serving
 
 
@@ -58,3 +69,41 @@ def test_times_are_utc_with_milliseconds() -> None:
     text = now_iso()
     assert len(text) == len("2026-11-21T01:02:03.456Z")
     assert (text[10], text[19], text[-1]) == ("T", ".", "Z")
+
+
+@pytest.mark.parametrize(
+    ("settings", "media_type"),
+    [
+        ({"body": '{"up": true}'}, ["application/json"]),
+        ({"body": "\n[1]"}, ["application/json"]),
+        ({"body": "User-agent: *"}, ["text/plain; charset=utf-8"]),
+        ({"body": "{oops", "content_type": "text/x-template"}, ["text/x-template"]),
+        ({}, []),
+        ({"content_type": "text/css"}, ["text/css"]),
+        ({"status": 204}, []),
+    ],
+)
+async def test_what_a_route_responds_has_a_type_where_it_has_a_body(
+    settings: dict[str, Any], media_type: list[str]
+) -> None:
+    respond = RespondSettings.model_validate({"headers": {"X-A": "1"}, **settings})
+    answer = await answered("GET", respond_reply(respond))
+    assert (answer.status, answer.body.decode()) == (respond.status, respond.body)
+    assert (answer.all("Content-Type"), answer.one("X-A")) == (media_type, "1")
+    to_head = await answered("HEAD", respond_reply(respond))
+    assert to_head.all("Content-Length") == answer.all("Content-Length")
+
+
+@pytest.mark.parametrize(
+    ("to", "keep_query", "location"),
+    [
+        ("/new/*", True, "/new/%41?a=%20"),
+        ("/new/*", False, "/new/%41"),
+        ("https://new.example/*", True, "https://new.example/new/%41?a=%20"),
+        ("http://[::1]:80", True, "http://[::1]:80/new/%41?a=%20"),
+    ],
+)
+async def test_a_redirect_leads_where_the_settings_say(to: str, keep_query: bool, location: str) -> None:
+    redirect = RedirectSettings(to=to, keep_query=keep_query)
+    answer = await answered("GET", redirect_reply(redirect, "/new/%41", "?a=%20"))
+    assert (answer.status, answer.one("Location"), answer.body) == (308, location, b"")
