@@ -95,7 +95,9 @@ class _Node:
 class RouteTable:
     """All routes. Never changes; new settings make a new table."""
 
-    def __init__(self, routes: Sequence[RouteSettings]) -> None:
+    def __init__(self, routes: Sequence[RouteSettings], key: Callable[[str], str] = decoded) -> None:
+        """`key` says by what segments are compared."""
+        self._key = key
         self._root = _Node()
         self._exact: dict[str, _Place] = {}
         for route in routes:
@@ -108,7 +110,7 @@ class RouteTable:
         node = self._root
         for part in pattern.segments:
             if isinstance(part, Literal):
-                node = node.literals.setdefault(part.key, _Node())
+                node = node.literals.setdefault(self._key(part.raw), _Node())
             else:
                 node.name = node.name or _Node()
                 node = node.name
@@ -124,7 +126,7 @@ class RouteTable:
         """The route for a raw path (without query) that `read_target` has let through."""
         place = self._exact.get(path)
         if place is None:
-            keys = [decoded(segment) for segment in split(path)]
+            keys = [self._key(segment) for segment in split(path)]
             place = _find(self._root, keys, 0)
             if place is None:
                 return NoRoute()

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 from gateway.allowed_hosts import AllowedHosts
 from gateway.errors import GatewayError, Reason, gateway_error
 from gateway.limits import LimitPlan, plan_of
+from gateway.lookalikes import Lookalikes
 from gateway.queries import QueryChanges
 from gateway.routes import Match, MethodNotAllowed, NoRoute, RouteTable
 from gateway.runtime.choices import Choice, choice_of
@@ -65,6 +66,7 @@ class Places:
     def __init__(self, settings: Settings, endpoints: Iterable[Endpoint]) -> None:
         self._settings = settings
         self._routes = RouteTable(settings.routes)
+        self._lookalikes = Lookalikes(settings.routes)
         self._ways: dict[tuple[str, str], _Way] = {}
         self._rng = Random()
         endpoints = list(endpoints)
@@ -105,13 +107,15 @@ class Places:
         limits = self._limits if endpoint.limited else None
         return Place(target, endpoint.path, end, endpoint.access, limits, endpoint)
 
-    def _on_a_route(self, method: str, target: Target) -> Place:
+    def _on_a_route(self, method: str, target: Target) -> Place | BadTarget:
         match self._routes.resolve(method, target.path):
             case NoRoute():
                 return Place(target, end=gateway_error(Reason.NO_ROUTE))
             case MethodNotAllowed(allow):
                 return Place(target, end=gateway_error(Reason.METHOD_NOT_ALLOWED, allow=allow))
             case Match() as found:
+                if self._lookalikes.may_pass_for_another(method, target.path, found.route):
+                    return BadTarget.BAD_PATH
                 way = self._way(found.route, method)
                 if found.route.redirect is not None:
                     reply = redirect_reply(found.route.redirect, found.upstream_path, target.query)
