@@ -7,8 +7,9 @@ Labels are bounded whatever is asked for: past a number of distinct ones, the re
 """
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import accumulate
+from typing import Any
 
 MAX_LABELS = 10_000
 OTHER = "other"
@@ -75,12 +76,19 @@ class Histograms(dict[Labels, Histogram]):
             labels = _others(labels)
         return self.setdefault(labels, Histogram(self._bounds))
 
-    def by_first_label(self) -> dict[str | int, Histogram]:
-        """One for each first label: the sum of those that share it."""
-        sums: dict[str | int, Histogram] = {}
-        for (first, *_), histogram in self.items():
-            sums.setdefault(first, Histogram(self._bounds)).add(histogram)
+    def by(self, *places: int) -> dict[Labels, Histogram]:
+        """One for each combination of the labels at these places: the sum of those that share it."""
+        sums: dict[Labels, Histogram] = {}
+        for labels, histogram in self.items():
+            kept = tuple(labels[place] for place in places)
+            sums.setdefault(kept, Histogram(self._bounds)).add(histogram)
         return sums
+
+
+def forget(tallies: dict[Labels, Any], first_labels: Collection[str]) -> None:
+    """Takes out all whose first label is one of these: what they name is there no longer."""
+    for labels in [labels for labels in tallies if labels and labels[0] in first_labels]:
+        del tallies[labels]
 
 
 def _others(labels: Labels) -> Labels:

@@ -142,8 +142,13 @@ class Gateway:
         rules = await asyncio.to_thread(lambda: rules_of(settings, endpoints, build_verifier(settings)))
         fixed = settings.fixed_addresses()
         running.watcher.follow_fixed(running.backend.follow_fixed(fixed), fixed)
-        for name in self._settings.services.keys() - settings.services.keys():
+        gone = self._settings.services.keys() - settings.services.keys()
+        for name in gone:
             running.watcher.unpin(ServiceName(name))
+        routes = {route.path for route in settings.routes}
+        running.endpoints.metrics.forget(
+            services=gone, routes={route.path for route in self._settings.routes} - routes
+        )
         self._settings = settings
         self._pin_all(running.watcher, running.ours)
         running.watcher.follow_checks(settings.health_checks())
@@ -179,6 +184,8 @@ class Gateway:
         forwarder = Forwarder(balancer)
         access_log = self._open_access_log()
         tracing = await stack.enter_async_context(opened_tracing(settings.tracing, software_version()))
+        if tracing is not None:
+            metrics.spans = tracing.spans
         probing = await stack.enter_async_context(Probing(rng=self._rng))
         probing.follow(settings.health.probes)
         self._health = HealthEndpoints(

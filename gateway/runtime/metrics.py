@@ -3,16 +3,17 @@
 Counted here is what happens; how things stand is read at the scrape (live_state.py).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from prometheus_client import generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from balancer.outcome import Outcome
 from balancer.runtime.base import Observer
+from gateway.runtime.familiar_families import familiar_families, histogram_family
 from gateway.runtime.live_state import LiveState
-from gateway.tallies import OTHER, Counters, Histograms, Labels
+from gateway.tallies import OTHER, Counters, Histograms, Labels, forget
 from gateway.target import CARRIED
 from registry.model import Instance, ServiceName
 
@@ -40,6 +41,10 @@ class Metrics(Observer):
         self._limited = Counters()
         self._cached = Counters()
         self._tokens = Counters()
+        self.limiter_degraded = False
+        """Whether the request that was counted last was counted here only, as the store did not answer."""
+        self.spans: Callable[[], Mapping[str, int]] = dict
+        """Set where requests are traced: what became of the spans."""
 
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
         self._answered[route, method if method in CARRIED else OTHER, status].observe(seconds)
@@ -100,6 +105,20 @@ class Metrics(Observer):
         """By outcome."""
         return _of(service, self._reported)
 
+    def forget(self, *, services: Collection[str], routes: Collection[str]) -> None:
+        """These are in the settings no longer: their series end."""
+        for of_routes in (self._answered, self._cached):
+            forget(of_routes, routes)
+        for of_services in (
+            self._tried,
+            self._retried,
+            self._unaffordable,
+            self._hedged,
+            self._circuits,
+            self._reported,
+        ):
+            forget(of_services, services)
+
     def exposition(self, live: LiveState) -> bytes:
         """The text format, with the gauges of `live`."""
         return generate_latest(
@@ -109,6 +128,7 @@ class Metrics(Observer):
                     *self._seat_families(live),
                     *self._second_try_families(),
                     *self._front_door_families(),
+                    *familiar_families(self._answered, self._tried, live),
                     *self._families(),
                 ]
             )
@@ -170,6 +190,17 @@ class Metrics(Observer):
         )
         yield _counter(
             "quaymaster_tokens", "Tokens that were shown, by what became of them.", ["result"], self._tokens
+        )
+        yield GaugeMetricFamily(
+            "quaymaster_limiter_degraded",
+            "1 while limits are enforced by this gateway alone.",
+            self.limiter_degraded,
+        )
+        yield _counter(
+            "quaymaster_spans",
+            "Spans that have ended, by what became of them.",
+            ["result"],
+            {(result,): count for result, count in self.spans().items()},
         )
 
     def _families(self) -> Iterable[Metric]:
@@ -237,8 +268,4 @@ def _counter(name: str, text: str, labels: Sequence[str], counts: Mapping[Labels
 
 
 def _histogram(name: str, text: str, first_label: str, histograms: Histograms) -> Metric:
-    family = HistogramMetricFamily(name, text, labels=[first_label])
-    for value, histogram in histograms.by_first_label().items():
-        edges = [*(str(bound) for bound in histogram.bounds), "+Inf"]
-        family.add_metric([str(value)], list(zip(edges, histogram.cumulative(), strict=True)), histogram.sum)
-    return family
+    return histogram_family(name, text, [first_label], histograms.by(0))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from prometheus_client import Counter
 from prometheus_client import Histogram as TheirHistogram
 
-from gateway.tallies import OTHER, Counters, Histogram, Histograms
+from gateway.tallies import OTHER, Counters, Histogram, Histograms, forget
 
 BOUNDS = (0.001, 0.0025, 0.1, 0.5, 1.0, 30.0)
 VALUES = st.lists(st.floats(0, 60) | st.sampled_from([*BOUNDS, 0.0]))
@@ -57,12 +57,33 @@ def test_a_sum_over_a_first_label_is_as_if_it_were_the_only_one(
     for labels, value in calls:
         split[labels].observe(value)
         alone[labels[:1]].observe(value)
-    sums = split.by_first_label()
-    assert {(first,): histogram.buckets for first, histogram in sums.items()} == {
+    sums = split.by(0)
+    assert {labels: histogram.buckets for labels, histogram in sums.items()} == {
         labels: histogram.buckets for labels, histogram in alone.items()
     }
     for first, histogram in sums.items():
-        assert histogram.sum == pytest.approx(alone[first,].sum)
+        assert histogram.sum == pytest.approx(alone[first].sum)
+
+
+def test_labels_are_kept_in_the_order_that_is_asked_for() -> None:
+    histograms = Histograms(BOUNDS)
+    histograms["/a", "GET", 200].observe(0.2)
+    histograms["/a", "GET", 404].observe(0.2)
+    assert {labels: histogram.count for labels, histogram in histograms.by(1, 0).items()} == {
+        ("GET", "/a"): 2
+    }
+
+
+def test_what_is_there_no_longer_is_forgotten() -> None:
+    counters, histograms = Counters(), Histograms(BOUNDS)
+    for name in ("/a", "/b"):
+        counters.count(name, "hit")
+        histograms[name, 200].observe(0.1)
+    counters.count()
+    for tallies in (counters, histograms):
+        forget(tallies, {"/a", "/c"})
+    assert counters == {("/b", "hit"): 1, (): 1}
+    assert list(histograms) == [("/b", 200)]
 
 
 def test_summing_up_changes_nothing() -> None:
@@ -70,7 +91,7 @@ def test_summing_up_changes_nothing() -> None:
     histograms["/a", 200].observe(0.2)
     histograms["/a", 404].observe(0.3)
     for _ in range(2):
-        assert histograms.by_first_label()["/a"].count == 2
+        assert histograms.by(0)["/a",].count == 2
     assert histograms["/a", 200].count == 1
 
 

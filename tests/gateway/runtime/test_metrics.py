@@ -1,3 +1,4 @@
+import random
 import re
 from collections.abc import Callable
 
@@ -12,7 +13,8 @@ from gateway.runtime.pool_state import PoolState
 from handlers.outage import Mode
 from registry.model import Instance, InstanceId, ServiceName
 from registry.stats import WatchStats
-from tests.gateway.runtime.scrapes import samples
+from tests.gateway.runtime.gateways import NOWHERE, ask, gateway, request, settings_of, wire
+from tests.gateway.runtime.scrapes import samples, scrape
 from tests.project.source import ROOT
 
 AUTH, CHAT = ServiceName("auth"), ServiceName("chat")
@@ -181,7 +183,8 @@ def test_a_thousand_methods_make_one_series() -> None:
     metrics = Metrics("1.0")
     for number in range(1000):
         metrics.answered("none", f"M{number}", 405, 0.001)
-    requests = {s: n for s, n in samples(metrics.exposition(NOTHING)).items() if "requests_total" in s}
+    found = samples(metrics.exposition(NOTHING))
+    requests = {s: n for s, n in found.items() if s.startswith("quaymaster_requests_total")}
     assert requests == {'quaymaster_requests_total{code="405",method="other",route="none"}': 1000}
 
 
@@ -198,8 +201,76 @@ def test_two_gateways_of_one_process_count_apart() -> None:
     assert 'quaymaster_errors_total{reason="no_route"}' not in samples(other.exposition(NOTHING))
 
 
+def test_limits_and_spans_say_how_they_stand() -> None:
+    metrics = Metrics("1.0")
+    found = samples(metrics.exposition(NOTHING))
+    assert found["quaymaster_limiter_degraded"] == 0
+    assert not [series for series in found if series.startswith("quaymaster_spans")]
+    metrics.limiter_degraded = True
+    metrics.spans = lambda: {"exported": 5, "dropped": 2}
+    found = samples(metrics.exposition(NOTHING))
+    assert found["quaymaster_limiter_degraded"] == 1
+    assert found['quaymaster_spans_total{result="dropped"}'] == 2
+
+
+def test_what_has_left_the_settings_takes_its_series_with_it() -> None:
+    metrics = Metrics("1.0")
+    for service, route in ((AUTH, "/auth"), (CHAT, "/chat")):
+        metrics.answered(route, "GET", 200, 0.1)
+        metrics.cached(route, "hit")
+        metrics.tried(service, INSTANCE, SUCCESS, 200, 0.01)
+        metrics.retried(service, "connect_refused")
+        metrics.refused_retry(service)
+        metrics.hedged(service, True)
+        metrics.circuit(service, "open")
+        metrics.reported(service, "timeout")
+    before = samples(metrics.exposition(NOTHING))
+    metrics.forget(services={"auth"}, routes={"/auth"})
+    after = samples(metrics.exposition(NOTHING))
+    assert not [series for series in after if "auth" in series]
+    assert after == {series: value for series, value in before.items() if "auth" not in series}
+    assert [series for series in after if "chat" in series]
+
+
+async def test_a_reload_ends_the_series_of_what_it_takes_out() -> None:
+    async with gateway(
+        services={"auth": {"instances": [NOWHERE]}, "old": {"instances": [NOWHERE]}},
+        routes=[
+            {"path": "/a", "service": "auth", "access": "public"},
+            {"path": "/b", "service": "old", "access": "public"},
+        ],
+    ) as running:
+        for path in ("/a", "/b"):
+            assert (await ask(running.port, "GET", path)).status == 502
+        assert 'quaymaster_upstream_duration_seconds_count{service="old"}' in await scrape(running.port)
+        await running.follow(settings_of(routes=[{"path": "/a", "service": "auth", "access": "public"}]))
+        found = await scrape(running.port)
+        assert not [series for series in found if '"/b"' in series]
+        # What is read at the scrape stays until nobody watches the service any more.
+        assert not [series for series in found if '"old"' in series and "_upstream_" in series]
+        assert 'quaymaster_upstream_duration_seconds_count{service="auth"}' in found
+
+
+async def test_ten_thousand_paths_make_no_series() -> None:
+    """H22 of the threats: whoever asks for random paths must not fill the memory of all who watch."""
+    rng = random.Random(1)
+    async with gateway() as running, wire(running.port) as client:
+
+        async def ask_for(paths: int) -> set[str]:
+            names = [f"/{rng.getrandbits(64):x}" for _ in range(paths)]
+            await client.say(*(request("GET", path) for path in names))
+            for _ in names:
+                assert (await client.answer()).status == 404
+            return set(await scrape(running.port))
+
+        await ask_for(1)
+        before = await ask_for(1)
+        for _ in range(100):
+            assert await ask_for(100) == before
+
+
 def test_the_readme_lists_every_series_and_no_other() -> None:
     types = re.findall(r"^# TYPE (\S+)", Metrics("1.0").exposition(WATCHED).decode(), re.MULTILINE)
-    listed = re.findall(r"quaymaster_\w+", (ROOT / "README.md").read_text())
+    listed = re.findall(r"quaymaster_\w+|(?<=`)gateway_\w+(?=`)", (ROOT / "README.md").read_text())
     assert set(types) == set(listed)
     assert len(types) == len(set(types))
