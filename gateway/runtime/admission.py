@@ -62,6 +62,7 @@ class Admission:
         verdict = await self._limiter.hit(windows) if windows else None
         if verdict is None:
             return None
+        self._metrics.limiter_degraded = verdict.degraded
         if verdict.degraded and rules.fail_mode != "share":
             exchange.degraded = True
             exchange.headers += (DEGRADED,)
