@@ -126,6 +126,10 @@ def _route_problems(draft: Draft) -> Iterator[Problem]:
     for number, route in draft.routes.items():
         for key, name in route.service_keys().items():
             yield from _unknown_service(draft, f"routes[{number}].{key}", name)
+        for key, name in route.tag_keys().items():
+            if name in draft.services and draft.services[name].instances:
+                fix = f"services.{name} lists its instances, and those have no tags: let them be registered"
+                yield Problem(f"routes[{number}].{key}", fix)
         if route.path in LOCAL_PATHS or (draft.health and route.path in draft.health.aliases):
             yield Problem(f"routes[{number}].path", f"{route.path} is an endpoint of the gateway itself")
         pattern = parse_pattern(route.path)

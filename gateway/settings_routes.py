@@ -208,6 +208,16 @@ class RouteSettings(Section):
                 named[f"versions.to.{version}.service"] = where.service
         return named
 
+    def tag_keys(self) -> dict[str, str]:
+        """The services of which only instances with a tag are called, by the keys that name the tag."""
+        if self.service is None:
+            return {}
+        tagged = {"subset.tag": self.service} if self.subset else {}
+        for version, where in self.versions.to.items() if self.versions else ():
+            if where.tag is not None:
+                tagged[f"versions.to.{version}.tag"] = where.service or self.service
+        return tagged
+
     def retry_for(self, method: str) -> RetryClass:
         """The route's retry class, else the one DESIGN 4 gives the method."""
         return _retry(self.retry, method)

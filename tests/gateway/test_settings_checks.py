@@ -42,6 +42,20 @@ def test_a_routes_service_exists() -> None:
     assert found == {"routes[1].service": "there is no service 't'; known: s"}
 
 
+def test_only_registered_instances_have_tags() -> None:
+    versions = {"to": {"1": {"service": "fixed"}, "2": {"service": "fixed", "tag": "v2"}, "3": {"tag": "v3"}}}
+    routes = [
+        route(versions=versions),
+        route("/b", service="fixed", subset={"tag": "v2"}),
+        route("/c", subset={"tag": "v2"}),
+        route("/d", service="fixed"),
+    ]
+    fixed = ServiceSettings.model_validate({"instances": ["http://127.0.0.1:9"]})
+    found = problems(*routes, services={"s": ServiceSettings(), "fixed": fixed}, service_names={"s", "fixed"})
+    assert set(found) == {"routes[0].versions.to.2.tag", "routes[1].subset.tag"}
+    assert "those have no tags" in found["routes[1].subset.tag"]
+
+
 def test_a_services_name_counts_although_it_is_not_valid_itself() -> None:
     assert problems(route(service="t"), service_names=frozenset({"t"}), services={}) == {}
 
