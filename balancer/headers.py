@@ -80,9 +80,7 @@ class ForwardFacts:
     user_id: str | None = None
     """From the verified token; `None` sends no `X-User-Id` at all."""
     claims: tuple[tuple[bytes, bytes], ...] = ()
-    """What else is vouched for of the user; header-safe."""
-    guarded: frozenset[bytes] = frozenset()
-    """Names (`guarded_names`) that only `claims` may carry: no client's, also where there is no user."""
+    """What else is vouched for of the user; header-safe. Their names are among `remove_headers`."""
     set_headers: tuple[tuple[bytes, bytes], ...] = ()
     """The route's own headers: each replaces what the client sent under that name."""
     remove_headers: frozenset[bytes] = frozenset()
@@ -98,9 +96,8 @@ def for_upstream(headers: Pairs, facts: ForwardFacts) -> Headers:
     if facts.set_headers or not facts.pass_host:
         removed |= {name.lower() for name, _ in facts.set_headers}
         removed |= {b"host"} if not facts.pass_host else frozenset()
-    guarded = unwanted = facts.guarded
-    if guarded or facts.remove_headers:
-        unwanted = guarded | facts.remove_headers
+    unwanted = facts.remove_headers
+    if unwanted:
         removed |= unwanted
     sent: Headers = []
     listed = False
@@ -118,7 +115,7 @@ def for_upstream(headers: Pairs, facts: ForwardFacts) -> Headers:
         hop = _listed_in_connection(headers)
         sent = [pair for pair in sent if pair[0].lower() not in hop]
     for pair in facts.set_headers:
-        if pair[0].lower() not in VOUCHED and pair[0].lower() not in guarded:
+        if pair[0].lower() not in VOUCHED:
             sent.append(pair)
     _add_vouched(sent, headers, host, facts)
     return sent
@@ -169,7 +166,7 @@ def _add_vouched(sent: Headers, headers: Pairs, host: bytes, facts: ForwardFacts
 
 
 def guarded_names(names: Iterable[str]) -> frozenset[bytes]:
-    """What is to be removed from clients so that these headers are only ours to set."""
+    """What is to be removed from clients so that these headers are only ours to set: see `remove_headers`."""
     lower = [name.lower().encode() for name in names]
     return frozenset(lower) | {name.replace(b"_", b"-") for name in lower}
 

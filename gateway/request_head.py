@@ -44,7 +44,7 @@ class Values(Protocol):
 
 @dataclass(slots=True)
 class RequestHead:
-    """Never changes but for the last three, which are what was made of it."""
+    """Never changes but for the last five, which are what was made of it."""
 
     raw: RawHeaders
     """What it was read from."""
@@ -72,6 +72,10 @@ class RequestHead:
     """The last host that was asked with these headers, and whether they may use internal endpoints there."""
     counted: "Counted | None" = None
     """Under which limits the last request with these headers fell."""
+    user: User | None = None
+    """Whose the token is."""
+    era: object = None
+    """As long as this is the era of whoever said so (runtime/identities.py), it is still true."""
 
 
 @dataclass(slots=True)
@@ -88,7 +92,7 @@ class Forwarded:
     """Header lines as an instance gets them, and what they were made for."""
 
     prepared: object
-    user_id: str | None
+    user: User | None
     lines: FieldLines
 
 

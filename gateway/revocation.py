@@ -5,7 +5,7 @@ text that is signed. Not by its signature: of ES256 there are two for each text.
 """
 
 import heapq
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, model_validator
@@ -46,6 +46,15 @@ class RevokedTokens:
         while self._order and (self._order[0][0] <= now or len(self._until) > self.most):
             expires_at, token_id = heapq.heappop(self._order)
             # One that was revoked twice stands here twice, and the later expiry counts.
+            if self._until.get(token_id) == expires_at:
+                del self._until[token_id]
+        if len(self._order) > 2 * len(self._until) + 64:
+            self._order = [(expires_at, token_id) for token_id, expires_at in self._until.items()]
+            heapq.heapify(self._order)
+
+    def discard(self, tokens: Iterable[tuple[str, float]]) -> None:
+        """Forgets these, unless a later expiry has been added."""
+        for token_id, expires_at in tokens:
             if self._until.get(token_id) == expires_at:
                 del self._until[token_id]
 

@@ -16,6 +16,7 @@ from gateway.settings_routes import RouteSettings
 LOCAL_PATHS = frozenset(
     {
         "/admin/handlers",
+        "/admin/tokens/revoke",
         "/admin/logging",
         "/get_service_instance",
         "/get_websocket_handler",

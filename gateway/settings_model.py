@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr
 
 from balancer.model import CallPolicy, RetryClass, Subset, Timeouts
 from balancer.policy import ServicePolicy
+from gateway.denylists import DENYLISTS
 from gateway.limiters import LIMITERS
 from gateway.settings_handlers import HandlersSettings
 from gateway.settings_identity import IdentitySettings, InternalSettings
@@ -97,6 +98,11 @@ class StoreSettings(Section):
     def limiter(self) -> str:
         """What counts requests: the limiter of the store's name, else each gateway for itself."""
         return self.backend if self.backend in LIMITERS else "memory"
+
+    @property
+    def denylist(self) -> str:
+        """What knows of revoked tokens: the denylist of the store's name, else each gateway for itself."""
+        return self.backend if self.backend in DENYLISTS else "memory"
 
 
 class Settings(Section):

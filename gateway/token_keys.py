@@ -1,7 +1,7 @@
 """Keys that tokens are verified with, and which of them may verify which token.
 
 Rules of this file: what a key is for was settled when it was taken in. A token's `kid` picks among the keys
-of a set and means nothing else: it is compared, never looked up anywhere. PyJWT's algorithms judge signatures.
+of a set and means nothing else: it is compared, never looked up. PyJWT's algorithms judge signatures.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

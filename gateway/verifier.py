@@ -55,6 +55,10 @@ class Verifier:
             self._good.forget_all_but(keys.fingerprints)
             self.era = object()
 
+    def known(self, token: str, now: float) -> User | None:
+        """The user of a token that was verified before."""
+        return self._good.get(digest(token), now, self.leeway_s)
+
     def verify(self, token: str, now: float) -> User | Rejected:
         """The user of a token; `now` in Unix seconds."""
         name = digest(token)

@@ -4,15 +4,15 @@ from collections.abc import Callable
 
 from gateway.client_address import internal_key_matches, is_internal, may_speak_for_a_page
 from gateway.errors import GatewayError, Reason, gateway_error
-from gateway.identity import Rejected, claimed_uids, uid_problem
+from gateway.identity import Rejected
 from gateway.limiters.base import Limiter
 from gateway.limits import DEGRADED, LimitPlan, kind_of, rate_headers, rules_for, too_often
 from gateway.request_head import Counted
 from gateway.runtime.exchange import Exchange
+from gateway.runtime.identities import Identities
 from gateway.runtime.metrics import Metrics
 from gateway.runtime.places import Place
 from gateway.runtime.rules import Rules
-from gateway.verifier import Verifier
 from gateway.windows import Rule
 
 LIMITS_UNAVAILABLE = gateway_error(Reason.LIMITS_UNAVAILABLE)
@@ -21,7 +21,10 @@ LIMITS_UNAVAILABLE = gateway_error(Reason.LIMITS_UNAVAILABLE)
 class Admission:
     """Judges the requests of every place that is not open to everybody, as often as they like."""
 
-    def __init__(self, limiter: Limiter, metrics: Metrics, unix_clock: Callable[[], float]) -> None:
+    def __init__(
+        self, identities: Identities, limiter: Limiter, metrics: Metrics, unix_clock: Callable[[], float]
+    ) -> None:
+        self._identities = identities
         self._limiter = limiter
         self._metrics = metrics
         self._unix_clock = unix_clock
@@ -32,7 +35,7 @@ class Admission:
             return None if _is_internal(exchange, rules) else gateway_error(Reason.FORBIDDEN)
         refused: GatewayError | None = None
         if place.access == "user":
-            refused = self._identify(exchange, rules.verifier)
+            refused = await self._identify(exchange, place)
         if place.limits is not None:
             # Who could not be identified counts too, by address: nobody guesses tokens for long.
             uncounted = await self._count(exchange, place.limits, rules)
@@ -40,21 +43,20 @@ class Admission:
                 return uncounted
         return refused
 
-    def _identify(self, exchange: Exchange, verifier: Verifier | None) -> GatewayError | None:
-        head = exchange.head
+    async def _identify(self, exchange: Exchange, place: Place) -> GatewayError | None:
+        head, query, now = exchange.head, exchange.target.query, self._unix_clock()
         token = head.token
         if token is None:
             return gateway_error(Reason.MISSING_TOKEN)
         if isinstance(token, Rejected):
             return token.error()
-        if verifier is None:
-            raise RuntimeError("a route needs users and no verifier was built")
-        user = verifier.verify(token, self._unix_clock())
-        if isinstance(user, Rejected):
-            return user.error()
-        if (mismatch := uid_problem(user, claimed_uids(head.uids, exchange.target.query))) is not None:
-            return mismatch.error()
-        exchange.user = user
+        user = self._identities.known(head, query, now)
+        if user is None:
+            found = await self._identities.judge(head, query, now)
+            if isinstance(found, Rejected):
+                return found.error()
+            user = found
+        exchange.user, exchange.revokes = user, place.revokes
         return None
 
     async def _count(self, exchange: Exchange, plan: LimitPlan, rules: Rules) -> GatewayError | None:

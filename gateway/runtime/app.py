@@ -24,6 +24,7 @@ from gateway.runtime.endpoints.health import HealthEndpoints
 from gateway.runtime.forward import Forwarder
 from gateway.runtime.handover import Predecessor, offered, predecessor_at, until_ready
 from gateway.runtime.http_server import HttpServer, parser_problem
+from gateway.runtime.identities import Identities, opened_identities
 from gateway.runtime.listening import Listener, sockets_of_the_manager, taken_from
 from gateway.runtime.local_endpoints import LocalEndpoints
 from gateway.runtime.logs import change_level
@@ -68,6 +69,7 @@ class _Running:
     """The name of the gateways, where others hand out our seats."""
     balancer: Balancer
     endpoints: LocalEndpoints
+    identities: Identities
     dispatcher: Dispatcher
     server: HttpServer
     access_log: AccessLog
@@ -139,7 +141,9 @@ class Gateway:
         settings = taken.settings
         endpoints = running.endpoints.of(settings)
         # Beside the loop: a long table of routes takes its time.
-        rules = await asyncio.to_thread(lambda: rules_of(settings, endpoints, build_verifier(settings)))
+        rules, verifier = await asyncio.to_thread(
+            lambda: (rules_of(settings, endpoints), build_verifier(settings))
+        )
         fixed = settings.fixed_addresses()
         running.watcher.follow_fixed(running.backend.follow_fixed(fixed), fixed)
         gone = self._settings.services.keys() - settings.services.keys()
@@ -154,6 +158,7 @@ class Gateway:
         running.watcher.follow_checks(settings.health_checks())
         running.balancer.follow(settings.service_policies())
         running.endpoints.health.probing.follow(settings.health.probes)
+        running.identities.follow(settings.identity, verifier)
         running.dispatcher.rules = rules
         running.server.follow(settings.listen)
         change_level(settings.logging.level)
@@ -182,6 +187,9 @@ class Gateway:
         gateways = gateways_seen(watcher, ours)
         pools = await stack.enter_async_context(opened_pools(settings, watcher, gateways))
         forwarder = Forwarder(balancer)
+        identities = await stack.enter_async_context(
+            opened_identities(settings, build_verifier(settings), balancer, forwarder.mark, metrics.token)
+        )
         access_log = self._open_access_log()
         tracing = await stack.enter_async_context(opened_tracing(settings.tracing, software_version()))
         if tracing is not None:
@@ -203,13 +211,23 @@ class Gateway:
         )
         seats, drains, peers = self._waiting
         endpoints = LocalEndpoints(
-            watcher, balancer, forwarder, pools, metrics, self._health, seats, drains, peers, self._rng
+            watcher,
+            balancer,
+            forwarder,
+            identities,
+            pools,
+            metrics,
+            self._health,
+            seats,
+            drains,
+            peers,
+            self._rng,
         )
         dispatcher = Dispatcher(
             settings,
             endpoints=endpoints.of(settings),
             forwarder=forwarder,
-            verifier=build_verifier(settings),
+            identities=identities,
             limiter=await stack.enter_async_context(
                 load_limiter(settings.store.limiter)(settings.store.url.get_secret_value())
             ),
@@ -219,7 +237,9 @@ class Gateway:
         )
         predecessor = await stack.enter_async_context(predecessor_at(settings.listen.handover))
         self._health.server = server = await self._listen(dispatcher, watcher, predecessor)
-        self._running = _Running(backend, watcher, ours, balancer, endpoints, dispatcher, server, access_log)
+        self._running = _Running(
+            backend, watcher, ours, balancer, endpoints, identities, dispatcher, server, access_log
+        )
         await self._register(backend)
         if predecessor is not None:
             await predecessor.may_go()

@@ -22,6 +22,7 @@ from gateway.runtime.client_request import ClientRequest
 from gateway.runtime.endpoints.endpoint import Endpoint
 from gateway.runtime.exchange import Exchange
 from gateway.runtime.forward import Forwarder
+from gateway.runtime.identities import Identities
 from gateway.runtime.metrics import Metrics
 from gateway.runtime.refusals import Refusals
 from gateway.runtime.reply import Reply, error_reply, send
@@ -29,7 +30,6 @@ from gateway.runtime.rules import Rules, rules_of
 from gateway.runtime.tracing import Tracing
 from gateway.settings import Settings
 from gateway.target import BadTarget
-from gateway.verifier import Verifier
 from registry.runtime.clock import unix_now
 
 log = structlog.get_logger()
@@ -41,7 +41,7 @@ CLIENT_CLOSED = 499
 
 
 class Dispatcher:
-    """The handler of every request. `verifier` is `None` where no route asks who somebody is."""
+    """The handler of every request."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Dispatcher:
         *,
         endpoints: Iterable[Endpoint],
         forwarder: Forwarder,
-        verifier: Verifier | None,
+        identities: Identities,
         limiter: Limiter,
         metrics: Metrics,
         access_log: AccessLog,
@@ -57,14 +57,16 @@ class Dispatcher:
         clock: Callable[[], float] = time.monotonic,
         unix_clock: Callable[[], float] = unix_now,
     ) -> None:
-        self.rules = rules_of(settings, endpoints, verifier)
+        self.rules = rules_of(settings, endpoints)
         """Replaced whole when the settings change."""
         self._forwarder = forwarder
-        self._admission = Admission(limiter, metrics, unix_clock)
+        self._identities = identities
+        self._admission = Admission(identities, limiter, metrics, unix_clock)
         self._metrics = metrics
         self._access_log = access_log
         self._tracing = tracing
         self._clock = clock
+        self._unix_clock = unix_clock
         self._ids = RequestIds(secrets.token_hex(8))
         self.refusals = Refusals(self._ids, metrics, unix_clock)
 
@@ -85,6 +87,8 @@ class Dispatcher:
             # An answer that could not be written whole ended its connection.
             status, delivered = request.status, request.connected
         finally:
+            if exchange.revokes:
+                await self._revoke(exchange)
             if not delivered and exchange.on_undelivered is not None:
                 await asyncio.shield(exchange.on_undelivered())
             self._note(exchange, status)
@@ -117,6 +121,11 @@ class Dispatcher:
         if exchange.request.head_sent:
             raise ConnectionResetError("failed in the middle of an answer") from None
         return gateway_error(Reason.INTERNAL_ERROR)
+
+    async def _revoke(self, exchange: Exchange) -> None:
+        """After the answer of a logout, also if its client did not wait for it."""
+        if exchange.user is not None and 0 < exchange.request.status < 400:
+            await self._identities.revoke(exchange.user, self._unix_clock())
 
     def _send(self, exchange: Exchange, end: Reply | GatewayError) -> None:
         if isinstance(end, GatewayError):

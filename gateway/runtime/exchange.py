@@ -55,6 +55,8 @@ class Exchange:
     """How the cache of the route's answers was used: hit, miss, stale or bypass."""
     degraded: bool = False
     """Limits are not counted as they should be, because their store does not answer."""
+    revokes: bool = False
+    """After an answer below 400 the user's token is good no more."""
     on_undelivered: Callable[[], Awaitable[None]] | None = None
     """Undoes what was promised in an answer that did not get through to the client."""
     span: RequestSpan | None = None

@@ -90,14 +90,14 @@ class Forwarder:
     def lines(self, exchange: Exchange, prepared: Prepared) -> FieldLines:
         """The request's header lines as an instance gets them, but for `X-Request-Id`."""
         head, user = exchange.head, exchange.user
-        user_id = None if user is None else user.id
         made = head.forwarded
-        if made is None or made.prepared is not prepared or made.user_id != user_id:
+        if made is None or made.prepared is not prepared or made.user is not user:
             facts = ForwardFacts(
                 peer=exchange.request.peer,
                 scheme="http",
                 peer_trusted=head.client.peer_trusted,
-                user_id=user_id,
+                user_id=None if user is None else user.id,
+                claims=() if user is None else user.headers,
                 set_headers=prepared.set_headers,
                 remove_headers=prepared.remove_headers,
                 pass_host=prepared.pass_host,
@@ -107,7 +107,7 @@ class Forwarder:
             dropped = head.trace.refused if exchange.span is None else BOTH
             if dropped:
                 headers = [pair for pair in headers if pair[0].lower() not in dropped]
-            made = head.forwarded = Forwarded(prepared, user_id, FieldLines(headers))
+            made = head.forwarded = Forwarded(prepared, user, FieldLines(headers))
         return made.lines
 
     def _left_s(self, exchange: Exchange) -> float | None:

@@ -17,7 +17,9 @@ from gateway.runtime.endpoints.peer_reports import PeerReportEndpoint
 from gateway.runtime.endpoints.peers import PeerEndpoint
 from gateway.runtime.endpoints.pools import Pools
 from gateway.runtime.endpoints.seats import SeatEndpoint
+from gateway.runtime.endpoints.tokens_admin import TokensAdminEndpoint
 from gateway.runtime.forward import Forwarder
+from gateway.runtime.identities import Identities
 from gateway.runtime.metrics import Metrics
 from gateway.runtime.pools import tunnel_prefix
 from gateway.runtime.waiting_room import WaitingRoom
@@ -33,6 +35,7 @@ class LocalEndpoints:
     watcher: Watcher
     balancer: Balancer
     forwarder: Forwarder
+    identities: Identities
     pools: Pools
     metrics: Metrics
     health: HealthEndpoints
@@ -51,6 +54,7 @@ class LocalEndpoints:
             *PeerReportEndpoint(self.balancer, self.watcher, self.metrics, self.names).endpoints(),
             *LoggingAdminEndpoint(self.health.access_log).endpoints(),
         ]
+        endpoints += TokensAdminEndpoint(self.identities).endpoints()
         if settings.handlers is not None:
             endpoints += [
                 *SeatEndpoint(self.pools, self.metrics, self.seats, rng=self.rng).endpoints(),

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 
 from gateway.allowed_hosts import AllowedHosts
 from gateway.errors import GatewayError, Reason, gateway_error
+from gateway.identity import Required, required
 from gateway.limits import LimitPlan, plan_of
 from gateway.lookalikes import Lookalikes
 from gateway.queries import QueryChanges
@@ -50,6 +51,10 @@ class Place:
     reply: Reply | None = None
     """The answer for everybody who may: of a route that answers itself."""
     upstream_target: str = ""
+    require: Required | None = None
+    """What users must have besides a good token."""
+    revokes: bool = False
+    """The caller's token is good no more after an answer below 400."""
 
 
 class _Way(NamedTuple):
@@ -137,6 +142,8 @@ class Places:
             access=route.access,
             limits=self._route_limits[id(route)],
             route=route,
+            require=required(route.require.roles, route.require.scopes),
+            revokes=route.revoke_token,
             prepared=None if route.service is None else prepare(self._settings, route, method),
             choice=choice_of(self._settings, route, method, self._rng),
             reply=None if route.respond is None else respond_reply(route.respond),

@@ -21,7 +21,8 @@ class Prepared:
     """Bytes of a request body that are kept for another try."""
     set_headers: tuple[tuple[bytes, bytes], ...] = ()
     remove_headers: frozenset[bytes] = frozenset()
-    """In lower case: those that are set, too, for the sake of their twins with underscores."""
+    """In lower case: those that are set, too, for the sake of their twins with underscores, and those that
+    carry claims, also where nobody is asked who they are."""
     pass_host: bool = True
     hashing: HashPolicy | None = None
     """What callers are recognised by; `None` where it makes no difference."""
@@ -54,7 +55,9 @@ def prepare(
         body_limit=settings.body_limit(route),
         kept_body=called.retry_buffer_bytes,
         set_headers=tuple(route.header_pairs()),
-        remove_headers=guarded_names((*route.remove_headers, *route.set_headers)),
+        remove_headers=guarded_names(
+            (*route.remove_headers, *route.set_headers, *settings.identity.claim_headers)
+        ),
         pass_host=route.pass_host,
         hashing=called.hash.policy() if called.strategy == RENDEZVOUS else None,
         answer_shaping=answer_shaping(route),

@@ -24,8 +24,6 @@ class Rules:
 
     settings: Settings
     places: Places
-    verifier: Verifier | None
-    """`None` where no route asks who somebody is."""
     cors: Cors | None
     internal_key: str
     rate_style: RateStyle
@@ -35,13 +33,12 @@ class Rules:
     """Whether answers say how long they took."""
 
 
-def rules_of(settings: Settings, endpoints: Iterable[Endpoint], verifier: Verifier | None) -> Rules:
+def rules_of(settings: Settings, endpoints: Iterable[Endpoint]) -> Rules:
     """The rules of these settings; `endpoints` are the gateway's own places beside the routes."""
     key = settings.internal.key
     return Rules(
         settings,
         Places(settings, endpoints),
-        verifier,
         Cors(settings.cors) if settings.cors.origins else None,
         key.get_secret_value() if key else "",
         style_of(settings.limits),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
 PACKAGES = ("registry", "balancer", "handlers", "gateway")
-CHOICES = ("strategies", "backends", "stores", "limiters", "sinks", "probes", "agent")
+CHOICES = ("strategies", "backends", "stores", "limiters", "denylists", "sinks", "probes", "agent")
 """Folders of the middle floor. The agent stands there too: a backend starts it."""
 
 COMMAND_LINE = {"gateway/cli.py", "gateway/__main__.py"}

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from balancer.strategies import STRATEGIES, load_strategy
+from gateway.denylists import DENYLISTS, load_denylist
 from gateway.limiters import LIMITERS, load_limiter
 from gateway.probes import PROBES, load_probe
 from handlers.stores import STORES, load_store
@@ -17,6 +18,7 @@ TABLES = {
     "registry/backends": BACKENDS,
     "handlers/stores": STORES,
     "gateway/limiters": LIMITERS,
+    "gateway/denylists": DENYLISTS,
     "gateway/probes": PROBES,
 }
 
@@ -42,4 +44,5 @@ def test_every_entry_loads(rng: random.Random) -> None:
     assert all(callable(load_backend(name)) for name in BACKENDS)
     assert all(callable(load_store(name)) for name in STORES)
     assert all(callable(load_limiter(name)) for name in LIMITERS)
+    assert all(callable(load_denylist(name)) for name in DENYLISTS)
     assert all(callable(load_probe(name)) for name in PROBES)

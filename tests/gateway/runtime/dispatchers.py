@@ -3,7 +3,7 @@
 import io
 import random
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from balancer.runtime.call import Balancer
 from balancer.runtime.upstream import PooledUpstream
@@ -13,6 +13,7 @@ from gateway.runtime.access_log import AccessLog
 from gateway.runtime.dispatch import Dispatcher
 from gateway.runtime.endpoints.endpoint import Endpoint
 from gateway.runtime.forward import Forwarder
+from gateway.runtime.identities import opened_identities
 from gateway.runtime.metrics import Metrics
 from gateway.runtime.rules import build_verifier
 from gateway.settings import Settings
@@ -34,17 +35,22 @@ async def dispatcher(
     def snapshots(service: ServiceName) -> ServiceSnapshot:
         return snapshot(service, Status.KNOWN, instances=instances, answered_at=0.0)
 
-    async with PooledUpstream() as upstream:
+    async with AsyncExitStack() as stack:
+        upstream = await stack.enter_async_context(PooledUpstream())
         balancer = Balancer(snapshots, upstream, policies={}, rng=random.Random(1))
-        access_log = AccessLog(logged)
+        access_log, metrics = AccessLog(logged), metrics or Metrics("test")
+        forwarder = Forwarder(balancer)
+        identities = await stack.enter_async_context(
+            opened_identities(settings, build_verifier(settings), balancer, forwarder.mark, metrics.token)
+        )
         yield (
             Dispatcher(
                 settings,
                 endpoints=endpoints,
-                forwarder=Forwarder(balancer),
-                verifier=build_verifier(settings),
+                forwarder=forwarder,
+                identities=identities,
                 limiter=limiter or MemoryLimiter(),
-                metrics=metrics or Metrics("test"),
+                metrics=metrics,
                 access_log=access_log,
             ),
             logged,

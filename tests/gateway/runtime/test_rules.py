@@ -18,7 +18,7 @@ from tests.gateway.runtime.gateways import KEY, settings_of
 
 def test_rules_hold_what_a_request_is_judged_by() -> None:
     settings = settings_of(internal={"key": KEY}, cors={"origins": ["https://chat.example"]})
-    rules = rules_of(settings, [], build_verifier(settings))
+    rules = rules_of(settings, [])
     assert rules.internal_key == KEY
     assert rules.cors is not None
     assert rules.cors.answer_headers("https://evil.example") == (("Vary", "Origin"),)
@@ -26,7 +26,7 @@ def test_rules_hold_what_a_request_is_judged_by() -> None:
 
 
 def test_without_origins_and_key_there_is_nothing_to_compare() -> None:
-    rules = rules_of(settings_of(), [], None)
+    rules = rules_of(settings_of(), [])
     assert (rules.internal_key, rules.cors) == ("", None)
 
 
