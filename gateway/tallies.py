@@ -76,10 +76,15 @@ class Histograms(dict[Labels, Histogram]):
             labels = _others(labels)
         return self.setdefault(labels, Histogram(self._bounds))
 
-    def by(self, *places: int) -> dict[Labels, Histogram]:
-        """One for each combination of the labels at these places: the sum of those that share it."""
+    def by(self, *places: int, but: int | None = None) -> dict[Labels, Histogram]:
+        """One for each combination of the labels at these places: the sum of those that share it.
+
+        Those with the label `but` are left out.
+        """
         sums: dict[Labels, Histogram] = {}
         for labels, histogram in self.items():
+            if but is not None and but in labels:
+                continue
             kept = tuple(labels[place] for place in places)
             sums.setdefault(kept, Histogram(self._bounds)).add(histogram)
         return sums

@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 
 from balancer.outcome import Outcome
 from balancer.runtime.base import Observer
-from gateway.runtime.familiar_families import familiar_families, histogram_family
+from gateway.runtime.familiar_families import TUNNEL, familiar_families, histogram_family
 from gateway.runtime.live_state import LiveState
 from gateway.tallies import OTHER, Counters, Histograms, Labels, forget
 from gateway.target import CARRIED
@@ -268,4 +268,4 @@ def _counter(name: str, text: str, labels: Sequence[str], counts: Mapping[Labels
 
 
 def _histogram(name: str, text: str, first_label: str, histograms: Histograms) -> Metric:
-    return histogram_family(name, text, [first_label], histograms.by(0))
+    return histogram_family(name, text, [first_label], histograms.by(0, but=TUNNEL))

@@ -153,6 +153,19 @@ def test_counters_are_labelled_by_what_the_settings_name() -> None:
     assert not [name for name in found if "_created" in name]
 
 
+def test_how_long_a_tunnel_was_open_is_no_duration_of_a_request() -> None:
+    metrics = Metrics("1.0")
+    metrics.answered("/ws/*", "GET", 101, 3600.0)
+    metrics.answered("/ws/*", "GET", 403, 0.01)
+    metrics.tried(CHAT, INSTANCE, SUCCESS, 101, 3600.0)
+    found = samples(metrics.exposition(NOTHING))
+    assert found['quaymaster_requests_total{code="101",method="GET",route="/ws/*"}'] == 1
+    assert found['quaymaster_request_duration_seconds_count{route="/ws/*"}'] == 1
+    assert found['gateway_request_duration_seconds_sum{endpoint="/ws/*",method="GET"}'] == 0.01
+    assert 'quaymaster_upstream_duration_seconds_count{service="chat"}' not in found
+    assert found['quaymaster_upstream_requests_total{code="101",outcome="done_ok",service="chat"}'] == 1
+
+
 def test_what_is_counted_of_one_service_can_be_asked_for() -> None:
     metrics = Metrics("1.0")
     assert (metrics.retries_refused(AUTH), metrics.hedges(AUTH), metrics.reports(AUTH)) == (0, {}, {})
