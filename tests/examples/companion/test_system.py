@@ -9,12 +9,15 @@ import pytest_asyncio
 from examples.companion import ai, auth, chat, media, payment
 from examples.companion.system import EXAMPLE
 from examples.standins.service import Build
+from registry.runtime.clock import unix_now
 from tests.balancer.origins import never_answers, origin, refuses
 from tests.examples.companion.seed import LINES
 from tests.examples.standins.readme import wrong_lines
 from tests.examples.standins.running import SECRET, Running, register, running
 from tests.examples.standins.shapes import mismatch
 from tests.examples.standins.walk import ERROR, Line, Walk, of_access, stranger_refused, walk
+from tests.gateway.probes.behaviours import ASKS_FOR_A_PASSWORD
+from tests.gateway.probes.behaviours import says as speaks_postgres
 from tests.gateway.runtime.gateways import eventually, token
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -28,6 +31,10 @@ SERVICES: Mapping[str, Build | str] = {
     "MEDIA_SERVICE_URL": media.build,
     "PAYMENT_SERVICE_URL": payment.build,
 }
+
+
+def database_at(port: int) -> str:
+    return f"postgresql+asyncpg://app:secret@127.0.0.1:{port}/companion"
 
 
 def companion(
@@ -67,6 +74,35 @@ async def test_who_has_too_few_tokens_gets_no_picture(walked: Walk) -> None:
     assert mismatch(ERROR | {"message": "this costs 5 tokens, and you have 0"}, asked[-1].json()) is None
 
 
+async def test_every_answer_says_how_long_it_took(walked: Walk) -> None:
+    for path in ("/", PLANS, "/nowhere"):
+        assert float((await walked.example.ask("GET", path)).one("X-Process-Time")) >= 0
+
+
+async def says(example: Running, services: dict[str, str]) -> None:
+    """Returns once `/health` says so of these."""
+
+    async def so() -> bool:
+        found = (await example.ask("GET", "/health")).json()
+        expected = {"timestamp": str, "services": services, "environment": "development"}
+        return mismatch(expected, found) is None
+
+    await eventually(so)
+
+
+async def test_health_says_that_its_database_and_its_redis_are_up(redis_url: str) -> None:
+    async with (
+        origin(speaks_postgres(ASKS_FOR_A_PASSWORD)) as postgres,
+        companion(POSTGRES_URL=database_at(postgres.instance.port), REDIS_URL=redis_url) as example,
+    ):
+        await says(example, {"postgres": "up", "redis": "up", "auth-service": "up"})
+
+
+async def test_health_says_that_its_database_is_down() -> None:
+    async with refuses() as gone, companion(POSTGRES_URL=database_at(gone.port)) as example:
+        await says(example, {"postgres": "down", "auth-service": "up"})
+
+
 async def test_every_answer_has_an_id_of_its_own(walked: Walk) -> None:
     ids = {(await walked.example.ask("GET", path)).one("X-Request-ID") for path in ("/", PLANS, "/nowhere")}
     assert len(ids) == 3
@@ -103,7 +139,10 @@ async def test_each_tier_has_its_limit(tier: str, limit: int | None) -> None:
     else:
         assert {answer.one("X-RateLimit-Limit") for answer in many} == {str(limit)}
         assert [many[n].one("X-RateLimit-Remaining") for n in (0, -2, -1)] == [str(limit - 1), "0", "0"]
-        assert mismatch(ERROR | {"retry_after": int}, many[-1].json()) is None
+        text = f"You have exceeded the rate limit of {limit} requests per minute"
+        body = {"error": "Rate limit exceeded", "message": text, "retry_after": 60}
+        assert mismatch(ERROR | body, many[-1].json()) is None
+        assert 0 < int(many[-1].one("X-RateLimit-Reset")) - unix_now() < 121
 
 
 async def test_a_service_that_is_down_is_503() -> None:

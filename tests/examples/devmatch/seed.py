@@ -5,6 +5,7 @@ from tests.examples.standins.walk import Line
 TOKENS = {"access_token": str, "refresh_token": str, "token_type": "bearer", "expires_in": 24 * 3600}
 DEVELOPER = {"user_id": str, "name": str, "skills": [str]}
 TASK = {"id": str, "title": str, "skills": [str], "owner_id": str, "created_at": str}
+HEALTH = {"status": "healthy", "response_time": ...}
 SCORED = {"candidates": [{"skills": [str], "score": float}]}
 CANDIDATES = [{"name": "ada", "skills": ["python", "redis"]}, {"name": "bob", "skills": ["cobol"]}]
 AUTH, USERS, TASKS, MATCHING = "/api/v1/auth", "/api/v1/users", "/api/v1/tasks", "/api/v1/matching"
@@ -45,7 +46,8 @@ LINES = (
         {"task_id": str, "recommendations": [{"name": "Ada", "score": 1.0}]},
     ),
     Line("DELETE", f"{TASKS}/{{task_id}}", "user", 204),
-    Line("GET", "/health", "public", 200, {"status": "healthy"}),
+    Line("GET", "/health", "public", 200,
+         {"status": "healthy", "timestamp": str, "services": {"user-service": HEALTH}}),
     Line("GET", "/health/detailed", "internal", 200, {"services": {"user-service": dict}}),
     Line("GET", "/health/ready", "public", 200),
     Line("GET", "/health/live", "public", 200),

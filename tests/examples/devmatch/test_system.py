@@ -11,6 +11,7 @@ from examples.devmatch.system import EXAMPLE
 from examples.standins.service import Build
 from tests.balancer.origins import answers, origin
 from tests.examples.devmatch.seed import LINES
+from tests.examples.standins.metrics import read_metrics
 from tests.examples.standins.readme import wrong_lines
 from tests.examples.standins.running import SECRET, Running, register, running
 from tests.examples.standins.shapes import mismatch
@@ -27,6 +28,8 @@ from tests.examples.standins.walk import (
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 REGISTER = "/api/v1/auth/register"
+CLOSED, OPEN = 0, 2
+"""What gateway_circuit_breaker_state says."""
 SERVICES: Mapping[str, Build | str] = {
     "USER_SERVICE_URL": users.build,
     "TASK_SERVICE_URL": tasks.build,
@@ -69,6 +72,25 @@ async def test_every_answer_has_the_id_that_its_request_came_with(walked: Walk) 
     assert answer.one("X-Request-ID") == "mine-1"
 
 
+async def test_every_answer_says_how_long_it_took(walked: Walk) -> None:
+    answer = await walked.example.ask("GET", "/api/v1/users/me", who="ada")
+    assert float(answer.one("X-Process-Time")) > 0
+
+
+async def test_the_metrics_have_the_names_that_the_dashboards_know(walked: Walk) -> None:
+    found = read_metrics((await walked.example.ask("GET", "/metrics")).body)
+    names = {name for name, _ in found}
+    assert names >= {
+        "gateway_requests_total",
+        "gateway_request_duration_seconds_bucket",
+        "gateway_active_connections",
+        "gateway_service_calls_total",
+        "gateway_circuit_breaker_state",
+    }
+    of_the_walk = {"method": "POST", "endpoint": "/api/v1/auth/login", "status": "200"}
+    assert found["gateway_requests_total", frozenset(of_the_walk.items())] >= 1
+
+
 async def test_errors_of_services_and_of_the_gateway_have_one_shape(walked: Walk) -> None:
     of_the_service = await walked.example.ask("GET", "/api/v1/tasks/nothing", who="ada")
     of_the_gateway = await walked.example.ask("GET", "/api/v2/tasks/", who="ada")
@@ -92,7 +114,8 @@ async def test_the_limit_is_that_of_the_environment() -> None:
     assert [answer.status for answer in asked] == [401, 401, 429]
     assert asked[0].one("X-RateLimit-Limit") == "2"
     assert int(asked[2].one("Retry-After")) > 0
-    assert mismatch(ERROR | {"reason": "rate_limited"}, asked[2].json()) is None
+    text = "You have exceeded the rate limit of 2 requests per 30 seconds"
+    assert mismatch(ERROR | {"reason": "rate_limited", "message": text}, asked[2].json()) is None
 
 
 async def test_a_service_that_only_fails_is_left_alone_and_the_others_go_on() -> None:
@@ -108,6 +131,12 @@ async def test_a_service_that_only_fails_is_left_alone_and_the_others_go_on() ->
             assert failed[0].status == 500
             assert failed[-1].status == 503
             assert failed[-1].json()["reason"] == "circuit_open"
+            metrics = read_metrics((await example.ask("GET", "/metrics")).body)
+            state = {
+                service: metrics["gateway_circuit_breaker_state", frozenset({("service", service)})]
+                for service in ("recommendation-service", "task-service")
+            }
+            assert state == {"recommendation-service": OPEN, "task-service": CLOSED}
             others = await example.ask("GET", "/api/v1/tasks/", who="ada")
             assert others.status == 200
 

@@ -9,6 +9,9 @@ from tests.examples.standins.walk import Line
 
 NEW = {"email": "new@example.com", "password": "correct horse"}
 TOKENS = {"access_token": str, "refresh_token": str, "token_type": "bearer", "expires_in": int}
+SERVICES = ("user", "notification", "freelance", "content", "marketplace")
+HEALTH = {"status": "healthy", "response_time": ...}
+ALL_HEALTHY = {f"{name}-service": HEALTH for name in SERVICES}
 
 
 def rule(prefix: str, body: dict[str, Any]) -> Line:
@@ -25,7 +28,8 @@ LINES = (
     Line("POST", "/api/users/", "public", 201, TOKENS | {"user": {"id": str}}, NEW),
     Line("POST", "/api/auth/login/", "public", 200, TOKENS, NEW, keep={"refresh_token": "refresh_token"}),
     Line("POST", "/api/auth/refresh/", "public", 200, TOKENS, {"refresh_token": "{refresh_token}"}),
-    Line("GET", "/api/health/", "public", 200, {"status": "healthy"}),
+    Line("GET", "/api/health/", "public", 200,
+         {"status": "healthy", "timestamp": str, "services": ALL_HEALTHY}),
     # The rules
     Line("POST", "/api/auth/*", "user", 200, {"message": str}, who="leaver", target="/api/auth/logout/"),
     Line("GET", "/api/profile/*", "user", 200, {"email": "ada@example.com"}, target="/api/profile/",

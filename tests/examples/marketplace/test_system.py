@@ -11,11 +11,12 @@ from examples.marketplace import content, freelance, goods, notifications, users
 from examples.marketplace.system import EXAMPLE
 from examples.standins.service import Build
 from tests.balancer.origins import never_answers, origin, refuses
-from tests.examples.marketplace.seed import LINES
+from tests.examples.marketplace.seed import HEALTH, LINES
 from tests.examples.standins.readme import wrong_lines
 from tests.examples.standins.running import SECRET, Running, register, running
 from tests.examples.standins.shapes import mismatch
 from tests.examples.standins.walk import ERROR, Line, Walk, of_access, stranger_refused, walk
+from tests.gateway.runtime.gateways import eventually, token
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -82,6 +83,57 @@ async def test_a_page_of_the_shop_may_call_with_credentials(walked: Walk) -> Non
     assert answer.one("Access-Control-Allow-Credentials") == "true"
     elsewhere = await walked.example.ask("GET", "/api/gigs/", "Origin: https://elsewhere.org", who="ada")
     assert not elsewhere.all("Access-Control-Allow-Origin")
+
+
+async def test_a_service_has_the_response_time_of_its_health_check(walked: Walk) -> None:
+    async def has_all_times() -> bool:
+        services = (await walked.example.ask("GET", "/api/health/")).json()["services"]
+        return all(isinstance(one["response_time"], float) for one in services.values())
+
+    await eventually(has_all_times)
+
+
+async def test_redis_is_named_beside_the_services_once_there_is_one(redis_url: str) -> None:
+    async with marketplace(REDIS_URL=redis_url) as example:
+
+        async def redis_is_healthy() -> bool:
+            services = (await example.ask("GET", "/api/health/")).json()["services"]
+            return mismatch({"redis": HEALTH}, services) is None
+
+        await eventually(redis_is_healthy)
+
+
+@pytest.mark.parametrize("host", ["localhost:8080", "127.0.0.1", "api_gateway"])
+async def test_the_gateway_answers_to_its_names(walked: Walk, host: str) -> None:
+    assert (await walked.example.ask("GET", "/api/health/", host=host)).status == 200
+
+
+async def test_the_gateway_answers_to_no_other_name(walked: Walk) -> None:
+    answer = await walked.example.ask("GET", "/api/health/", host="elsewhere.example.org")
+    assert answer.status == 421
+    assert mismatch(ERROR, answer.json()) is None
+
+
+async def test_answers_carry_the_security_headers(walked: Walk) -> None:
+    answer = await walked.example.ask("GET", "/api/gigs/", who="ada")
+    names = ("X-Frame-Options", "X-Content-Type-Options", "X-XSS-Protection")
+    assert [answer.one(name) for name in names] == ["DENY", "nosniff", "1; mode=block"]
+
+
+async def test_the_limit_is_that_of_an_address_with_a_token_or_without() -> None:
+    async with marketplace(RATE_LIMIT_REQUESTS="3") as example:
+        example.tokens["ada"] = token("ada", secret=SECRET, user_id="ada")
+        who = (None, "ada", "ada", "ada", None)
+        asked = [await example.ask("GET", "/api/gigs/", who=one) for one in who]
+    assert [answer.status for answer in asked] == [401, 200, 200, 429, 429]
+    assert mismatch(ERROR | {"error": "Rate limit exceeded", "retry_after": int}, asked[3].json()) is None
+
+
+async def test_nobody_guesses_passwords_for_long() -> None:
+    wrong = {"email": "ada@example.com", "password": "wrong horse"}
+    async with marketplace() as example:
+        asked = [(await example.ask("POST", "/api/auth/login/", body=wrong)).status for _ in range(21)]
+    assert asked == [401] * 20 + [429]
 
 
 async def test_a_service_that_is_gone_is_502_and_the_others_go_on() -> None:
