@@ -6,14 +6,21 @@ What a waiter is made of is its owner's; here it has a `wake`.
 """
 
 from collections import deque
+from collections.abc import Iterable
 from typing import Protocol
 
 from balancer.gradient import GradientLimit
+from balancer.model import Subset
 from balancer.policy import ConcurrencyPolicy
 from registry.model import Instance, InstanceId, InstanceKey
 
 
 class Waiter(Protocol):
+    @property
+    def subset(self) -> Subset | None:
+        """Of which it wants an instance; `None` where any of the service's will do."""
+        ...
+
     def wake(self) -> None:
         """It is its turn. Must not call back."""
         ...
@@ -29,7 +36,8 @@ class ConcurrencyLedger:
         """Instances at their limit."""
         self._for_service: deque[Waiter] = deque()
         self._for_instance: deque[Waiter] = deque()
-        self._called = 0
+        self._called: list[Subset | None] = []
+        """For whom those look who were called and have not looked yet."""
         self._at: dict[InstanceKey, int] = {}
         self._gradient: GradientLimit | None = None
         self.follow(policy)
@@ -55,7 +63,7 @@ class ConcurrencyLedger:
 
     @property
     def waiting(self) -> int:
-        return len(self._for_service) + len(self._for_instance) + self._called
+        return len(self._for_service) + len(self._for_instance) + len(self._called)
 
     # --- the service's places ----------------------------------------------------------------------
 
@@ -97,10 +105,12 @@ class ConcurrencyLedger:
 
     # --- the instances' places ---------------------------------------------------------------------
 
-    @property
-    def contended(self) -> bool:
-        """Somebody waits for an instance: whoever comes now lines up behind."""
-        return bool(self._for_instance) or self._called > 0
+    def contended(self, subset: Subset | None = None) -> bool:
+        """Somebody waits for such an instance: whoever comes now for one lines up behind."""
+        if not self._for_instance and not self._called:
+            return False
+        waiting = (*self._called, *(waiter.subset for waiter in self._for_instance))
+        return subset is None or any(other is None or other.overlaps(subset) for other in waiting)
 
     def started(self, instance: Instance) -> None:
         """A try begins there."""
@@ -110,7 +120,7 @@ class ConcurrencyLedger:
             self.full.add(instance.id)
 
     def finished(self, instance: Instance) -> None:
-        """That try has ended. Who waits longest for an instance is called, to look for one itself."""
+        """That try has ended. Who waits longest for such an instance is called, to look for one itself."""
         left = self._at[instance.key] - 1
         if left:
             self._at[instance.key] = left
@@ -119,7 +129,7 @@ class ConcurrencyLedger:
         limit = self.policy.instance
         if limit is None or left < limit:
             self.full.discard(instance.id)
-            self._call_next()
+            self._call_next(instance)
 
     def line_up_for_instance(self, waiter: Waiter, *, first: bool) -> bool:
         """Waits for any instance to have room. `first`: it was called before, and found none."""
@@ -131,12 +141,12 @@ class ConcurrencyLedger:
             self._for_instance.append(waiter)
         return True
 
-    def looked(self, *, again: bool) -> None:
-        """Somebody who was called has looked, or goes without. `again`: it found none, and lines up again.
+    def looked(self, waiter: Waiter, *, again: bool) -> None:
+        """This one was called and has looked, or goes without. `again`: it found none, and lines up again.
 
         Else the next is called, as there may be room for more than one: an instance may be new.
         """
-        self._called -= 1
+        self._called.remove(waiter.subset)
         if not again:
             self._call_next()
 
@@ -148,10 +158,17 @@ class ConcurrencyLedger:
             return False
         return True
 
-    def _call_next(self) -> None:
-        if self._for_instance:
-            self._called += 1
-            self._for_instance.popleft().wake()
+    def _call_next(self, room_at: Instance | None = None) -> None:
+        """Whom room at that instance is of use to; if it is not known where there is some, the first."""
+        if not self._for_instance:
+            return
+        waiter: Waiter | None = self._for_instance[0]
+        if room_at is not None and self._for_instance[0].subset is not None:
+            waiter = _who_wants(room_at, self._for_instance)
+        if waiter is not None:
+            self._for_instance.remove(waiter)
+            self._called.append(waiter.subset)
+            waiter.wake()
 
     # --- the adaptive limit ------------------------------------------------------------------------
 
@@ -162,3 +179,15 @@ class ConcurrencyLedger:
 
     def __repr__(self) -> str:
         return f"<ConcurrencyLedger: {self.under_way} of {self.limit}, {self.waiting} waiting>"
+
+
+def _who_wants(instance: Instance, waiting: Iterable[Waiter]) -> Waiter | None:
+    """The first that may go there, or else that may have to, while none of its own are in order."""
+    second = None
+    for waiter in waiting:
+        subset = waiter.subset
+        if subset is None or subset.holds(instance.tags):
+            return waiter
+        if subset.or_others and second is None:
+            second = waiter
+    return second

@@ -70,6 +70,10 @@ class Subset:
         """Whether an instance with these tags is one of them."""
         return (self.tag in tags) is self.inside
 
+    def overlaps(self, other: "Subset") -> bool:
+        """Whether an instance may be in both."""
+        return self.tag != other.tag or self.inside is other.inside
+
 
 @dataclass(frozen=True, slots=True)
 class CallPolicy:

@@ -4,13 +4,13 @@ from collections.abc import Callable
 
 from balancer.circuit import ORDINARY, CircuitLedger, State, verdict_of_failure, verdict_of_status
 from balancer.concurrency import ConcurrencyLedger
-from balancer.model import Failed, Refused, RefusedReason
+from balancer.model import CallPolicy, Failed, Refused, RefusedReason
 from balancer.runtime.attempt import Try
 from balancer.runtime.base import Answer, End, Switched
 from balancer.runtime.queueing import place_in, room_at_an_instance
 from balancer.runtime.shared import Shared
 from balancer.service import ServiceLedger
-from registry.model import InstanceId, ServiceName
+from registry.model import InstanceId
 
 BUSY = Refused(RefusedReason.BUSY)
 
@@ -18,11 +18,22 @@ BUSY = Refused(RefusedReason.BUSY)
 class Admission:
     """Of one call. `deadline` is when its time is over, by the balancer's clock."""
 
-    __slots__ = ("_called", "_circuit", "_deadline", "_round", "_service", "_shared", "_started_at", "places")
+    __slots__ = (
+        "_called",
+        "_circuit",
+        "_deadline",
+        "_round",
+        "_service",
+        "_shared",
+        "_started_at",
+        "_subset",
+        "places",
+    )
 
-    def __init__(self, shared: Shared, service: ServiceName, started_at: float, deadline: float) -> None:
+    def __init__(self, shared: Shared, policy: CallPolicy, started_at: float, deadline: float) -> None:
         self._shared = shared
-        self._service = service
+        self._service = policy.service
+        self._subset = policy.subset
         self._started_at = started_at
         self._deadline = deadline
         self._circuit: CircuitLedger | None = None
@@ -79,8 +90,8 @@ class Admission:
 
     @property
     def must_line_up(self) -> bool:
-        """Others wait for an instance already."""
-        return self.places is not None and self.places.contended and not self._called
+        """Others wait for such an instance already."""
+        return self.places is not None and self.places.contended(self._subset) and not self._called
 
     def without_full(self, excluded: frozenset[InstanceId]) -> frozenset[InstanceId]:
         """The excluded, and the instances at their limit."""
@@ -94,14 +105,16 @@ class Admission:
         """A try that `begin` begins once one of the instances has room, or why there is none."""
         places = self.places
         while places is not None and self._wants_room(refused):
-            if not await room_at_an_instance(places, self._patience_s(places), first=self._called):
+            patience_s = self._patience_s(places)
+            turn = await room_at_an_instance(places, patience_s, first=self._called, subset=self._subset)
+            if turn is None:
                 return BUSY
             self._called, again = True, False
             try:
                 begun = begin()
                 again = isinstance(begun, Refused) and self._wants_room(begun)
             finally:
-                places.looked(again=again)
+                places.looked(turn, again=again)
             if not isinstance(begun, Refused):
                 return begun
             refused = begun

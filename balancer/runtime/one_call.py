@@ -129,7 +129,7 @@ class Call:
     async def _enter(self, ledger: ServiceLedger) -> Refused | Failed | None:
         """Goes through the limits of a service that has some; or why that is not possible."""
         self._shortened = True
-        self._admission = Admission(self._shared, self._policy.service, self._started_at, self._deadline)
+        self._admission = Admission(self._shared, self._policy, self._started_at, self._deadline)
         refused = await self._admission.enter(ledger)
         return None if refused is None else self._in_time(refused)
 

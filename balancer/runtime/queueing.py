@@ -6,14 +6,16 @@ Who is cancelled while it waits, in the very turn in which it was woken too, lea
 import asyncio
 
 from balancer.concurrency import ConcurrencyLedger
+from balancer.model import Subset
 
 
 class Turn:
     """One waiter, woken once."""
 
-    __slots__ = ("_woken",)
+    __slots__ = ("_woken", "subset")
 
-    def __init__(self) -> None:
+    def __init__(self, subset: Subset | None = None) -> None:
+        self.subset = subset
         self._woken = asyncio.get_running_loop().create_future()
 
     def wake(self) -> None:
@@ -43,17 +45,19 @@ async def place_in(places: ConcurrencyLedger, patience_s: float) -> bool:
     return True
 
 
-async def room_at_an_instance(places: ConcurrencyLedger, patience_s: float, *, first: bool) -> bool:
-    """Waits until called to look for an instance, and says `looked` then. False: not called."""
-    turn = Turn()
+async def room_at_an_instance(
+    places: ConcurrencyLedger, patience_s: float, *, first: bool, subset: Subset | None = None
+) -> Turn | None:
+    """Waits until called to look for an instance; whoever was says `looked` then, by its turn."""
+    turn = Turn(subset)
     if not places.line_up_for_instance(turn, first=first):
-        return False
+        return None
     try:
         await turn.come(patience_s)
     except BaseException as error:
         if not places.step_out_for_instance(turn):
-            places.looked(again=False)
+            places.looked(turn, again=False)
         if isinstance(error, TimeoutError):
-            return False
+            return None
         raise
-    return True
+    return turn

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from balancer.concurrency import ConcurrencyLedger
 from balancer.gradient import LEAST
+from balancer.model import Subset
 from balancer.policy import ConcurrencyPolicy
 from tests.balancer.origins import instance_at
 
@@ -14,7 +15,8 @@ A, B = instance_at(1001, "a"), instance_at(1002, "b")
 
 
 class Waits:
-    def __init__(self) -> None:
+    def __init__(self, subset: Subset | None = None) -> None:
+        self.subset = subset
         self.woken = 0
 
     def wake(self) -> None:
@@ -103,15 +105,56 @@ def test_whoever_waits_longest_is_called_to_look_for_an_instance() -> None:
     assert (first.woken, second.woken, places.waiting) == (1, 0, 2)
     assert not places.step_out_for_instance(first)
     assert places.line_up_for_instance(first, first=True), "called, and found none: it keeps its turn"
-    places.looked(again=True)
+    places.looked(first, again=True)
     places.started(A)
     places.finished(A)
     assert (first.woken, second.woken) == (2, 0)
-    places.looked(again=False)
+    places.looked(first, again=False)
     assert second.woken == 1, "there may be room for both"
-    assert (places.contended, places.waiting) == (True, 1)
-    places.looked(again=False)
-    assert (places.contended, places.waiting) == (False, 0)
+    assert (places.contended(), places.waiting) == (True, 1)
+    places.looked(second, again=False)
+    assert (places.contended(), places.waiting) == (False, 0)
+
+
+NEW, OLD = Subset("v2"), Subset("v2", inside=False)
+
+
+def test_who_waits_for_a_subset_is_in_nobody_elses_way() -> None:
+    """A canary at its limits must not hold up those who don't go there."""
+    places, tagged = ConcurrencyLedger(ConcurrencyPolicy(instance=1)), replace(B, tags=("v2",))
+    for instance in (A, tagged):
+        places.started(instance)
+    canary, stable, anywhere = Waits(NEW), Waits(OLD), Waits()
+    places.line_up_for_instance(canary, first=False)
+    assert (places.contended(NEW), places.contended(OLD), places.contended()) == (True, False, True)
+    assert places.contended(Subset("v3")), "an instance may have both tags"
+    for waiter in (stable, anywhere):
+        places.line_up_for_instance(waiter, first=False)
+    assert places.contended(OLD)
+    places.finished(A)
+    assert (canary.woken, stable.woken, anywhere.woken) == (0, 1, 0)
+    places.looked(stable, again=False)
+    assert canary.woken == 1, "there may be room for more than one"
+    places.line_up_for_instance(canary, first=True)
+    places.looked(canary, again=True)
+    places.started(A)
+    places.finished(A)
+    assert (canary.woken, anywhere.woken) == (1, 1)
+    places.looked(anywhere, again=True)
+    places.finished(tagged)
+    assert canary.woken == 2
+    places.looked(canary, again=False)
+    assert (places.contended(), places.waiting) == (False, 0)
+
+
+def test_room_elsewhere_is_of_use_to_those_whose_own_side_may_be_down() -> None:
+    places = ConcurrencyLedger(ConcurrencyPolicy(instance=1))
+    places.started(A)
+    strict, rather = Waits(NEW), Waits(replace(NEW, or_others=True))
+    for waiter in (strict, rather):
+        places.line_up_for_instance(waiter, first=False)
+    places.finished(A)
+    assert (strict.woken, rather.woken) == (0, 1)
 
 
 def test_a_waiter_for_an_instance_may_step_out() -> None:

@@ -2,7 +2,7 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
-from balancer.model import CallPolicy, Refused, RefusedReason, RetryClass, Timeouts, UpstreamBroke
+from balancer.model import CallPolicy, Refused, RefusedReason, RetryClass, Subset, Timeouts, UpstreamBroke
 from balancer.outcome import Kind, Outcome, Phase, Side
 from registry.model import ServiceName
 
@@ -28,3 +28,12 @@ def test_a_broken_answer_carries_its_outcome() -> None:
     broke = UpstreamBroke(outcome)
     assert broke.outcome is outcome
     assert str(broke) == "body_reset"
+
+
+def test_a_subset_is_those_with_a_tag_or_the_others() -> None:
+    new, old = Subset("v2"), Subset("v2", inside=False)
+    assert [new.holds(tags) for tags in ((), ("v2",), ("v20", "v2"), ("V2",))] == [False, True, True, False]
+    assert [old.holds(tags) for tags in ((), ("v2",))] == [True, False]
+    assert not new.overlaps(old)
+    assert new.overlaps(Subset("v2", or_others=True))
+    assert new.overlaps(Subset("v3", inside=False))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from balancer.circuit import State
 from balancer.hedging import ENOUGH
-from balancer.model import Failed, Refused, RefusedReason, RetryClass
+from balancer.model import Failed, Refused, RefusedReason, RetryClass, Subset
 from balancer.outcome import OUT_OF_TIME, Kind
 from balancer.policy import CircuitPolicy, ConcurrencyPolicy, RetryBudget, ServicePolicy
 from balancer.runtime.base import Answer
@@ -166,6 +166,24 @@ async def test_nobody_overtakes_who_waits_for_an_instance(turns: int) -> None:
                 await asyncio.sleep(0)
     assert [script.request.target for script in scripted.scripts] == ["/first", "/waits", "/late"]
     nothing_is_held(balancer)
+
+
+async def test_a_subset_that_is_full_holds_up_nobody_else(upstream: PooledUpstream) -> None:
+    inside, outside = (replace(policy(), subset=Subset("v2", side)) for side in (True, False))
+    async with origin(holds, "new") as full, origin(counts_requests, "old") as idle:
+        canary = replace(full.instance, tags=("v2",))
+        balancer = balancer_of(upstream, canary, idle.instance, concurrency=ConcurrencyPolicy(instance=1))
+        async with asyncio.TaskGroup() as group:
+            calls = [group.create_task(outcome_of(balancer, inside)) for _ in range(2)]
+            await in_line(balancer, 1)
+            for _ in range(3):
+                end, _ = await outcome_of(balancer, outside)
+                assert isinstance(end, Answer)
+            assert not any(call.done() for call in calls)
+            full.go.set()
+        assert all(isinstance(call.result()[0], Answer) for call in calls)
+        assert (full.requests, idle.requests) == (2, 3)
+        nothing_is_held(balancer)
 
 
 async def test_a_retry_finds_room_beside_full_instances(upstream: PooledUpstream) -> None:

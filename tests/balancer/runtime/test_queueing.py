@@ -85,7 +85,9 @@ async def test_waiting_for_an_instance(cancelled: bool) -> None:
         else:
             await waiting[0]
         assert waiting[1].done() is cancelled
-        places.looked(again=not cancelled)
+        turn = waiting[1 if cancelled else 0].result()
+        assert turn is not None
+        places.looked(turn, again=not cancelled)
         waiting[1].cancel()
     assert places.waiting == 0
 
