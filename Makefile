@@ -42,9 +42,11 @@ lint: $(VENV)/.dev  ## ruff and mypy --strict
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Files side by side: most of a test's time is waiting for real processes.
-test: lint servers  ## the one command: lint, then every test, warnings as errors
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+# Files side by side: most of a test's time is waiting for real processes. The linters run among them
+# (tests/project/test_style.py). Hundreds of processes start: what they compile is kept.
+test: export PYTHONDONTWRITEBYTECODE =
+test: $(VENV)/.dev servers  ## the one command: the linters and every test, warnings as errors
+	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 format: $(VENV)/.dev  ## put the code in its one form
 	$(BIN)/ruff check --fix .

@@ -144,27 +144,33 @@ def stage(cast: Cast) -> Iterator[Stage]:
         ports = free_ports(GATEWAYS + cast.handlers)
         gateways, ports = ports[:GATEWAYS], ports[GATEWAYS:]
         on = Stage(cast, redis, consul, gateways)
-        for port in gateways:
-            stack.enter_context(gateway(on, Place(port, (), folder / f"gateway-{port}")))
+        started = [
+            stack.enter_context(gateway(on, Place(port, (), folder / f"gateway-{port}"))) for port in gateways
+        ]
         for number, port in enumerate(ports, 1):
             name = f"WSH{number}"
-            process = running(handler_launch(on, name, port), None, folder / f"{name}.log")
-            on.handlers.append(HandlerProcess(name, port, stack.enter_context(process)))
-        for handler in on.handlers:
-            until(partial(eligible_everywhere, on, handler.id), handler.process)
+            handler = running(handler_launch(on, name, port), None, folder / f"{name}.log")
+            on.handlers.append(HandlerProcess(name, port, stack.enter_context(handler)))
+        for port, process in zip(gateways, started, strict=True):
+            until(partial(is_live, port), process)
+        for one in on.handlers:
+            until(partial(eligible_everywhere, on, one.id), one.process)
         for number in range(-(-cast.clients // CLIENTS_A_PROCESS)):
             on.crowds.append(stack.enter_context(crowd(on, number, folder / f"crowd-{number}.log")))
         yield on
 
 
 @contextmanager
-def gateway(on: Stage, place: Place) -> Iterator[None]:
+def gateway(on: Stage, place: Place) -> Iterator[Process]:
     place.folder.mkdir()
     launch = quaymaster.launcher(partial(gateway_settings, on), ROOT)
     on.logs.append(place.folder / "log")
     with running(launch(place), None, on.logs[-1]) as process:
-        until(lambda: get(place.port, "/health/live") == 200, process)
-        yield
+        yield process
+
+
+def is_live(port: int) -> bool:
+    return get(port, "/health/live") == 200
 
 
 def gateway_settings(on: Stage, place: Place) -> dict[str, Any]:

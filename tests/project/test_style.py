@@ -9,6 +9,7 @@ import pytest
 from tests.project.source import ROOT
 
 
+@pytest.mark.timeout(300)  # mypy from nothing, with other tests beside it
 @pytest.mark.parametrize(
     "command", [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]], ids=" ".join
 )
