@@ -5,6 +5,7 @@ written as it arrives. An answer that is cut short upstream is cut short here to
 """
 
 import secrets
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from balancer.field_lines import FieldLines
@@ -35,11 +36,16 @@ class Forwarder:
     """Names this gateway in `HOP`."""
 
     async def carry(
-        self, exchange: Exchange, prepared: Prepared, target: str, only: Instance | None = None
+        self,
+        exchange: Exchange,
+        prepared: Prepared,
+        target: str,
+        only: Instance | None = None,
+        before: Callable[[int], Awaitable[None]] | None = None,
     ) -> GatewayError | None:
         """Carries the request out, to `only` that instance if one is given.
 
-        The answer has been written when this returns `None`.
+        The answer has been written when this returns `None`; `before` that its status is told.
         """
         outbound = self.outbound(exchange, prepared, target)
         if isinstance(outbound, GatewayError):
@@ -56,15 +62,20 @@ class Forwarder:
                     own, theirs = exchange.answer_headers(), passed_on(end, prepared)
                     if prepared.answer_shaping is not None:
                         theirs = prepared.answer_shaping.of(theirs)
+                    if before is not None:
+                        await before(end.status)
                     whole = end.body.whole()
                     if whole is None:
-                        await _stream(exchange, end, own, theirs)
+                        await stream(exchange, end, own, theirs)
                     else:
                         exchange.request.send(end.status, own, whole, reason=end.reason, theirs=theirs)
                     return None
                 case Switched():
                     reached(exchange, prepared, end)
-                    await self.tunnels.carry(exchange, end, prepared.policy.timeouts.tunnel_idle_s)
+                    theirs = for_client(end.headers)
+                    if prepared.answer_shaping is not None:
+                        theirs = prepared.answer_shaping.of(theirs)
+                    await self.tunnels.carry(exchange, end, theirs, prepared.policy.timeouts.tunnel_idle_s)
                     return None
                 case _:
                     return unanswered(exchange, outbound, end)
@@ -163,7 +174,7 @@ async def _content(request: ClientRequest, prepared: Prepared) -> bytes | Client
     return await body.whole() if body.is_within(prepared.kept_body) else body
 
 
-async def _stream(exchange: Exchange, answer: Answer, own: Pairs, theirs: Headers) -> None:
+async def stream(exchange: Exchange, answer: Answer, own: Pairs, theirs: Headers) -> None:
     """An answer that comes in pieces goes out in pieces."""
     request = exchange.request
     request.begin(answer.status, own, reason=answer.reason, theirs=theirs)

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from balancer.field_lines import FieldLines
-from balancer.headers import for_client
+from balancer.model import Headers
 from balancer.runtime.call import Switched
 from balancer.runtime.tunnel import Tunnel
 from gateway.answer_head import switch_head
@@ -26,10 +26,13 @@ class Tunnels:
 
     open: Counter[ServiceName] = field(default_factory=Counter)
 
-    async def carry(self, exchange: Exchange, switched: Switched, idle_s: float) -> None:
-        """Joins the client and the instance, and returns when either has gone for good."""
+    async def carry(self, exchange: Exchange, switched: Switched, theirs: Headers, idle_s: float) -> None:
+        """Joins the client and the instance, and returns when either has gone for good.
+
+        `theirs` are the headers of its 101 as the client gets them.
+        """
         request, service = exchange.request, switched.instance.service
-        head = switch_head(switched.reason, exchange.answer_headers(), for_client(switched.headers))
+        head = switch_head(switched.reason, exchange.answer_headers(), theirs)
         tunnel = Tunnel(idle_s)
         client = request.take_over(tunnel.client)
         request.status = 101

@@ -89,6 +89,26 @@ async def test_headers_are_removed_and_set_on_the_answer(chunked: bool) -> None:
         assert (answer.one("X-Frame-Options"), answer.one("X-A")) == ("DENY", "1")
 
 
+async def test_the_101_of_a_websocket_is_shaped_like_any_answer() -> None:
+    switch = (
+        b"HTTP/1.1 101 Go\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nX-Powered-By: PHP\r\nX-A: 1\r\n\r\n"
+    )
+    route = {**OPEN, "answer": {"remove_headers": ["X-Powered-By"], "set_headers": {"X-B": "2"}}}
+    asked = request(
+        "GET", "/open/ws", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"
+    )
+    async with (
+        origin(answers(switch)) as there,
+        gateway(there.instance, routes=[route]) as running,
+        wire(running.port) as client,
+    ):
+        await client.say(asked)
+        answer = await client.answer()
+        assert answer.status == 101
+        assert (answer.all("X-Powered-By"), answer.one("X-A"), answer.one("X-B")) == ([], "1", "2")
+        assert answer.one("Upgrade") == "websocket"
+
+
 async def test_the_gateways_own_answers_are_not_shaped() -> None:
     route = {**OPEN, "answer": {"set_headers": {"X-Shaped": "1"}}}
     async with gateway(routes=[route]) as running:
