@@ -1,6 +1,7 @@
 """auth-service: who people are, which of their organisations is the active one, and whether a token is good.
 
-A token says the active organisation (`org`) and its user's role there (`roles`): the gateway reads both.
+The gateway asks here about each token (`/auth/validate`), and hears the active organisation (`org`) and its
+user's role there (`roles`) too.
 """
 
 from aiohttp import web
@@ -14,6 +15,8 @@ from examples.standins.service import Refusal, Surroundings, new_app, read_body,
 
 AUTH, USER = "auth-events", "user-events"
 """Topics."""
+ORG_HEADER = "X-Org-Id"
+"""The caller's active organisation, as the gateway has it from `/auth/validate`."""
 
 
 class People:
@@ -27,7 +30,7 @@ class People:
     async def me(self, request: web.Request) -> web.Response:
         account = self._accounts.me(request)
         self._events.tell(USER, "user_info_requested", user_id=account.uid)
-        return answer(self._shown(account))
+        return answer({**self._shown(account), "active_org": request.headers.get(ORG_HEADER)})
 
     async def switch(self, request: web.Request) -> web.Response:
         """Another organisation is the active one: tokens that say so."""

@@ -34,7 +34,7 @@ def main(example: Example) -> None:
 
 async def run_example(example: Example, port: int) -> str | None:
     """Runs until Ctrl-C. Returns why it could not start, `None` after a proper end."""
-    made = {name: os.environ.get(name) or secrets.token_urlsafe(48) for name in example.secrets}
+    made = {name: os.environ.get(name) or secrets.token_urlsafe(48) for name in example.all_secrets}
     specs = plan(example, port, made)
     console = Console()
     # The stand-ins' own words, and the gateway's, are warnings: what is asked stands in the access log.

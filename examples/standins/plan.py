@@ -38,13 +38,18 @@ class Example:
     """The gateway's, unless somebody says another."""
     services: Sequence[StandIn]
     secrets: tuple[str, ...]
-    """Environment variables that are made up when nobody has set them."""
+    """The environment variables that the gateway needs."""
     first_call: str
     """A curl line to begin with; {url} is the gateway's."""
 
     @property
     def settings(self) -> Path:
         return Path(__file__).parents[1] / self.name / "quaymaster.yaml"
+
+    @property
+    def all_secrets(self) -> list[str]:
+        """What has to be made up where nobody has set it."""
+        return sorted({*self.secrets, *(name for service in self.services for name in service.secrets)})
 
 
 def plan(

@@ -59,6 +59,12 @@ async def test_what_the_list_names_is_there(walked: Walk, line: Line) -> None:
     assert walked.problem(line) is None
 
 
+async def test_the_token_of_who_has_logged_out_is_good_no_more(walked: Walk) -> None:
+    answer = await walked.example.ask("GET", "/api/v1/users/stats", who="leaver")
+    assert answer.status == 401
+    assert mismatch(ERROR | {"reason": "revoked_token"}, answer.json()) is None
+
+
 @pytest.mark.parametrize("line", of_access(LINES, "user"), ids=str)
 async def test_nobody_without_a_token_gets_there(walked: Walk, line: Line) -> None:
     assert await stranger_refused(walked, line) is None

@@ -17,7 +17,7 @@ LINES = (
     Line("POST", "/v1/client/logout", "public", 200, {"message": "Logged out"},
          {"refresh_token": "{refresh}"}),
     # For users
-    Line("GET", "/v1/client/me", "user", 200, USER | {"email": "ada@example.com"}, keep={"ada": "id"}),
+    Line("GET", "/v1/client/me", "user", 200, USER | {"active_org": ...}, keep={"ada": "id"}),
     Line("POST", "/v1/org", "user", 201, ORG | TOKENS, {"name": "Harbour"}, keep={"id": "id"}, token="owner"),
     Line("PATCH", "/v1/client/switch-org", "user", 200, TOKENS | {"active_org": str}, {"org_id": "{id}"}),
     Line("GET", "/v1/org/{id}/members", "user", 200, {"members": [{"user_id": str, "role": "owner"}]}),

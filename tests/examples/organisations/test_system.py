@@ -11,9 +11,10 @@ import pytest_asyncio
 from examples.organisations import auth
 from examples.organisations.system import EXAMPLE
 from examples.standins.service import Build
+from tests.balancer.origins import refuses
 from tests.examples.organisations.seed import EVENTS, LINES
 from tests.examples.standins.readme import wrong_lines
-from tests.examples.standins.running import SECRET, Running, register, running
+from tests.examples.standins.running import Running, register, running
 from tests.examples.standins.shapes import mismatch
 from tests.examples.standins.walk import (
     ERROR,
@@ -24,6 +25,7 @@ from tests.examples.standins.walk import (
     stranger_refused,
     walk,
 )
+from tests.gateway.runtime.gateways import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -33,7 +35,7 @@ SERVICES: Mapping[str, Build | str] = {"AUTH_SERVICE_URL": auth.build}
 
 
 def organisations(**environment: str) -> AbstractAsyncContextManager[Running]:
-    return running(EXAMPLE, SERVICES, {"JWT_SECRET": SECRET, "INTERNAL_SERVICE_KEY": KEY, **environment})
+    return running(EXAMPLE, SERVICES, {"INTERNAL_SERVICE_KEY": KEY, **environment})
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -80,6 +82,36 @@ async def test_every_event_that_the_list_names_is_told_as_a_line_of_json(told: t
     heard = {topic: {line["event"] for line in lines if line["topic"] == topic} for topic in EVENTS}
     assert heard == EVENTS
     assert all(line.keys() >= {"timestamp", "user_id"} for line in lines)
+
+
+async def test_services_hear_which_organisation_is_the_active_one(walked: Walk) -> None:
+    forged = "X-Org-Id: somebody-elses"
+    of_ada = await walked.example.ask("GET", "/v1/client/me", forged, who="owner")
+    assert of_ada.json()["active_org"] == walked.kept["id"]
+    of_bob = await walked.example.ask("GET", "/v1/client/me", forged, who="bob")
+    assert of_bob.json()["active_org"] is None
+
+
+async def test_who_has_logged_out_is_out_once_the_gateway_asks_again() -> None:
+    async with organisations() as example:
+        await register(example, REGISTER, "ada")
+        assert (await example.ask("GET", "/v1/client/me", who="ada")).status == 200
+        assert (await example.ask("POST", "/v1/client/logout", who="ada")).status == 200
+
+        async def is_out() -> bool:
+            return (await example.ask("GET", "/v1/client/me", who="ada")).status == 401
+
+        await eventually(is_out)
+
+
+async def test_nobody_is_let_in_while_nobody_can_say_who_they_are() -> None:
+    async with refuses() as gone:
+        services = {"AUTH_SERVICE_URL": f"http://127.0.0.1:{gone.port}"}
+        async with running(EXAMPLE, services, {"INTERNAL_SERVICE_KEY": KEY}) as example:
+            example.tokens["ada"] = "a-token-that-may-be-good"
+            answer = await example.ask("GET", "/v1/client/me", who="ada")
+    assert answer.status == 503
+    assert mismatch(ERROR | {"reason": "identity_unavailable"}, answer.json()) is None
 
 
 async def test_who_has_logged_out_gets_no_new_token(walked: Walk) -> None:

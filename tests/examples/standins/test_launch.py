@@ -7,7 +7,10 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
+
 from examples.organisations.system import EXAMPLE
+from examples.standins.launch import run_example
 from tests.gateway.runtime.gateways import ask
 from tests.gateway.runtime.test_demo import claimed_block, is_alive
 from tests.servers import ROOT
@@ -66,14 +69,13 @@ async def test_one_command_starts_all_of_it_and_ctrl_c_ends_all_of_it() -> None:
         assert not any(map(is_alive, processes))
 
 
-async def test_a_port_in_use_is_said_with_the_way_out() -> None:
+async def test_a_port_in_use_is_said_with_the_way_out(capfd: pytest.CaptureFixture[str]) -> None:
     claim, port = claimed_block()
     server = await asyncio.start_server(lambda _r, w: w.close(), "127.0.0.1", port)
     with claim:
-        async with server, command(port) as process:
-            async with asyncio.timeout(WITHIN_S):
-                said, _ = await process.communicate()
-    assert process.returncode == 1
-    assert f"127.0.0.1:{port} is in use" in said.decode()
-    assert "--port N uses other ports" in said.decode()
-    assert "Traceback" not in said.decode()
+        async with server:
+            why = await run_example(EXAMPLE, port)
+    assert why == "The gateway did not start; its words stand above. --port N uses other ports."
+    said = "".join(capfd.readouterr())
+    assert f"127.0.0.1:{port} is in use" in said
+    assert "Traceback" not in said
