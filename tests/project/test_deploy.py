@@ -91,7 +91,7 @@ def test_one_service_builds_the_image_that_all_use() -> None:
 
 def test_the_chat_system_is_complete() -> None:
     """consul, redis, two gateways behind one port, two auth, two matching, three handlers, the page."""
-    assert set(SERVICES) == {
+    assert {name for name, service in SERVICES.items() if "profiles" not in service} == {
         "front", "consul", "redis", "gateway-1", "gateway-2", "auth-1", "auth-2",
         "matching-1", "matching-2", "handler-1", "handler-2", "handler-3", "page",
     }  # fmt: skip
@@ -99,7 +99,7 @@ def test_the_chat_system_is_complete() -> None:
 
 def test_published_ports_differ_and_stay_on_this_machine_by_default() -> None:
     published = [port for service in SERVICES.values() for port in service.get("ports", [])]
-    assert len(published) == len(set(published)) == 4
+    assert len(published) == len(set(published)) == 6
     assert all(port.startswith("${LISTEN_ADDRESS:-127.0.0.1}:") for port in published)
     assert not {"consul", "redis"} & {name for name, service in SERVICES.items() if "ports" in service}
 
@@ -233,6 +233,8 @@ def test_the_gateways_start_with_these_settings(name: str) -> None:
     assert settings.store.url.get_secret_value() == f"redis://:{'s' * 40}@redis:6379/0"
     (subnet,) = COMPOSE["networks"]["front"]["ipam"]["config"]
     assert f"-{settings.listen.trusted_proxies[0]}}}" in subnet["subnet"]
+    (subnet,) = COMPOSE["networks"]["watch"]["ipam"]["config"]
+    assert f"-{settings.internal.networks[2]}}}" in subnet["subnet"]
     grace_s = int(SERVICES[name]["stop_grace_period"].removesuffix("s"))
     assert grace_s > settings.listen.drain_s + settings.listen.shutdown_timeout_s
 
@@ -262,6 +264,15 @@ def test_the_front_alone_is_trusted_by_the_gateways() -> None:
     }  # fmt: skip
     shared = set(SERVICES["front"]["networks"]) & set(SERVICES["gateway-1"]["networks"])
     assert shared == {"front"}, "the front must not reach a gateway by another network"
+
+
+def test_prometheus_alone_is_asked_for_no_key() -> None:
+    """Who shares its network with the gateways may use every internal endpoint."""
+    assert {name for name, service in SERVICES.items() if "watch" in service["networks"]} == {
+        "prometheus", "gateway-1", "gateway-2",
+    }  # fmt: skip
+    assert {name for name, service in SERVICES.items() if service.get("profiles")} == {"prometheus", "grafana"}
+    assert set(SERVICES["grafana"]["networks"]) & set(SERVICES["prometheus"]["networks"]) == {"graphs"}
 
 
 def test_the_front_knows_both_gateways_and_the_handlers_know_the_front() -> None:
