@@ -12,6 +12,7 @@ from examples.standins.service import Build
 from registry.runtime.clock import unix_now
 from tests.balancer.origins import never_answers, origin, refuses
 from tests.examples.companion.seed import LINES
+from tests.examples.standins.logs import ON, requests_in
 from tests.examples.standins.readme import wrong_lines
 from tests.examples.standins.running import SECRET, Running, register, running
 from tests.examples.standins.shapes import mismatch
@@ -168,9 +169,11 @@ async def test_a_service_that_is_down_is_503() -> None:
         assert (await example.ask("GET", PLANS)).status == 200
 
 
-async def test_a_service_that_is_too_slow_is_504() -> None:
+async def test_a_service_that_is_too_slow_is_504_and_a_warning_in_the_log(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     key = "services.chat-service.timeouts"
-    brief = {f"{key}.{name}": "0.2" for name in ("connect_s", "first_byte_s", "total_s")}
+    brief = ON | {f"{key}.{name}": "0.2" for name in ("connect_s", "first_byte_s", "total_s")}
     async with (
         origin(never_answers) as silent,
         companion({"CHAT_SERVICE_URL": f"http://127.0.0.1:{silent.instance.port}"}, brief) as example,
@@ -179,6 +182,8 @@ async def test_a_service_that_is_too_slow_is_504() -> None:
         answer = await example.ask("GET", "/api/v1/chat/rooms", who="one")
     assert answer.status == 504
     assert mismatch(ERROR | {"error": "gateway_timeout"}, answer.json()) is None
+    (line,) = [one for one in requests_in(capfd.readouterr().out) if one["status"] == 504]
+    assert (line["level"], line["user_id"], line["path"]) == ("warning", "one", "/api/v1/chat/rooms")
 
 
 async def test_the_readmes_lines_say_what_the_readme_says() -> None:

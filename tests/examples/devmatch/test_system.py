@@ -11,6 +11,7 @@ from examples.devmatch.system import EXAMPLE
 from examples.standins.service import Build
 from tests.balancer.origins import answers, origin
 from tests.examples.devmatch.seed import LINES
+from tests.examples.standins.logs import ON, requests_in
 from tests.examples.standins.metrics import read_metrics
 from tests.examples.standins.readme import wrong_lines
 from tests.examples.standins.running import SECRET, Running, register, running
@@ -40,9 +41,12 @@ SERVICES: Mapping[str, Build | str] = {
 
 
 def devmatch(
-    services: Mapping[str, Build | str] = SERVICES, **environment: str
+    services: Mapping[str, Build | str] | None = None,
+    overrides: Mapping[str, str] | None = None,
+    **environment: str,
 ) -> AbstractAsyncContextManager[Running]:
-    return running(EXAMPLE, services, {"JWT_SECRET": SECRET, **environment})
+    given = {"JWT_SECRET": SECRET, **environment}
+    return running(EXAMPLE, {**SERVICES, **(services or {})}, given, overrides)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -105,6 +109,17 @@ async def test_errors_of_services_and_of_the_gateway_have_one_shape(walked: Walk
         assert mismatch(ERROR | {"error": "not_found"}, answer.json()) is None
 
 
+async def test_the_log_has_a_line_with_the_lists_fields_for_each_request(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    async with devmatch(overrides=ON) as example:
+        await example.ask("GET", "/api/v1/tasks/?token=secret", "X-Request-ID: mine-2")
+    (line,) = [one for one in requests_in(capfd.readouterr().out) if one["request_id"] == "mine-2"]
+    shape = {"timestamp": str, "level": "info", "service": "devmatch-gateway", "request_id": "mine-2"}
+    shape |= {"method": "GET", "url": "/api/v1/tasks/", "status_code": 401, "duration_ms": float}
+    assert mismatch(shape, line) is None
+
+
 async def test_a_page_of_the_web_client_may_call_and_no_other(walked: Walk) -> None:
     asked = ("Access-Control-Request-Method: POST", "Access-Control-Request-Headers: content-type")
     path = "/api/v1/tasks/"
@@ -127,7 +142,7 @@ async def test_the_limit_is_that_of_the_environment() -> None:
 async def test_a_service_that_only_fails_is_left_alone_and_the_others_go_on() -> None:
     broken = answers(b"HTTP/1.1 500 Broken\r\nContent-Length: 0\r\n\r\n")
     async with origin(broken) as failing:
-        services = {**SERVICES, "RECOMMENDATION_SERVICE_URL": f"http://127.0.0.1:{failing.instance.port}"}
+        services = {"RECOMMENDATION_SERVICE_URL": f"http://127.0.0.1:{failing.instance.port}"}
         async with devmatch(services) as example:
             await register(example, REGISTER, "ada")
             asked = {"skills": ["python"], "candidates": [{}]}

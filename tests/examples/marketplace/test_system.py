@@ -12,6 +12,7 @@ from examples.marketplace.system import EXAMPLE
 from examples.standins.service import Build
 from tests.balancer.origins import never_answers, origin, refuses
 from tests.examples.marketplace.seed import HEALTH, LINES
+from tests.examples.standins.logs import ON, requests_in
 from tests.examples.standins.readme import wrong_lines
 from tests.examples.standins.running import SECRET, Running, register, running
 from tests.examples.standins.shapes import mismatch
@@ -81,6 +82,15 @@ async def test_a_bad_token_is_told_what_is_wrong_with_it(walked: Walk, token: st
     answer = await walked.example.ask("GET", "/api/gigs/", f"Authorization: Bearer {token}")
     assert answer.status == 401
     assert mismatch(ERROR | {"reason": reason}, answer.json()) is None
+
+
+async def test_the_log_says_who_asked_for_what_from_where(capfd: pytest.CaptureFixture[str]) -> None:
+    async with marketplace(overrides=ON) as example:
+        example.tokens["ada"] = token("ada", secret=SECRET, user_id="ada")
+        await example.ask("GET", "/api/gigs/", who="ada")
+    (line,) = [one for one in requests_in(capfd.readouterr().out) if one["path"] == "/api/gigs/"]
+    shape = {"timestamp": str, "method": "GET", "status": 200, "duration_ms": float}
+    assert mismatch(shape | {"user_id": "ada", "ip": "127.0.0.1"}, line) is None
 
 
 async def test_a_page_of_the_shop_may_call_with_credentials(walked: Walk) -> None:
