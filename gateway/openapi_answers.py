@@ -200,6 +200,14 @@ class Taken(_Answer):
     status: Literal["taken"]
 
 
+class Revoked(_Answer):
+    status: Literal["revoked"]
+    until: float
+    """When the token expires, in Unix seconds."""
+    everywhere: bool
+    """Whether the other gateways know it, too."""
+
+
 class Reconnect(_Answer):
     """How a client comes back when its connection ends."""
 

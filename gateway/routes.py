@@ -16,8 +16,9 @@ from gateway.settings_routes import RouteSettings
 LOCAL_PATHS = frozenset(
     {
         "/admin/handlers",
-        "/admin/tokens/revoke",
         "/admin/logging",
+        "/admin/tokens/revoke",
+        "/docs",
         "/get_service_instance",
         "/get_websocket_handler",
         "/handlers/admit",
@@ -29,6 +30,7 @@ LOCAL_PATHS = frozenset(
         "/health/live",
         "/health/ready",
         "/metrics",
+        "/openapi.json",
         "/ping",
         "/report_instance",
     }

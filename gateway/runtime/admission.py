@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-from gateway.client_address import internal_key_matches, is_internal, may_speak_for_a_page
 from gateway.errors import GatewayError, Reason, gateway_error
 from gateway.identity import Rejected
 from gateway.limiters.base import Limiter
@@ -10,6 +9,7 @@ from gateway.limits import DEGRADED, LimitPlan, kind_of, rate_headers, rules_for
 from gateway.request_head import Counted
 from gateway.runtime.exchange import Exchange
 from gateway.runtime.identities import Identities
+from gateway.runtime.internal_callers import is_internal_call
 from gateway.runtime.metrics import Metrics
 from gateway.runtime.places import Place
 from gateway.runtime.rules import Rules
@@ -32,7 +32,8 @@ class Admission:
     async def judge(self, exchange: Exchange, place: Place, rules: Rules) -> GatewayError | None:
         """`None` for a caller that may, and not too often; its user stands in the exchange afterwards."""
         if place.access == "internal":
-            return None if _is_internal(exchange, rules) else gateway_error(Reason.FORBIDDEN)
+            inside = is_internal_call(exchange, rules.settings.internal.networks, rules.internal_key)
+            return None if inside else gateway_error(Reason.FORBIDDEN)
         refused: GatewayError | None = None
         if place.access == "user":
             refused = await self._identify(exchange, place)
@@ -83,20 +84,3 @@ def _windows(exchange: Exchange, plan: LimitPlan) -> tuple[Rule, ...]:
     if counted is None or counted.plan is not plan or counted.user is not user:
         head.counted = counted = Counted(plan, user, rules_for(plan, head.client, user))
     return counted.rules
-
-
-def _is_internal(exchange: Exchange, rules: Rules) -> bool:
-    """Judged once for as long as a client repeats its headers and the host it asks."""
-    head, host = exchange.head, exchange.target.host
-    if head.internal is None or head.internal[0] != host:
-        head.internal = (host, _judge_internal(exchange, rules))
-    return head.internal[1]
-
-
-def _judge_internal(exchange: Exchange, rules: Rules) -> bool:
-    if internal_key_matches(exchange.header("X-Internal-Key"), rules.internal_key):
-        return True
-    host, origin, site = exchange.target.host, exchange.header("Origin"), exchange.header("Sec-Fetch-Site")
-    if may_speak_for_a_page(exchange.client, host, origin, site):
-        return False
-    return is_internal(exchange.client, rules.settings.internal.networks)

@@ -34,6 +34,7 @@ from gateway.runtime.probing import Probing
 from gateway.runtime.reply import now_iso
 from gateway.runtime.rules import StartFailed, build_verifier, rules_of
 from gateway.runtime.tracing import opened_tracing
+from gateway.runtime.upstream_docs import UpstreamDocs
 from gateway.runtime.waiting_room import WaitingRoom
 from gateway.settings import Settings
 from registry.backends import load_backend
@@ -158,6 +159,7 @@ class Gateway:
         running.watcher.follow_checks(settings.health_checks())
         running.balancer.follow(settings.service_policies())
         running.endpoints.health.probing.follow(settings.health.probes)
+        running.endpoints.docs.follow(settings)
         running.identities.follow(settings.identity, verifier)
         running.dispatcher.rules = rules
         running.server.follow(settings.listen)
@@ -196,6 +198,8 @@ class Gateway:
             metrics.spans = tracing.spans
         probing = await stack.enter_async_context(Probing(rng=self._rng))
         probing.follow(settings.health.probes)
+        docs = await stack.enter_async_context(UpstreamDocs(balancer, forwarder.mark, rng=self._rng))
+        docs.follow(settings)
         self._health = HealthEndpoints(
             watcher,
             balancer,
@@ -222,6 +226,7 @@ class Gateway:
             drains,
             peers,
             self._rng,
+            docs,
         )
         dispatcher = Dispatcher(
             settings,

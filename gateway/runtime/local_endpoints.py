@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from balancer.model import Timeouts
 from balancer.runtime.call import Balancer
 from gateway.instance_names import InstanceNames
+from gateway.runtime.endpoints.api_docs import ApiDocsEndpoints
 from gateway.runtime.endpoints.endpoint import Endpoint
 from gateway.runtime.endpoints.handler_processes import HandlerProcessEndpoints
 from gateway.runtime.endpoints.handler_tunnel import HandlerTunnelEndpoint
@@ -22,6 +23,7 @@ from gateway.runtime.forward import Forwarder
 from gateway.runtime.identities import Identities
 from gateway.runtime.metrics import Metrics
 from gateway.runtime.pools import tunnel_prefix
+from gateway.runtime.upstream_docs import UpstreamDocs
 from gateway.runtime.waiting_room import WaitingRoom
 from gateway.settings import HandlersSettings, ServiceSettings, Settings
 from registry.model import ServiceName
@@ -43,6 +45,7 @@ class LocalEndpoints:
     drains: WaitingRoom
     peers: WaitingRoom
     rng: random.Random
+    docs: UpstreamDocs
     names: InstanceNames = field(default_factory=InstanceNames)
 
     def of(self, settings: Settings) -> list[Endpoint]:
@@ -62,6 +65,8 @@ class LocalEndpoints:
                 *HandlersAdminEndpoints(self.pools, self.drains).endpoints(),
                 *self._tunnels(settings, settings.handlers),
             ]
+        # Described last, and its own are among what is described.
+        endpoints += ApiDocsEndpoints(settings, endpoints, self.health.version, self.docs).endpoints()
         return endpoints
 
     def _tunnels(self, settings: Settings, handlers: HandlersSettings) -> Iterator[Endpoint]:

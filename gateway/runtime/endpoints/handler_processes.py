@@ -6,6 +6,9 @@ import structlog
 
 from gateway.errors import GatewayError, Reason, from_report_refused, gateway_error
 from gateway.handler_messages import AdmitMessage, HelloMessage, ReportMessage
+from gateway.openapi_answers import Admitted, HelloTold, ReportTold
+from gateway.openapi_answers import Located as LocatedTold
+from gateway.openapi_operations import Operation, Parameter, Told
 from gateway.runtime.endpoints.endpoint import Endpoint, query_value, read_message
 from gateway.runtime.endpoints.handler_tunnel import tunnel_url
 from gateway.runtime.endpoints.pools import Pool, Pools
@@ -23,6 +26,40 @@ BAD_ADDRESS = "url or path: give a url like https://host:8001, without query, an
 MAX_WARNED = 1024
 """Handlers whose mistakes are logged, each once."""
 
+STORE_AWAY = (Reason.MISSING_PARAMETER, Reason.UNKNOWN_POOL, Reason.ALLOCATION_UNAVAILABLE)
+OF_A_HANDLER = (*STORE_AWAY, Reason.UNKNOWN_HANDLER, Reason.STALE_EPOCH)
+HELLO = Operation(
+    "A handler process introduces itself",
+    {200: Told("Its ticket keys, and the pool's times.", HelloTold)},
+    "POST",
+    takes=HelloMessage,
+    errors=OF_A_HANDLER,
+    tag="handlers",
+)
+REPORT = Operation(
+    "Confirmations, releases and heartbeat of a handler process",
+    {200: Told("What is wanted of it.", ReportTold)},
+    "POST",
+    takes=ReportMessage,
+    errors=OF_A_HANDLER,
+    tag="handlers",
+)
+ADMIT = Operation(
+    "Whether a client that comes after its guarantee still finds room",
+    {200: Told("Whether it does.", Admitted)},
+    "POST",
+    takes=AdmitMessage,
+    errors=STORE_AWAY,
+    tag="handlers",
+)
+LOCATE = Operation(
+    "Where a user sits",
+    {200: Told("Where the user is connected, or will be.", LocatedTold)},
+    parameters=(Parameter("uid", "Who.", required=True), Parameter("pool", "Only there.")),
+    errors=(*STORE_AWAY, Reason.UNKNOWN_USER),
+    tag="handlers",
+)
+
 
 @dataclass(slots=True)
 class HandlerProcessEndpoints:
@@ -31,10 +68,12 @@ class HandlerProcessEndpoints:
 
     def endpoints(self) -> list[Endpoint]:
         return [
-            Endpoint("/handlers/register", ("POST",), "internal", self.register),
-            Endpoint("/handlers/report", ("POST",), "internal", self.report, quiet=True),
-            Endpoint("/handlers/admit", ("POST",), "internal", self.admit),
-            Endpoint("/handlers/locate", ("GET",), "internal", self.locate),
+            Endpoint("/handlers/register", ("POST",), "internal", self.register, operations=(HELLO,)),
+            Endpoint(
+                "/handlers/report", ("POST",), "internal", self.report, quiet=True, operations=(REPORT,)
+            ),
+            Endpoint("/handlers/admit", ("POST",), "internal", self.admit, operations=(ADMIT,)),
+            Endpoint("/handlers/locate", ("GET",), "internal", self.locate, operations=(LOCATE,)),
         ]
 
     async def register(self, exchange: Exchange) -> Reply | GatewayError:

@@ -12,6 +12,8 @@ from urllib.parse import quote, unquote
 
 from balancer.model import CallPolicy, RetryClass, Timeouts
 from gateway.errors import GatewayError, Reason, gateway_error
+from gateway.openapi_errors import CARRIED
+from gateway.openapi_operations import Operation, Parameter, Told
 from gateway.runtime.endpoints.endpoint import Endpoint
 from gateway.runtime.exchange import Exchange
 from gateway.runtime.forward import Forwarder
@@ -44,7 +46,26 @@ class HandlerTunnelEndpoint:
         self._prepared = Prepared(policy, body_limit=0)
 
     def endpoints(self) -> list[Endpoint]:
-        return [Endpoint(self.prefix, ("GET",), "public", self.answer, limited=True, head=False, prefix=True)]
+        said = Operation(
+            "A WebSocket to one handler",
+            {101: Told("It checks the ticket.")},
+            path=f"{self.prefix}{{handler_id}}",
+            parameters=(Parameter("handler_id", "Of a seat.", "path"),),
+            errors=(*CARRIED, Reason.UNKNOWN_HANDLER),
+            tag="chat",
+        )
+        return [
+            Endpoint(
+                self.prefix,
+                ("GET",),
+                "public",
+                self.answer,
+                limited=True,
+                head=False,
+                prefix=True,
+                operations=(said,),
+            )
+        ]
 
     async def answer(self, exchange: Exchange) -> GatewayError | None:
         """Tunnels to that handler, as long as the registry knows it."""

@@ -11,6 +11,8 @@ from gateway.admin_paths import PREFIX, OneDecision, OneDrain, OneHandler, read_
 from gateway.errors import GatewayError, Reason, gateway_error
 from gateway.handler_messages import DrainMessage
 from gateway.handler_states import DrainWatch, decision_body, drain_body, gone_body, handler_body
+from gateway.openapi_answers import Decision, Drain, Handler, Handlers
+from gateway.openapi_operations import Operation, Parameter, Told
 from gateway.runtime.endpoints.endpoint import Endpoint, query_value, read_message
 from gateway.runtime.endpoints.pools import Pool, Pools
 from gateway.runtime.exchange import Exchange
@@ -28,6 +30,71 @@ LATE_S = 0.5
 MAX_WAIT_S = 600
 _SECONDS = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3})?", re.ASCII)
 
+POOL = Parameter("pool", "Of several kinds of handlers.")
+ID = Parameter("handler_id", "As it has registered.", "path")
+ERRORS = (Reason.MISSING_PARAMETER, Reason.UNKNOWN_POOL, Reason.ALLOCATION_UNAVAILABLE)
+OF_ONE = (*ERRORS, Reason.UNKNOWN_HANDLER, Reason.NO_ROUTE)
+LISTED = Operation(
+    "Every handler", {200: Told("All of them.", Handlers)}, parameters=(POOL,), errors=ERRORS, tag="handlers"
+)
+ONE = f"{PREFIX}{{handler_id}}"
+OPERATIONS = (
+    Operation(
+        "One handler",
+        {200: Told("Its load, and what speaks against it.", Handler)},
+        path=ONE,
+        parameters=(ID, POOL),
+        errors=OF_ONE,
+        tag="handlers",
+    ),
+    Operation(
+        "How far a drain has got",
+        {200: Told("So far.", Drain)},
+        path=f"{ONE}/drain",
+        parameters=(
+            ID,
+            POOL,
+            Parameter(
+                "wait",
+                "Answered once it is over, or after so many seconds.",
+                schema={"type": "number", "minimum": 0, "maximum": MAX_WAIT_S},
+            ),
+        ),
+        errors=(*OF_ONE, Reason.BAD_PARAMETER),
+        tag="handlers",
+    ),
+    Operation(
+        "No new clients, and the present ones elsewhere by then",
+        {200: Told("It is ordered.", Drain)},
+        "POST",
+        f"{ONE}/drain",
+        parameters=(ID, POOL),
+        takes=DrainMessage,
+        errors=OF_ONE,
+        tag="handlers",
+    ),
+    Operation(
+        "In use again",
+        {200: Told("The drain is taken back.", Drain)},
+        "DELETE",
+        f"{ONE}/drain",
+        parameters=(ID, POOL),
+        errors=OF_ONE,
+        tag="handlers",
+    ),
+    Operation(
+        "Why a client got its handler",
+        {200: Told("What stood in the order then.", Decision)},
+        path=f"{PREFIX}decisions/{{sequence}}",
+        parameters=(
+            Parameter("sequence", "`decision` in the access log.", "path", schema={"type": "integer"}),
+            POOL,
+        ),
+        errors=(*OF_ONE, Reason.UNKNOWN_DECISION),
+        tag="handlers",
+    ),
+)
+
 
 @dataclass(slots=True)
 class HandlersAdminEndpoints:
@@ -39,8 +106,8 @@ class HandlersAdminEndpoints:
     def endpoints(self) -> list[Endpoint]:
         methods = ("GET", "POST", "DELETE")
         return [
-            Endpoint(PREFIX.rstrip("/"), ("GET",), "internal", self.list_all),
-            Endpoint(PREFIX, methods, "internal", self.answer, prefix=True),
+            Endpoint(PREFIX.rstrip("/"), ("GET",), "internal", self.list_all, operations=(LISTED,)),
+            Endpoint(PREFIX, methods, "internal", self.answer, prefix=True, operations=OPERATIONS),
         ]
 
     async def list_all(self, exchange: Exchange) -> Reply | GatewayError:

@@ -11,6 +11,8 @@ from balancer.runtime.call import Balancer
 from balancer.selection import refusal
 from gateway.errors import GatewayError, Reason, from_refused, gateway_error
 from gateway.instance_names import InstanceNames
+from gateway.openapi_answers import Taken
+from gateway.openapi_operations import Operation, Told
 from gateway.peer_messages import PeerReport
 from gateway.runtime.endpoints.endpoint import Endpoint, read_message
 from gateway.runtime.exchange import Exchange
@@ -24,6 +26,19 @@ UNKNOWN_INSTANCE = "unknown_instance"
 NO_NAME = "id and url are missing: name the instance by what /get_service_instance said of it."
 BAD_NAME = "service_name must be 1 to 128 letters, digits, dots, hyphens or underscores."
 
+REPORTED = Operation(
+    "How a call of the caller's own went at a peer",
+    {202: Told("It counts.", Taken)},
+    "POST",
+    text="The instance is named by `id` or `url`, as it was handed out.",
+    takes=PeerReport,
+    errors=(
+        *(Reason.MISSING_PARAMETER, Reason.UNKNOWN_SERVICE, Reason.UNKNOWN_INSTANCE),
+        *(Reason.NO_INSTANCES, Reason.REGISTRY_UNREACHABLE),
+    ),
+    tag="peers",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class PeerReportEndpoint:
@@ -33,7 +48,8 @@ class PeerReportEndpoint:
     names: InstanceNames = field(default_factory=InstanceNames)
 
     def endpoints(self) -> list[Endpoint]:
-        return [Endpoint("/report_instance", ("POST",), "internal", self.take, quiet=True)]
+        path, methods = "/report_instance", ("POST",)
+        return [Endpoint(path, methods, "internal", self.take, quiet=True, operations=(REPORTED,))]
 
     async def take(self, exchange: Exchange) -> Reply | GatewayError:
         """202: it counts. What becomes of it depends on what others see."""

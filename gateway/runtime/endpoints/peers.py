@@ -15,6 +15,8 @@ from balancer.model import Refused
 from balancer.runtime.call import Balancer
 from gateway.errors import GatewayError, Reason, from_refused, gateway_error
 from gateway.instance_names import InstanceNames
+from gateway.openapi_answers import Peers
+from gateway.openapi_operations import Operation, Parameter, Told
 from gateway.peer_answers import alternates, etag, is_known, peer_body
 from gateway.peer_questions import PeerQuestion, read_question
 from gateway.runtime.endpoints.endpoint import REMEMBERED, REMEMBERED_LENGTH, Endpoint
@@ -32,6 +34,28 @@ FRESH_S = 1.0
 NO_ROOM = "Too many callers wait for changes: ask without wait, or later."
 INDEX = "X-Quaymaster-Index"
 _IF_NONE_MATCH = istr("If-None-Match")
+
+ASKED = Operation(
+    "An instance of a service",
+    {
+        200: Told("It counts as busier for `ttl_s` seconds.", Peers, headers={INDEX: "Of what is known."}),
+        304: Told("`If-None-Match` was the tag: the same instances may be picked.", headers={"ETag": "It."}),
+    },
+    parameters=(
+        Parameter("service_name", "Whose.", required=True),
+        Parameter("exclude", "Ids or URLs of instances not to hand out, separated by commas."),
+        Parameter(
+            "wait", "Seconds to wait for news, with `index`.", schema={"type": "number", "maximum": 60}
+        ),
+        Parameter("index", f"The `{INDEX}` of an earlier answer.", schema={"type": "integer", "minimum": 0}),
+        Parameter("If-None-Match", "The `ETag` of an earlier answer.", "header"),
+    ),
+    errors=(
+        *(Reason.MISSING_PARAMETER, Reason.BAD_PARAMETER, Reason.UNKNOWN_SERVICE, Reason.NO_INSTANCES),
+        *(Reason.NO_HEALTHY_INSTANCE, Reason.REGISTRY_UNREACHABLE, Reason.CIRCUIT_OPEN, Reason.BUSY),
+    ),
+    tag="peers",
+)
 
 
 class _Kept(NamedTuple):
@@ -57,7 +81,8 @@ class PeerEndpoint:
     _turn: int = 0
 
     def endpoints(self) -> list[Endpoint]:
-        return [Endpoint("/get_service_instance", ("GET",), "internal", self.answer, head=False)]
+        path, methods = "/get_service_instance", ("GET",)
+        return [Endpoint(path, methods, "internal", self.answer, head=False, operations=(ASKED,))]
 
     async def answer(self, exchange: Exchange) -> Reply | GatewayError:
         """`{"instance": {"url": …}}`. The instance counts as busier for `handout_ttl_s` seconds."""

@@ -10,6 +10,8 @@ from multidict import istr
 
 from gateway.errors import GatewayError, Reason, from_come_back, from_seat_refused, gateway_error
 from gateway.handler_messages import client_id_problem, handler_names, session_id_problem
+from gateway.openapi_answers import Seat
+from gateway.openapi_operations import Operation, Parameter, Told
 from gateway.preferences import wait_s
 from gateway.runtime.endpoints.endpoint import Endpoint
 from gateway.runtime.endpoints.handler_tunnel import tunnel_url
@@ -26,6 +28,31 @@ _CLIENT_ID, _SESSION_ID = istr("X-Client-Id"), istr("X-Session-Id")
 _LAST, _EXCLUDE = istr("X-Last-Handler"), istr("X-Exclude-Handler")
 _QUEUE_TOKEN, _PREFER = istr("X-Queue-Token"), istr("Prefer")
 
+ASKED = Operation(
+    "A seat at a WebSocket handler",
+    {
+        200: Told(
+            "Connect to `websocket_url` with the subprotocols `wst.v1, wst.<ticket>`.",
+            Seat,
+            headers={"Preference-Applied": "How long it would have been waited."},
+        )
+    },
+    parameters=(
+        Parameter("pool", "Of several kinds of handlers."),
+        Parameter("X-Client-Id", "A repeat with the same one gets the same seat.", "header"),
+        Parameter("X-Session-Id", "The `session_id` of an earlier answer, to go on with.", "header"),
+        Parameter("X-Last-Handler", "Where the client was.", "header"),
+        Parameter("X-Exclude-Handler", "Which could not be reached, separated by commas.", "header"),
+        Parameter("X-Queue-Token", "The `queue_token` of a `come_back`.", "header"),
+        Parameter("Prefer", "`wait=5`: held for so many seconds until there is a seat.", "header"),
+    ),
+    errors=(
+        *(Reason.BAD_PARAMETER, Reason.MISSING_PARAMETER, Reason.UNKNOWN_POOL, Reason.RATE_LIMITED),
+        *(Reason.NO_CAPACITY, Reason.NO_HANDLERS, Reason.COME_BACK, Reason.ALLOCATION_UNAVAILABLE),
+    ),
+    tag="chat",
+)
+
 
 @dataclass(slots=True)
 class SeatEndpoint:
@@ -37,7 +64,8 @@ class SeatEndpoint:
     rng: random.Random = field(default_factory=random.Random)
 
     def endpoints(self) -> list[Endpoint]:
-        return [Endpoint("/get_websocket_handler", ("GET",), "user", self.answer, limited=True, head=False)]
+        path, methods, operations = "/get_websocket_handler", ("GET",), (ASKED,)
+        return [Endpoint(path, methods, "user", self.answer, limited=True, head=False, operations=operations)]
 
     async def answer(self, exchange: Exchange) -> Reply | GatewayError:
         """A seat for the verified user. It is given back when the client hangs up before its answer."""

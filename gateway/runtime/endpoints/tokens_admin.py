@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from gateway.errors import GatewayError, Reason, gateway_error
 from gateway.identity import Rejected
+from gateway.openapi_answers import Revoked
+from gateway.openapi_operations import Operation, Told
 from gateway.revocation import RevokeMessage, jti_id
 from gateway.runtime.endpoints.endpoint import Endpoint, read_message
 from gateway.runtime.exchange import Exchange
@@ -15,6 +17,14 @@ from registry.runtime.clock import unix_now
 PATH = "/admin/tokens/revoke"
 NOT_GOOD = "The token is not good here, or not any more: there is nothing to revoke."
 
+REVOKE = Operation(
+    "A token is good no more",
+    {200: Told("It is refused here from now on.", Revoked)},
+    "POST",
+    takes=RevokeMessage,
+    errors=(Reason.IDENTITY_UNAVAILABLE,),
+)
+
 
 @dataclass(slots=True)
 class TokensAdminEndpoint:
@@ -22,7 +32,7 @@ class TokensAdminEndpoint:
     unix_clock: Callable[[], float] = unix_now
 
     def endpoints(self) -> list[Endpoint]:
-        return [Endpoint(PATH, ("POST",), "internal", self.revoke)]
+        return [Endpoint(PATH, ("POST",), "internal", self.revoke, operations=(REVOKE,))]
 
     async def revoke(self, exchange: Exchange) -> Reply | GatewayError:
         """Refused at this gateway from now on; `everywhere` says whether the others know it, too."""
