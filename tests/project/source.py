@@ -3,12 +3,12 @@
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
 PACKAGES = ("registry", "balancer", "handlers", "gateway")
-CHOICES = ("strategies", "backends", "stores", "limiters", "denylists", "sinks", "probes", "agent")
+CHOICES = ("strategies", "backends", "stores", "limiters", "denylists", "caches", "sinks", "probes", "agent")
 """Folders of the middle floor. The agent stands there too: a backend starts it."""
 
 COMMAND_LINE = {"gateway/cli.py", "gateway/__main__.py"}
@@ -46,9 +46,17 @@ class Source:
     def tree(self) -> ast.Module:
         return ast.parse(self.path.read_text())
 
-    def imports(self) -> Iterator[str]:
+    @cached_property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        return tuple(ast.walk(self.tree))
+
+    @cached_property
+    def imports(self) -> tuple[str, ...]:
         """Full names of imported modules (and of names imported from them: they may be modules)."""
-        for node in ast.walk(self.tree):
+        return tuple(self._imports())
+
+    def _imports(self) -> Iterator[str]:
+        for node in self.nodes:
             if isinstance(node, ast.Import):
                 yield from (alias.name for alias in node.names)
             elif isinstance(node, ast.ImportFrom):
@@ -61,10 +69,10 @@ class Source:
         """String constants that are not docstrings."""
         docs = {
             id(statement.value)
-            for statement in ast.walk(self.tree)
+            for statement in self.nodes
             if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
         }
-        for node in ast.walk(self.tree):
+        for node in self.nodes:
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs:
                 yield node.value
 
@@ -73,4 +81,10 @@ class Source:
 
 
 def sources(*packages: str) -> list[Source]:
-    return [Source(path) for package in packages for path in sorted((ROOT / package).rglob("*.py"))]
+    return [source(path) for package in packages for path in sorted((ROOT / package).rglob("*.py"))]
+
+
+@cache
+def source(path: Path) -> Source:
+    """Read once for all tests of a worker."""
+    return Source(path)
