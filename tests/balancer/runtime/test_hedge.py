@@ -8,14 +8,23 @@ from dataclasses import replace
 import pytest
 
 from balancer.hedging import ENOUGH
-from balancer.model import Failed, OutboundRequest, RetryClass, UpstreamFailed
+from balancer.model import Failed, OutboundRequest, RetryClass, Subset, UpstreamFailed
 from balancer.outcome import OUTRUN
 from balancer.policy import RetryBudget
 from balancer.runtime.base import Answer
 from balancer.runtime.call import Balancer
 from balancer.runtime.upstream import PooledUpstream
 from tests.balancer import origins
-from tests.balancer.origins import SERVICE, Behaviour, Origin, answers, counts_requests, instance_at, until
+from tests.balancer.origins import (
+    SERVICE,
+    Behaviour,
+    Origin,
+    answers,
+    counts_requests,
+    instance_at,
+    origin,
+    until,
+)
 from tests.balancer.runtime.balancers import (
     IDLE,
     SHORT,
@@ -267,3 +276,15 @@ async def test_an_answer_of_another_kind_wins_too(upstream: PooledUpstream) -> N
         end, _ = await outcome_of(balancer, HEDGED)
         assert isinstance(end, Answer)
         assert end.status == 404
+
+
+async def test_a_hedge_stays_in_the_subset(upstream: PooledUpstream) -> None:
+    inside = replace(HEDGED, subset=Subset("v2", or_others=True))
+    async with bad_and_good(origins.never_answers) as (held, quick), origin(counts_requests, "old") as old:
+        new = [replace(there.instance, tags=("v2",)) for there in (held, quick)]
+        balancer = balancer_of(upstream, old.instance, *new)
+        usually_quick(balancer)
+        end, _ = await outcome_of(balancer, inside)
+        assert isinstance(end, Answer)
+        assert (end.instance.id, end.attempts) == ("good", 2)
+        assert (held.requests, quick.requests, old.requests) == (1, 1, 0)

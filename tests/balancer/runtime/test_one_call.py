@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from balancer.model import Failed, OutboundRequest, Refused, RetryClass
+from balancer.model import Failed, OutboundRequest, Refused, RetryClass, Subset
 from balancer.outcome import OUT_OF_TIME
 from balancer.policy import ConcurrencyPolicy, RetryBudget
 from balancer.runtime.base import Answer
@@ -311,3 +311,30 @@ async def test_a_call_that_is_given_up_ends_its_trace(upstream: PooledUpstream) 
             await until(lambda: there.requests)
             call.cancel()
     assert trace.told() == [("a", 1, "", "wait_cancelled", None)]
+
+
+async def test_retries_stay_in_the_subset(upstream: PooledUpstream) -> None:
+    async with fleet(origins.resets_after_request_read, counts_requests, counts_requests) as (bad, good, old):
+        new = [replace(there.instance, tags=("v2",)) for there in (bad, good)]
+        balancer = balancer_of(upstream, *new, old.instance, ejection=NEVER_ASIDE)
+        for rather in (False, True):
+            inside = replace(policy(), subset=Subset("v2", or_others=rather))
+            for _ in range(4):
+                end, _ = await outcome_of(balancer, inside)
+                assert isinstance(end, Answer)
+        assert (good.requests, old.requests) == (8, 0)
+        assert bad.requests > 0
+
+
+async def test_a_side_that_takes_no_connections_is_left_by_the_calls_own_retry(
+    upstream: PooledUpstream,
+) -> None:
+    async with fleet(counts_requests, counts_requests) as (new, old):
+        balancer = balancer_of(upstream, replace(new.instance, tags=("v2",)), old.instance)
+        await new.stop()
+        end, _ = await outcome_of(balancer, replace(policy(), subset=Subset("v2", or_others=True)))
+        assert isinstance(end, Answer)
+        assert (end.instance.id, end.attempts) == ("i1", 2)
+        strict, _ = await outcome_of(balancer, replace(policy(), subset=Subset("v2")))
+        assert not isinstance(strict, Answer)
+        assert old.requests == 1
