@@ -54,6 +54,7 @@ class RedisDenylist:
         self._life, self._since = "", "0"
         self._read_at = -float("inf")
         self._one_at_a_time = asyncio.Lock()
+        self._closing = False
         self._tasks = Tasks(self._died)
 
     async def add(self, token_id: str, expires_at: float) -> bool:
@@ -119,17 +120,21 @@ class RedisDenylist:
         self._tasks.start("refresh denylist", self._keep_fresh())
 
     async def close(self) -> None:
+        self._closing = True
         await self._tasks.close()
         await self._script.close()
 
     async def _keep_fresh(self) -> None:
-        while True:
+        # A client that is cancelled in the middle of an answer may report a lost connection instead.
+        while not self._closing:
             await asyncio.sleep(self._refresh_s)
             await self.refresh()
 
     def _died(self, name: str, error: BaseException) -> None:
         """Of a bug. Nothing that others revoke would be known here if it were left at that."""
         log.error("task_died", task=name, trace=trace_of(error))
+        if self._closing:
+            return
         self._tasks.start(name, self._keep_fresh())
 
     def __repr__(self) -> str:
