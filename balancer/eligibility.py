@@ -227,8 +227,10 @@ class EligibilityLedger:
         outliers.holds_until = min(settled_until, until)
 
     def _view(self, tag: str, now: float, *, inside: bool) -> View:
-        view, until = self._subsets.of(tag, self._policy, now, inside=inside)
-        self._outliers.holds_until = min(self._outliers.holds_until, until)
+        view = self._subsets.known.get((tag, inside))
+        if view is None:
+            view, until = self._subsets.look(tag, self._policy, now, inside=inside)
+            self._outliers.holds_until = min(self._outliers.holds_until, until)
         return view
 
     def __repr__(self) -> str:

@@ -5,7 +5,6 @@ of its own. It is looked through when it is first asked for after something has 
 """
 
 from collections.abc import Sequence
-from math import inf
 from typing import NamedTuple
 
 from balancer.candidates import NOBODY, Candidates
@@ -50,24 +49,22 @@ class SubsetViews:
 
     def __init__(self) -> None:
         self._records: Sequence[Record] = ()
-        self._views: dict[tuple[str, bool], View] = {}
         self._before: dict[tuple[str, bool], View] = {}
+        self.known: dict[tuple[str, bool], View] = {}
+        """Those that were looked for since something has changed."""
 
     def turn(self, records: Sequence[Record]) -> None:
-        """Something has changed. These are all of the service's; what nobody asks for again is forgotten."""
+        """Something has changed. These are all of the service's; what nobody looks for again is forgotten."""
         self._records = records
-        self._before, self._views = self._views, {}
+        self._before, self.known = self.known, {}
 
-    def of(self, tag: str, policy: ServicePolicy, now: float, *, inside: bool) -> tuple[View, float]:
-        """The view, and until when it holds: infinity for one that was asked for before."""
+    def look(self, tag: str, policy: ServicePolicy, now: float, *, inside: bool) -> tuple[View, float]:
+        """A view that is not known yet, and until when it holds if nothing happens."""
         side = (tag, inside)
-        view = self._views.get(side)
-        if view is not None:
-            return view, inf
         records = [record for record in self._records if (tag in record.instance.tags) is inside]
         view, until = view_of(records, policy, now, self._before.get(side, NO_VIEW))
-        self._views[side] = view
+        self.known[side] = view
         return view, until
 
     def __repr__(self) -> str:
-        return f"<SubsetViews: {len(self._views)} of {len(self._records)} instances>"
+        return f"<SubsetViews: {len(self.known)} of {len(self._records)} instances>"

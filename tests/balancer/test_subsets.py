@@ -43,7 +43,7 @@ def names(view: View) -> tuple[str, str, str]:
 
 
 def side(of: SubsetViews, *, inside: bool, policy: ServicePolicy = POLICY) -> View:
-    return of.of("v2", policy, 0, inside=inside)[0]
+    return of.look("v2", policy, 0, inside=inside)[0]
 
 
 def test_each_instance_is_on_one_side() -> None:
@@ -92,10 +92,10 @@ def test_a_side_has_local_ones_of_its_own() -> None:
 def test_a_view_is_the_same_object_until_something_about_it_changes() -> None:
     old, new = record("old"), record("new", "v2")
     of = views(old, new)
-    before, until = of.of("v2", POLICY, 0, inside=True)
-    assert until == inf
-    assert of.of("v2", POLICY, 1, inside=True) == (before, inf)
+    before, until = of.look("v2", POLICY, 0, inside=True)
+    assert (until, of.known) == (inf, {("v2", True): before})
     of.turn([old, record("older"), new])
+    assert not of.known
     assert side(of, inside=True).current is before.current
     assert len(side(of, inside=False).current) == 2
     of.turn([old])
@@ -108,8 +108,8 @@ def test_a_view_holds_no_longer_than_the_weights_in_it() -> None:
     new = record("new", "v2")
     new.new_at = 0
     of = views(record("old"), new)
-    assert of.of("v2", POLICY, 0, inside=True)[1] < 10
-    assert of.of("v2", POLICY, 0, inside=False)[1] == inf
+    assert of.look("v2", POLICY, 0, inside=True)[1] < 10
+    assert of.look("v2", POLICY, 0, inside=False)[1] == inf
 
 
 READY = view_of([record("ready")], POLICY, 0, NO_VIEW)[0]
