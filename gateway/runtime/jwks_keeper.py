@@ -54,9 +54,9 @@ class JwksKeeper:
         self._fetching: asyncio.Task[None] | None = None
 
     def start(self, *, has_keys: bool) -> None:
-        """`has_keys`: there is a set already, of an earlier keeper."""
+        """Begins to fetch. `has_keys`: there is a set already, of an earlier keeper."""
         self._has_keys = has_keys
-        self._loop = self._tasks.start("keep jwks", self._keep())
+        self._loop = self._tasks.start("keep jwks", self._keep(self._under_way()))
 
     def stop(self) -> None:
         for task in (self._loop, self._fetching):
@@ -74,11 +74,12 @@ class JwksKeeper:
             return
         await asyncio.wait([self._under_way()])
 
-    async def _keep(self) -> None:
+    async def _keep(self, fetching: "asyncio.Task[None]") -> None:
         while True:
-            await asyncio.wait([self._under_way()])
+            await asyncio.wait([fetching])
             retry_s = RETRY_S if self._has_keys else FIRST_RETRY_S
             await self._sleep(min(retry_s, self._refresh_s) if self._failing else self._refresh_s)
+            fetching = self._under_way()
 
     def _under_way(self) -> "asyncio.Task[None]":
         if self._fetching is None:
