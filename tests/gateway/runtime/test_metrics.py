@@ -245,6 +245,14 @@ def test_what_has_left_the_settings_takes_its_series_with_it() -> None:
     assert [series for series in after if "chat" in series]
 
 
+async def test_who_watches_is_told_that_limits_are_not_shared() -> None:
+    store = {"backend": "redis", "url": "redis://127.0.0.1:9/0"}
+    async with gateway(store=store) as running:
+        assert (await scrape(running.port))["quaymaster_limiter_degraded"] == 0
+        await ask(running.port, "GET", "/open/a")
+        assert (await scrape(running.port))["quaymaster_limiter_degraded"] == 1
+
+
 async def test_a_reload_ends_the_series_of_what_it_takes_out() -> None:
     async with gateway(
         services={"auth": {"instances": [NOWHERE]}, "old": {"instances": [NOWHERE]}},

@@ -15,6 +15,7 @@ from tests.balancer.origins import Origin, counts_requests, origin
 from tests.balancer.runtime.balancers import traces_told
 from tests.gateway.runtime.collectors import Collector, collector
 from tests.gateway.runtime.gateways import ask, exchange_for, gateway, token, unsent_request
+from tests.gateway.runtime.scrapes import scrape
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 CANARY = "a-secret-that-no-trace-may-hold"
@@ -37,6 +38,7 @@ async def test_a_request_and_its_try_are_two_spans_of_one_trace() -> None:
             headers = (f"token: {CANARY}", "traceparent: nonsense", "tracestate: a=1")
             answer = await ask(running.port, "GET", f"/open/a?token={CANARY}", *headers)
             assert answer.status == 200
+            assert 'quaymaster_spans_total{result="dropped"}' in await scrape(running.port)
         assert taking.paths == ["/v1/traces"]
         (resource,) = taking.resources
         assert resource["service.name"] == "quaymaster"
