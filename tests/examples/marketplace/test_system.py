@@ -18,6 +18,7 @@ from tests.examples.standins.running import SECRET, Running, register, running
 from tests.examples.standins.shapes import mismatch
 from tests.examples.standins.walk import ERROR, Line, Walk, of_access, stranger_refused, walk
 from tests.gateway.runtime.gateways import eventually, token
+from tests.servers import forget_all, patient
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -117,6 +118,27 @@ async def test_redis_is_named_beside_the_services_once_there_is_one(redis_url: s
             return mismatch({"redis": HEALTH}, services) is None
 
         await eventually(redis_is_healthy)
+
+
+async def test_two_gateways_with_one_redis_are_as_one(redis_url: str) -> None:
+    forget_all(redis_url)
+
+    def with_redis(services: Mapping[str, str] | None = None) -> AbstractAsyncContextManager[Running]:
+        return marketplace(services, STORE="redis", REDIS_URL=patient(redis_url), RATE_LIMIT_REQUESTS="50")
+
+    async with with_redis() as one, with_redis(one.urls) as other:
+        await register(one, REGISTER, "ada")
+        other.tokens = one.tokens
+        first = await one.ask("GET", "/api/gigs/", who="ada")
+        second = await other.ask("GET", "/api/gigs/", who="ada")
+        left = [int(answer.one("X-RateLimit-Remaining")) for answer in (first, second)]
+        assert left == [48, 47]
+        assert (await one.ask("POST", "/api/auth/logout/", who="ada")).status == 200
+
+        async def is_out() -> bool:
+            return (await other.ask("GET", "/api/gigs/", who="ada")).status == 401
+
+        await eventually(is_out)
 
 
 @pytest.mark.parametrize("host", ["localhost:8080", "127.0.0.1", "api_gateway"])

@@ -25,6 +25,8 @@ class Running:
     """A running example, and what its users have been given."""
 
     gateway: Gateway
+    urls: dict[str, str]
+    """Where its stand-ins are, by the variables that name their addresses."""
     tokens: dict[str, str] = field(default_factory=dict)
     """Access tokens by the name of their user."""
 
@@ -102,7 +104,7 @@ async def running(
         settings = settings_of(example, port, {**environment, **urls}, overrides or {})
         gateway = await stack.enter_async_context(Gateway(settings))
         await ready(gateway.port)
-        yield Running(gateway)
+        yield Running(gateway, urls)
 
 
 async def register(made: Running, path: str, *names: str, **more: Any) -> dict[str, str]:
