@@ -110,6 +110,8 @@ class Dispatcher:
         """For the operator, once it is over."""
         seconds = self._clock() - exchange.started_at
         self._metrics.answered(exchange.route, exchange.request.method, status, seconds)
+        if exchange.version is not None:
+            self._metrics.versioned(exchange.route, exchange.version, status)
         if not exchange.quiet or status >= 400:
             self._access_log.write(exchange, status, seconds)
         if exchange.span is not None:

@@ -40,6 +40,7 @@ class Metrics(Observer):
         self._decided = Histograms(DECISION_BUCKETS)
         self._limited = Counters()
         self._cached = Counters()
+        self._versions = Counters()
         self._tokens = Counters()
         self.limiter_degraded = False
         """Whether the request that was counted last was counted here only, as the store did not answer."""
@@ -71,6 +72,10 @@ class Metrics(Observer):
     def cached(self, route: str, result: str) -> None:
         """How the cache was used for a request: hit, miss, stale or bypass."""
         self._cached.count(route, result)
+
+    def versioned(self, route: str, version: str, status: int) -> None:
+        """A request was answered so by that version of the API, or by the subset with that tag."""
+        self._versions.count(route, version, status)
 
     def token(self, result: str) -> None:
         """What became of a token: verified, remembered, revoked, rejected or unavailable."""
@@ -107,7 +112,7 @@ class Metrics(Observer):
 
     def forget(self, *, services: Collection[str], routes: Collection[str]) -> None:
         """These are in the settings no longer: their series end."""
-        for of_routes in (self._answered, self._cached):
+        for of_routes in (self._answered, self._cached, self._versions):
             forget(of_routes, routes)
         for of_services in (
             self._tried,
@@ -187,6 +192,12 @@ class Metrics(Observer):
             "Requests of routes whose answers are kept, by how the cache was used.",
             ["route", "result"],
             self._cached,
+        )
+        yield _counter(
+            "quaymaster_versions",
+            "Requests to a version of an API, or to the instances with a tag.",
+            ["route", "version", "code"],
+            self._versions,
         )
         yield _counter(
             "quaymaster_tokens", "Tokens that were shown, by what became of them.", ["result"], self._tokens

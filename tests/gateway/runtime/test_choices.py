@@ -26,6 +26,7 @@ from tests.gateway.runtime.gateways import (
     token,
     unsent_request,
 )
+from tests.gateway.runtime.scrapes import scrape
 from tests.servers import free_ports
 
 VERSIONS = {
@@ -181,6 +182,9 @@ async def test_calls_go_to_the_instances_with_the_tag_and_to_no_others() -> None
         assert outcome(await ask(port, "GET", "/by-header", "X-V: 7")) == (404, "unknown_version")
         told = await ask(port, "GET", "/by-header", "X-V: 1")
         assert told.all("Vary") == ["X-V"]
+        counted = await scrape(port)
+        assert counted['quaymaster_versions_total{code="200",route="/v2",version="v2"}'] == 10
+        assert counted['quaymaster_versions_total{code="503",route="/by-header",version="9"}'] == 1
 
 
 async def test_a_dead_canary_costs_nobody_an_answer_but_who_asked_for_it() -> None:

@@ -127,6 +127,7 @@ def test_counters_are_labelled_by_what_the_settings_name() -> None:
     metrics.decided("chat", 0.0001)
     metrics.rate_limited("address")
     metrics.cached("/login", "hit")
+    metrics.versioned("/cart", "v2", 200)
     metrics.token("verified")
     found = samples(metrics.exposition(NOTHING))
     assert found['quaymaster_requests_total{code="200",method="POST",route="/login"}'] == 1
@@ -146,6 +147,7 @@ def test_counters_are_labelled_by_what_the_settings_name() -> None:
     assert found['quaymaster_seat_decision_seconds_bucket{le="5e-05",pool="chat"}'] == 0
     assert found['quaymaster_rate_limited_total{rule="address"}'] == 1
     assert found['quaymaster_cache_total{result="hit",route="/login"}'] == 1
+    assert found['quaymaster_versions_total{code="200",route="/cart",version="v2"}'] == 1
     assert found['quaymaster_tokens_total{result="verified"}'] == 1
     assert found['quaymaster_build_info{version="1.0"}'] == 1
     assert found['quaymaster_request_duration_seconds_count{route="/login"}'] == 1
@@ -231,6 +233,7 @@ def test_what_has_left_the_settings_takes_its_series_with_it() -> None:
     for service, route in ((AUTH, "/auth"), (CHAT, "/chat")):
         metrics.answered(route, "GET", 200, 0.1)
         metrics.cached(route, "hit")
+        metrics.versioned(route, "v2", 200)
         metrics.tried(service, INSTANCE, SUCCESS, 200, 0.01)
         metrics.retried(service, "connect_refused")
         metrics.refused_retry(service)
