@@ -8,7 +8,6 @@ Users of other gateways find the names they know beside ours: `url`, `status_cod
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
 from functools import lru_cache
 
 import orjson
@@ -16,28 +15,6 @@ import orjson
 LINE_END = b"\n"
 _NOT_PLAIN = re.compile("[\x7f-\x9f\u2028\u2029]")
 """What JSON allows unescaped and terminals or readers of lines act upon."""
-
-
-def json_line(
-    now: datetime,
-    request_id: str,
-    seconds: float,
-    bytes_in: int,
-    bytes_out: int,
-    rare: Mapping[str, object] | None,
-    shared: bytes,
-) -> bytes:
-    """A line: what is every request's own, then `rare` where there is something, then `shared_part`."""
-    own: dict[str, object] = {
-        "timestamp": now,
-        "request_id": request_id,
-        "duration_ms": int(seconds * 1e6) / 1000,
-        "bytes_in": bytes_in,
-        "bytes_out": bytes_out,
-    }
-    if rare:
-        own.update(rare)
-    return b"%b,%b" % (orjson.dumps(own, option=orjson.OPT_UTC_Z)[:-1], shared)
 
 
 @lru_cache(maxsize=1024)
@@ -58,7 +35,10 @@ def shared_part(
     version: str | None,
     cache: str | None,
 ) -> bytes:
-    """The rest of the line and its end. Remembered: most clients ask for the same again."""
+    """Of a line of JSON all that requests share, with its end; what is a request's own comes before it.
+
+    Remembered: most clients ask for the same again.
+    """
     rest = {
         "level": level,
         "service": service,

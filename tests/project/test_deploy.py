@@ -271,7 +271,8 @@ def test_prometheus_alone_is_asked_for_no_key() -> None:
     assert {name for name, service in SERVICES.items() if "watch" in service["networks"]} == {
         "prometheus", "gateway-1", "gateway-2",
     }  # fmt: skip
-    assert {name for name, service in SERVICES.items() if service.get("profiles")} == {"prometheus", "grafana"}
+    watching = {name for name, service in SERVICES.items() if service.get("profiles")}
+    assert watching == {"prometheus", "grafana"}
     assert set(SERVICES["grafana"]["networks"]) & set(SERVICES["prometheus"]["networks"]) == {"graphs"}
 
 
