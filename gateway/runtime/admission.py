@@ -42,6 +42,9 @@ class Admission:
             uncounted = await self._count(exchange, place.limits, rules)
             if uncounted is not None:
                 return uncounted
+        if place.require is not None and exchange.user is not None:
+            lacking = place.require.lacking(exchange.user)
+            return None if lacking is None else gateway_error(lacking)
         return refused
 
     async def _identify(self, exchange: Exchange, place: Place) -> GatewayError | None:

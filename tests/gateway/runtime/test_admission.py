@@ -1,5 +1,7 @@
 """Who may, and how often, as a client sees it."""
 
+from typing import Any
+
 import pytest
 
 from tests.balancer.origins import counts_requests, origin
@@ -25,6 +27,30 @@ async def test_a_401_says_how_to_come_in() -> None:
         assert bad.one("WWW-Authenticate") == 'Bearer error="invalid_token"'
         other = await ask(running.port, "GET", "/mine/x", "Authorization: Basic YTpi")
         assert other.json()["reason"] == "missing_token"
+
+
+@pytest.mark.parametrize(
+    ("claims", "reason"),
+    [
+        ({"roles": ["admin"], "scope": "read write"}, None),
+        ({"roles": ["user"], "scope": "read write"}, "missing_role"),
+        ({"roles": "admin", "scope": "read"}, "missing_scope"),
+        ({}, "missing_role"),
+    ],
+)
+async def test_a_route_can_ask_for_roles_and_scopes(claims: dict[str, Any], reason: str | None) -> None:
+    require = {"roles": ["admin", "owner"], "scopes": ["read", "write"]}
+    routes = [{"path": "/mine/*", "service": "auth", "access": "user", "require": require}]
+    async with (
+        origin(counts_requests) as there,
+        gateway(there.instance, routes=routes) as running,
+    ):
+        answer = await ask(running.port, "GET", "/mine/x", f"token: {token(**claims)}")
+        assert answer.status == (403 if reason else 200)
+        assert there.requests == (0 if reason else 1)
+        if reason:
+            assert answer.json()["reason"] == reason
+        assert (await ask(running.port, "GET", "/mine/x")).json()["reason"] == "missing_token"
 
 
 async def test_an_internal_route_is_for_the_inside() -> None:
