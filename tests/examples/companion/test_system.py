@@ -71,6 +71,14 @@ async def test_nobody_without_a_token_gets_there(walked: Walk, line: Line) -> No
     assert await stranger_refused(walked, line) is None
 
 
+async def test_videos_are_for_who_has_subscribed(walked: Walk) -> None:
+    walked.example.tokens["free"] = token("free", secret=SECRET, tier="free", roles=[])
+    luna = {"girl_id": "luna"}
+    answer = await walked.example.ask("POST", "/api/v1/media/generate-video", who="free", body=luna)
+    assert answer.status == 403
+    assert mismatch(ERROR | {"error": "forbidden", "reason": "missing_role"}, answer.json()) is None
+
+
 async def test_who_has_too_few_tokens_gets_no_picture(walked: Walk) -> None:
     """20 to begin with and 50 bought; the walk has spent 5 and 15."""
     asked = [

@@ -84,6 +84,13 @@ async def test_every_event_that_the_list_names_is_told_as_a_line_of_json(told: t
     assert all(line.keys() >= {"timestamp", "user_id"} for line in lines)
 
 
+async def test_only_who_manages_an_organisation_gets_past_the_gateway(walked: Walk) -> None:
+    for method, path in (("POST", "invite"), ("DELETE", "member/x"), ("PATCH", "member/x/role")):
+        answer = await walked.example.ask(method, f"/v1/org/{walked.kept['id']}/{path}", who="bob")
+        assert answer.status == 403
+        assert mismatch(ERROR | {"reason": "missing_role"}, answer.json()) is None
+
+
 async def test_services_hear_which_organisation_is_the_active_one(walked: Walk) -> None:
     forged = "X-Org-Id: somebody-elses"
     of_ada = await walked.example.ask("GET", "/v1/client/me", forged, who="owner")
