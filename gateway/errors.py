@@ -86,6 +86,7 @@ class Reason(StrEnum):
     DRAINING = "draining"
     OVERLOADED = "overloaded"
     UPSTREAM_TIMEOUT = "upstream_timeout"
+    NOT_CACHED = "not_cached"
     BAD_VERSION = "bad_version"
     LOOP_DETECTED = "loop_detected"
 
@@ -182,6 +183,7 @@ _TABLE: Mapping[Reason, tuple[int, str]] = {
     Reason.LIMITS_UNAVAILABLE: (503, "It can't be counted at the moment how often you call."),
     Reason.OVERLOADED: (503, "The gateway has more requests than it can take."),
     Reason.UPSTREAM_TIMEOUT: (504, "The service did not answer in time."),
+    Reason.NOT_CACHED: (504, "No answer is kept here, and only-if-cached wants no other."),
     Reason.BAD_VERSION: (505, "Only HTTP/1.0 and HTTP/1.1 are spoken here."),
     Reason.LOOP_DETECTED: (508, "The request has come round to this gateway again."),
 }

@@ -7,10 +7,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from gateway.caches import CACHES
 from gateway.settings_types import (
+    CacheUrl,
     Count,
     HttpUrl,
     LocalPath,
+    OneOf,
     ProbeUrl,
     Seconds,
     Section,
@@ -85,7 +88,9 @@ class DocsSettings(Section):
 class CacheSettings(Section):
     """Where answers of routes with `cache` are kept."""
 
-    backend: Literal["memory", "redis"] = "memory"
+    backend: Annotated[str, OneOf(CACHES, "cache")] = "memory"
+    url: CacheUrl = None
+    """Where a shared cache is; null: where the store is. As answers fill a Redis, best is one of its own."""
     max_bytes: Count = 64 * 1024 * 1024
     """In memory; a Redis has its own `maxmemory`."""
     max_entry_bytes: Count = 1024 * 1024

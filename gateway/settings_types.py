@@ -345,6 +345,7 @@ PublicUrl = Annotated[Annotated[str, AfterValidator(_public_url)] | None, Before
 Text = Annotated[str | None, BeforeValidator(_empty_is_unset)]
 Secret = Annotated[SecretStr | None, BeforeValidator(_empty_is_unset)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
+CacheUrl = Annotated[RedisUrl | None, BeforeValidator(_empty_is_unset)]
 LongSecret = Annotated[
     Annotated[SecretStr, AfterValidator(_long_enough)] | None, BeforeValidator(_empty_is_unset)
 ]

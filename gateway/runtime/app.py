@@ -19,6 +19,7 @@ from balancer.runtime.upstream import PooledUpstream
 from gateway.limiters import load_limiter
 from gateway.reloading import ReloadLedger, taken_over
 from gateway.runtime.access_log import AccessLog
+from gateway.runtime.cached import opened_cache
 from gateway.runtime.dispatch import Dispatcher
 from gateway.runtime.endpoints.health import HealthEndpoints
 from gateway.runtime.forward import Forwarder
@@ -238,6 +239,7 @@ class Gateway:
             ),
             metrics=metrics,
             access_log=access_log,
+            cached=await stack.enter_async_context(opened_cache(settings, forwarder, metrics)),
             tracing=tracing,
         )
         predecessor = await stack.enter_async_context(predecessor_at(settings.listen.handover))

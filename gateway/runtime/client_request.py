@@ -195,6 +195,18 @@ class ClientRequest:
 
         Raises `ConnectionResetError` when the client has gone, and `TimeoutError` when it takes nothing.
         """
+        self.put(piece)
+        if self._connection.writing_paused:
+            async with asyncio.timeout(CLIENT_STALLED_S):
+                await self._connection.drained()
+
+    @property
+    def held_up(self) -> bool:
+        """The client takes less than it is given: what is written now waits here."""
+        return self._connection.writing_paused
+
+    def put(self, piece: bytes) -> None:
+        """As `write`, whether there is room or not: whoever calls it bounds what may wait."""
         if not piece or self._framing is Framing.NONE:
             return
         if self._framing is Framing.LENGTH:
@@ -203,9 +215,6 @@ class ClientRequest:
                 self.cut_off()
         self.bytes_out += len(piece)
         self._write(chunk(piece) if self._framing is Framing.CHUNKED else piece)
-        if self._connection.writing_paused:
-            async with asyncio.timeout(CLIENT_STALLED_S):
-                await self._connection.drained()
 
     def end(self) -> None:
         """The body was all there. One that is not as long as its head said is cut off instead."""

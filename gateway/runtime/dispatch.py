@@ -18,6 +18,7 @@ from gateway.request_head import read_head
 from gateway.request_ids import RequestIds
 from gateway.runtime.access_log import AccessLog
 from gateway.runtime.admission import Admission
+from gateway.runtime.cached import CachedForwarder
 from gateway.runtime.client_request import ClientRequest
 from gateway.runtime.endpoints.endpoint import Endpoint
 from gateway.runtime.exchange import Exchange
@@ -53,6 +54,7 @@ class Dispatcher:
         limiter: Limiter,
         metrics: Metrics,
         access_log: AccessLog,
+        cached: CachedForwarder | None = None,
         tracing: Tracing | None = None,
         clock: Callable[[], float] = time.monotonic,
         unix_clock: Callable[[], float] = unix_now,
@@ -60,6 +62,7 @@ class Dispatcher:
         self.rules = rules_of(settings, endpoints)
         """Replaced whole when the settings change."""
         self._forwarder = forwarder
+        self._cached = cached
         self._identities = identities
         self._admission = Admission(identities, limiter, metrics, unix_clock)
         self._metrics = metrics
@@ -169,6 +172,8 @@ class Dispatcher:
                 if isinstance(chosen, GatewayError):
                     return chosen
                 prepared, exchange.version = chosen, chosen.version
+            if prepared.cache is not None and self._cached is not None:
+                return await self._cached.carry(exchange, prepared, place.upstream_target)
             return await self._forwarder.carry(exchange, prepared, place.upstream_target)
         if place.reply is not None:
             return place.reply

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from balancer.headers import guarded_names
 from balancer.model import CallPolicy, Subset
 from balancer.policy import HashPolicy
+from gateway.cache_plans import plan_of
+from gateway.caching import Plan
 from gateway.hash_keys import RENDEZVOUS
 from gateway.settings import RouteSettings, Settings
 from gateway.shaping import AnswerShaping, PublicPath, answer_shaping, public_path
@@ -32,6 +34,8 @@ class Prepared:
     """Where clients find what is at some path of the instances; `None` where it is the same path."""
     version: str | None = None
     """Of the API, or the subset's tag: answers of two versions are two answers."""
+    cache: Plan | None = None
+    """`None` where no cache has to do with the answers."""
 
 
 def prepare(
@@ -50,8 +54,9 @@ def prepare(
     name = service or route.service
     assert name is not None, "the settings have seen to it"
     called = settings.services[name]
+    policy = settings.policy(route, method, name, subset)
     return Prepared(
-        policy=settings.policy(route, method, name, subset),
+        policy=policy,
         body_limit=settings.body_limit(route),
         kept_body=called.retry_buffer_bytes,
         set_headers=tuple(route.header_pairs()),
@@ -63,4 +68,5 @@ def prepare(
         answer_shaping=answer_shaping(route),
         public_path=public_path(route),
         version=version,
+        cache=plan_of(settings, route, method, policy, version),
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from balancer.strategies import STRATEGIES, load_strategy
+from gateway.caches import CACHES, load_cache
 from gateway.denylists import DENYLISTS, load_denylist
 from gateway.limiters import LIMITERS, load_limiter
 from gateway.probes import PROBES, load_probe
@@ -19,6 +20,7 @@ TABLES = {
     "handlers/stores": STORES,
     "gateway/limiters": LIMITERS,
     "gateway/denylists": DENYLISTS,
+    "gateway/caches": CACHES,
     "gateway/probes": PROBES,
 }
 
@@ -45,4 +47,5 @@ def test_every_entry_loads(rng: random.Random) -> None:
     assert all(callable(load_store(name)) for name in STORES)
     assert all(callable(load_limiter(name)) for name in LIMITERS)
     assert all(callable(load_denylist(name)) for name in DENYLISTS)
+    assert all(callable(load_cache(name)) for name in CACHES)
     assert all(callable(load_probe(name)) for name in PROBES)

@@ -2,7 +2,7 @@
 
 import io
 import random
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from balancer.runtime.call import Balancer
@@ -10,6 +10,7 @@ from balancer.runtime.upstream import PooledUpstream
 from gateway.limiters.base import Limiter
 from gateway.limiters.memory import MemoryLimiter
 from gateway.runtime.access_log import AccessLog
+from gateway.runtime.cached import CachedForwarder
 from gateway.runtime.dispatch import Dispatcher
 from gateway.runtime.endpoints.endpoint import Endpoint
 from gateway.runtime.forward import Forwarder
@@ -28,6 +29,7 @@ async def dispatcher(
     instances: tuple[Instance, ...] = (),
     limiter: Limiter | None = None,
     metrics: Metrics | None = None,
+    cached: Callable[[Forwarder, Metrics], CachedForwarder] | None = None,
 ) -> AsyncIterator[tuple[Dispatcher, io.BytesIO]]:
     """A dispatcher in front of these instances of `auth`, and what it logs."""
     logged = io.BytesIO()
@@ -52,6 +54,7 @@ async def dispatcher(
                 limiter=limiter or MemoryLimiter(),
                 metrics=metrics,
                 access_log=access_log,
+                cached=None if cached is None else cached(forwarder, metrics),
             ),
             logged,
         )

@@ -1,0 +1,1 @@
+"""The Lua script that keeps answers inside Redis."""

@@ -1,0 +1,105 @@
+"""One request at the cache, and how it is answered with what is kept."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from balancer.model import Headers
+from gateway.answer_head import Pairs
+from gateway.cache_keys import CacheKey, read_lines, uri_key, variant_base
+from gateway.caching import Asked, Plan, Stored, is_known_to, read_asked
+from gateway.conditional import of_a_304
+from gateway.runtime.exchange import Exchange
+from gateway.runtime.forward import Forwarder
+from gateway.runtime.prepared import Prepared
+
+STATUS = "Cache-Status"
+NAME = "quaymaster"
+AT_ONCE = 64 * 1024
+"""Bytes of a body that are written without waiting for the client to take them."""
+
+
+@dataclass(slots=True)
+class Lookup:
+    exchange: Exchange
+    prepared: Prepared
+    plan: Plan
+    target: str
+    """What goes upstream."""
+    key: CacheKey
+    asked: Asked
+    clock: Callable[[], float]
+    """Unix seconds."""
+
+    @property
+    def fills(self) -> bool:
+        """Whether the answer to this request is one that may be kept."""
+        return self.exchange.request.method == "GET" and not self.asked.control.no_store
+
+    def note(self, result: str, told: str) -> None:
+        """How the cache was used: for the log, and for the client (RFC 9211)."""
+        self.exchange.cache = result
+        self.exchange.headers += ((STATUS, f"{NAME}; {told}"),)
+
+    def shaped(self, theirs: Headers) -> Headers:
+        """An instance's headers as the route changes them."""
+        shaping = self.prepared.answer_shaping
+        return theirs if shaping is None else shaping.of(theirs)
+
+    def left_s(self, stored: Stored) -> int:
+        """How long it is fresh yet, as `Cache-Status` says it."""
+        return int(stored.left_s(self.clock()))
+
+    async def stand_in(self, stored: Stored, why: str) -> None:
+        """An older answer, as nobody gives a better one."""
+        self.note("stale", f"fwd=stale; ttl={self.left_s(stored)}{why}")
+        await self.send(stored)
+
+    async def send(self, stored: Stored) -> None:
+        """A kept answer, or that the client has it already. Raises as `ClientRequest.write` does."""
+        exchange = self.exchange
+        own = exchange.answer_headers()
+        theirs = self.shaped([*stored.headers, (b"Age", b"%d" % stored.age_s(self.clock()))])
+        if is_known_to(self.asked, stored):
+            exchange.request.send(304, own, theirs=of_a_304(theirs))
+            return
+        await _send_whole(exchange, stored, own, [*theirs, (b"Content-Length", b"%d" % len(stored.body))])
+
+
+async def _send_whole(exchange: Exchange, stored: Stored, own: Pairs, theirs: Headers) -> None:
+    request, body = exchange.request, stored.body
+    if len(body) <= AT_ONCE or request.method == "HEAD":
+        request.send(stored.status, own, body, reason=stored.reason, theirs=theirs)
+        return
+    request.begin(stored.status, own, reason=stored.reason, theirs=theirs)
+    try:
+        for at in range(0, len(body), AT_ONCE):
+            await request.write(body[at : at + AT_ONCE])
+        request.end()
+    except TimeoutError:
+        exchange.reason = "client_stalled"
+        request.cut_off()
+
+
+def look_up(
+    forwarder: Forwarder,
+    exchange: Exchange,
+    prepared: Prepared,
+    plan: Plan,
+    target: str,
+    clock: Callable[[], float],
+) -> Lookup:
+    """What a GET or HEAD asks the cache for. `target` is what would go upstream."""
+    request, head = exchange.request, exchange.head
+    sent = read_lines(forwarder.lines(exchange, prepared).data)
+    user = exchange.user if plan.per_user else None
+    has_more = request.body_exists or head.expects or head.upgrades
+    asked = read_asked(request.method, sent, has_more, user is not None)
+    base = variant_base(plan.id, target, plan.vary, user, sent)
+    key = CacheKey(uri_of(exchange), base, sent)
+    return Lookup(exchange, prepared, plan, target, key, asked, clock)
+
+
+def uri_of(exchange: Exchange) -> bytes:
+    """The key of all that is kept of what was asked for."""
+    target = exchange.target
+    return uri_key(target.host, target.path + target.query)
