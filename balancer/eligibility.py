@@ -93,7 +93,7 @@ class EligibilityLedger:
         view = self._whole
         if subset is not None:
             view = self._view(subset.tag, now, inside=subset.inside)
-            if subset.or_others and not view.calm.instances:
+            if subset.or_others and not view.in_order:
                 view = better_of(view, self._view(subset.tag, now, inside=not subset.inside))
         return view.calm if hand_out else view.current
 

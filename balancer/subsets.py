@@ -21,9 +21,11 @@ class View(NamedTuple):
     """The same, but in panic."""
     known: int
     """How many instances it has, whatever their health."""
+    in_order: int
+    """How many of them nothing is held against."""
 
 
-NO_VIEW = View(NOBODY, NOBODY, 0)
+NO_VIEW = View(NOBODY, NOBODY, 0, 0)
 
 
 def view_of(records: Sequence[Record], policy: ServicePolicy, now: float, before: View) -> tuple[View, float]:
@@ -34,12 +36,13 @@ def view_of(records: Sequence[Record], policy: ServicePolicy, now: float, before
     if stand.too_few(policy.ejection.panic_percent):
         current, panic_until = stand.candidates(policy, now, panic=True)
         until = min(until, panic_until)
-    return View(calm, kept(before.current, current), len(records)), until
+    in_order = len(stand.ready) + len(stand.parked)
+    return View(calm, kept(before.current, current), len(records), in_order), until
 
 
 def better_of(wished: View, others: View) -> View:
     """The wished one, unless only the others have somebody in order, or somebody at all."""
-    if wished.calm.instances or (wished.known and not others.calm.instances):
+    if wished.in_order or (wished.known and not others.in_order):
         return wished
     return others
 

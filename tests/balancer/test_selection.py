@@ -327,6 +327,17 @@ def test_a_second_try_stays_in_the_subset() -> None:
     assert pick(of, frozenset({first.id, second.id}), subset=RATHER) == Refused(RefusedReason.ALL_TRIED)
 
 
+def test_a_side_that_was_put_aside_for_its_errors_is_left_to_its_probes() -> None:
+    fine, bad = instance(1), tagged(2)
+    of = known(fine, bad)
+    eligible = suspecting(of, bad)
+    assert pick(of, eligible=eligible, now=1, subset=RATHER) == fine
+    assert pick(of, eligible=eligible, now=1, subset=INSIDE) == bad, "that was asked for"
+    assert pick(of, eligible=eligible, now=2, repeatable=True, subset=RATHER) == bad, "its time is over"
+    eligible.starting(bad, 2)
+    assert pick(of, eligible=eligible, now=2.1, repeatable=True, subset=RATHER) == fine
+
+
 def test_only_calls_to_its_subset_find_out_whether_an_instance_is_back() -> None:
     fine, back = instance(1), tagged(2)
     of, eligible = known(fine, back), cooling((back, 0))

@@ -117,9 +117,16 @@ PANIC = view_of([record("critical", health=Health.CRITICAL)], POLICY, 0, NO_VIEW
 DEAD = view_of([record("dead", reason=Reason.CONNECT_FAILURES)], POLICY, 0, NO_VIEW)[0]
 
 
+SUSPECTED = view_of([record("suspected", reason=Reason.SERVER_ERRORS)], POLICY, 0, NO_VIEW)[0]
+PARKED = view_of([record("parked", weight=0)], POLICY, 0, NO_VIEW)[0]
+
+
 @pytest.mark.parametrize(
     ("wished", "others", "is_the_wished"),
     [
+        (SUSPECTED, READY, False),
+        (SUSPECTED, DEAD, True),
+        (PARKED, READY, True),
         (READY, READY, True),
         (PANIC, READY, False),
         (DEAD, READY, False),
