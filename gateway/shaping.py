@@ -6,7 +6,7 @@ route had turned it (`strip_prefix`, `rewrite`). Every other `Location` is the a
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from typing import NamedTuple
 
 from balancer.model import Headers
@@ -35,14 +35,14 @@ class AnswerShaping(NamedTuple):
         return [*(pair for pair in headers if pair[0].lower() not in self.removed), *self.added]
 
 
-def answer_shaping(route: RouteSettings) -> AnswerShaping | None:
-    """The route's, if it has some.
+def answer_shaping(route: RouteSettings, ours: Set[bytes] = frozenset()) -> AnswerShaping | None:
+    """The route's, if it has some. Headers of `ours`, in lower case, are removed too.
 
     A header that decides where a request goes decides what the answer is, so caches on the way are told.
     """
     answer = route.answer
     added = [(name.encode(), value.get_secret_value().encode()) for name, value in answer.set_headers.items()]
-    removed = {name.lower().encode() for name in (*answer.set_headers, *answer.remove_headers)}
+    removed = {*ours, *(name.lower().encode() for name in (*answer.set_headers, *answer.remove_headers))}
     decides = route.versions or route.subset
     if decides is not None and decides.header is not None:
         added.append((b"Vary", decides.header.encode()))

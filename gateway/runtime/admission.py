@@ -77,7 +77,8 @@ class Admission:
         exchange.headers += rate_headers(verdict, windows, rules.rate_style, self._unix_clock())
         if verdict.allowed:
             return None
-        self._metrics.rate_limited(kind_of(verdict.rule))
+        exchange.refused_by, exchange.refused_for_s = kind_of(verdict.rule), verdict.reset_s
+        self._metrics.rate_limited(exchange.refused_by)
         return too_often(verdict)
 
 

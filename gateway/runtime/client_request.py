@@ -34,6 +34,18 @@ RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 """`struct linger`: on, zero seconds."""
 
 
+class Repeat(Protocol):
+    """The answer to a request that comes again, byte for byte, before `until`."""
+
+    request: bytes
+    until: float
+    """Monotonic seconds."""
+
+    def again(self) -> bytes:
+        """The answer; it is counted as one."""
+        ...
+
+
 class ClientConnection(Protocol):
     """What a request needs of its connection."""
 
@@ -44,6 +56,8 @@ class ClientConnection(Protocol):
     body_idle_s: float
     remembered: RequestHead | None
     """What was read from the headers of an earlier request."""
+    repeat: "Repeat | None"
+    """What the last request gets again if it comes again."""
 
     @property
     def writing_paused(self) -> bool: ...
@@ -126,6 +140,10 @@ class ClientRequest:
     def remember(self, head: RequestHead) -> None:
         """For this client's next request: what this one says by its headers."""
         self._connection.remembered = head
+
+    def prepare_repeat(self, repeat: "Repeat") -> None:
+        """For this client's next request, if it is the same again."""
+        self._connection.repeat = repeat
 
     @property
     def body_idle_s(self) -> float:

@@ -71,7 +71,7 @@ class Dispatcher:
         self._clock = clock
         self._unix_clock = unix_clock
         self._ids = RequestIds(secrets.token_hex(8))
-        self.refusals = Refusals(self._ids, metrics, unix_clock)
+        self.refusals = Refusals(self._ids, metrics, clock, unix_clock)
 
     async def __call__(self, request: ClientRequest) -> None:
         """Answers one request. Only cancellation and a lost connection leave it as exceptions."""
@@ -137,6 +137,8 @@ class Dispatcher:
             exchange.reason = end.reason
             self._metrics.refused(end.reason)
             end = error_reply(end, exchange.request_id)
+            if exchange.refused_by:
+                self.refusals.prepare(exchange, end)
         send(exchange, end)
 
     async def _decide(self, exchange: Exchange, rules: Rules) -> Reply | GatewayError | None:

@@ -57,6 +57,10 @@ class Exchange:
     """Limits are not counted as they should be, because their store does not answer."""
     revokes: bool = False
     """After an answer below 400 the user's token is good no more."""
+    refused_by: str = ""
+    """The kind of limit that has refused it."""
+    refused_for_s: float = 0.0
+    """How long the same request is refused for sure."""
     on_undelivered: Callable[[], Awaitable[None]] | None = None
     """Undoes what was promised in an answer that did not get through to the client."""
     span: RequestSpan | None = None

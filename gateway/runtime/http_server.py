@@ -10,6 +10,7 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import cast
 
 import structlog
@@ -19,9 +20,10 @@ from aiohttp.web_protocol import RequestHandler
 
 from gateway.overload import plain_get
 from gateway.request_head import RequestHead
-from gateway.runtime.client_request import CLIENT_STALLED_S, ClientRequest
+from gateway.runtime.client_request import CLIENT_STALLED_S, ClientRequest, Repeat
 from gateway.runtime.overload import Door
 from gateway.runtime.parse_faults import MAX_FIELD, MAX_LINE, reason_of
+from gateway.runtime.preamble import Preamble
 from gateway.runtime.request_reader import Read, RequestReader
 from gateway.settings import ListenSettings
 
@@ -77,6 +79,7 @@ class _Connection(RequestHandler):
         "head_begun",
         "peer",
         "remembered",
+        "repeat",
     )
 
     def __init__(self, server: "HttpServer", loop: asyncio.AbstractEventLoop) -> None:
@@ -108,6 +111,7 @@ class _Connection(RequestHandler):
         self.body_idle_s = server.listen.body_idle_s
         self.peer = "unix"
         self.remembered: RequestHead | None = None
+        self.repeat: Repeat | None = None
 
     def is_ending(self) -> bool:
         return self._closes or self._server.draining or not self._reader.in_step
@@ -134,6 +138,8 @@ class _Connection(RequestHandler):
         """Bytes of the client. None at all means that there is room again for a body's."""
         if self._close or self._force_close:
             return
+        if self.repeat is not None and self._answers_again(data, self.repeat):
+            return
         room = self._server.door.has_room()
         if not room and self._refuses_at_sight(data):
             return
@@ -149,6 +155,19 @@ class _Connection(RequestHandler):
             self._hand_on(coming, read)
         else:
             self._find_room(coming, read)
+
+    def _answers_again(self, data: bytes, repeat: Repeat) -> bool:
+        """Whether this was the last request again, and has got its answer again, with nothing looked at."""
+        if data != repeat.request or self._coming is None or self.head_begun:
+            return False
+        now = self._server.clock()
+        if now >= repeat.until or self.is_ending() or self._paused:
+            self.repeat = None
+            return False
+        assert self.transport is not None
+        self.transport.write(repeat.again())
+        self._late_at = now + self._keepalive_s
+        return True
 
     def _refuses_at_sight(self, data: bytes) -> bool:
         """Whether this was a request, and refused, before anything was parsed."""
@@ -302,6 +321,8 @@ class _Connection(RequestHandler):
 
     def end_if_late(self, now: float) -> None:
         """Ends the connection if whoever is at its other end has kept it waiting for too long."""
+        if self.repeat is not None and now >= self.repeat.until:
+            self.repeat = None
         transport = self.transport
         if now < self._late_at or transport is None:
             return
@@ -393,11 +414,13 @@ class HttpServer(web.Server):
         self.draining = False
         """Every answer says that its connection ends with it."""
         self.door: Door[Read] = Door(listen, self._loop, clock)
+        self.preambles: set[Preamble] = set()
+        """Connections of proxies that have not said yet whose they are."""
         self._timer = self._loop.call_later(SWEEP_S, self._tick)
 
     @property
     def is_full(self) -> bool:
-        return len(self._connections) >= self.listen.max_connections
+        return len(self._connections) + len(self.preambles) >= self.listen.max_connections
 
     def follow(self, listen: ListenSettings) -> None:
         """Takes new settings: new connections go by them. What was read from headers is read anew."""
@@ -405,10 +428,15 @@ class HttpServer(web.Server):
         self.door.follow(listen)
         for connection in self.connections:
             if isinstance(connection, _Connection):
-                connection.remembered = None
+                connection.remembered = connection.repeat = None
 
     def __call__(self) -> RequestHandler:
-        return _Connection(self, self._loop)
+        listen = self.listen
+        if not listen.proxy_protocol or self.is_full:
+            return _Connection(self, self._loop)
+        begin = partial(_Connection, self, self._loop)
+        before = Preamble(begin, listen.trusted_proxies, self.preambles, listen.header_s)
+        return cast(RequestHandler, before)
 
     def sweep(self, now: float) -> None:
         """Ends the connections whose clients are late at `now`, by `clock`."""
@@ -421,6 +449,8 @@ class HttpServer(web.Server):
         self.sweep(self.clock())
 
     async def shutdown(self, timeout: float | None = None) -> None:
+        for preamble in list(self.preambles):
+            preamble.close()
         try:
             await super().shutdown(timeout)
         finally:

@@ -7,9 +7,13 @@ from balancer.model import CallPolicy, Subset
 from balancer.policy import HashPolicy
 from gateway.cache_plans import plan_of
 from gateway.caching import Plan
+from gateway.cors import OURS
 from gateway.hash_keys import RENDEZVOUS
 from gateway.settings import RouteSettings, Settings
 from gateway.shaping import AnswerShaping, PublicPath, answer_shaping, public_path
+
+CORS = frozenset(name.encode() for name in OURS)
+"""Where the settings say what pages may read, instances don't."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,7 @@ def prepare(
         ),
         pass_host=route.pass_host,
         hashing=called.hash.policy() if called.strategy == RENDEZVOUS else None,
-        answer_shaping=answer_shaping(route),
+        answer_shaping=answer_shaping(route, CORS if settings.cors.origins else frozenset()),
         public_path=public_path(route),
         version=version,
         cache=plan_of(settings, route, method, policy, version),

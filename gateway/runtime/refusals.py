@@ -2,25 +2,72 @@
 
 from collections.abc import Callable
 
+import structlog
+
 from gateway.answer_head import HTTP_1_1, whole_answer
 from gateway.errors import GatewayError, Reason, gateway_error
 from gateway.request_ids import RequestIds
 from gateway.runtime.client_request import ClientRequest
+from gateway.runtime.exchange import Exchange
 from gateway.runtime.metrics import Metrics
-from gateway.runtime.reply import error_reply
+from gateway.runtime.reply import Reply, error_reply
+
+log = structlog.get_logger()
 
 OVERLOADED = gateway_error(Reason.OVERLOADED)
 ID_HERE = "#" * 32
 """As long as a request id of ours, for which it stands."""
+MAX_REPEATED = 2048
+"""Bytes of a request whose answer is made ready; its connection keeps them."""
+SAY_EVERY_S = 10.0
+"""Between two lines of the log about refusals that had none of their own."""
+
+
+class RepeatedRefusal:
+    """A `Repeat` of a 429."""
+
+    __slots__ = ("_about", "_answer", "_refusals", "_request_id", "request", "until")
+
+    def __init__(
+        self,
+        request: bytes,
+        until: float,
+        answer: bytes,
+        request_id: bytes,
+        about: tuple[str, str, int, str],
+        refusals: "Refusals",
+    ) -> None:
+        self.request = request
+        self.until = until
+        self._answer = answer
+        self._request_id = request_id
+        """The one in the answer, if others must be put in its place."""
+        self._about = about
+        self._refusals = refusals
+
+    def again(self) -> bytes:
+        request_id = self._refusals.refused_again(self._about)
+        if not self._request_id:
+            return self._answer
+        return self._answer.replace(self._request_id, request_id.encode())
 
 
 class Refusals:
     """Counts what it refuses; there is no line in the log for any of it."""
 
-    def __init__(self, ids: RequestIds, metrics: Metrics, unix_clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        ids: RequestIds,
+        metrics: Metrics,
+        clock: Callable[[], float],
+        unix_clock: Callable[[], float],
+    ) -> None:
         self._ids = ids
         self._metrics = metrics
+        self._clock = clock
         self._unix_clock = unix_clock
+        self._said_at = -SAY_EVERY_S
+        self._unsaid = 0
         self._turned_away = (0, b"")
         """The second it was made in, and the answer."""
 
@@ -44,6 +91,42 @@ class Refusals:
         error = gateway_error(Reason(reason))
         self._metrics.refused(error.reason)
         return self._whole(error, self._ids.next(), int(self._unix_clock()), keep_alive=False)
+
+    def prepare(self, exchange: Exchange, reply: Reply) -> None:
+        """Makes ready what this request gets if it comes again at once, as from somebody who calls too often.
+
+        Until the second is over, which the answer's headers hold for, and at most as long as it is sure to be
+        refused. Only for a request that is over with its head, and whose bytes can be told from it.
+        """
+        request, now = exchange.request, self._unix_clock()
+        if request.body_exists or request.version != HTTP_1_1 or not request.keep_alive or exchange.span:
+            return
+        line = f"{request.method} {request.target} HTTP/1.1".encode()
+        again = b"\r\n".join((line, *map(b": ".join, request.raw_headers), b"", b""))
+        if len(again) > MAX_REPEATED or exchange.head.expects or exchange.head.upgrades:
+            return
+        own = exchange.answer_headers(reply.headers)
+        answer = whole_answer(
+            request.method, HTTP_1_1, reply.status, own, reply.body, keep_alive=True, second=int(now)
+        )
+        until = self._clock() + min(exchange.refused_for_s, 1 - now % 1)
+        # A client's own id is the same again, as all that it sends.
+        request_id = b"" if exchange.head.request_id else exchange.request_id.encode()
+        about = (exchange.route, request.method, reply.status, exchange.refused_by)
+        request.prepare_repeat(RepeatedRefusal(again, until, answer, request_id, about, self))
+
+    def refused_again(self, about: tuple[str, str, int, str]) -> str:
+        """Counts a refusal that was made ready before, and gives it an id."""
+        route, method, status, limit = about
+        self._metrics.answered(route, method, status, 0.0)
+        self._metrics.refused(Reason.RATE_LIMITED)
+        self._metrics.rate_limited(limit)
+        self._unsaid += 1
+        now = self._clock()
+        if now - self._said_at >= SAY_EVERY_S:
+            log.warning("rate_limited", unlogged=self._unsaid)
+            self._said_at, self._unsaid = now, 0
+        return self._ids.next()
 
     def _whole(self, error: GatewayError, request_id: str, second: int, *, keep_alive: bool) -> bytes:
         reply = error_reply(error, request_id)

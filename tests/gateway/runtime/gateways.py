@@ -17,7 +17,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from gateway.request_head import RequestHead, read_head
 from gateway.runtime.app import Gateway
-from gateway.runtime.client_request import ClientRequest
+from gateway.runtime.client_request import ClientRequest, Repeat
 from gateway.runtime.exchange import Exchange
 from gateway.runtime.http_server import Handler, HttpServer, Refuse
 from gateway.settings import ListenSettings, Settings, load_settings
@@ -270,6 +270,7 @@ class NoConnection:
     peer = "127.0.0.1"
     body_idle_s = 10.0
     remembered: RequestHead | None = None
+    repeat: Repeat | None = None
     writing_paused = False
 
     def is_ending(self) -> bool:

@@ -1,11 +1,28 @@
 """Who may, and how often, as a client sees it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from gateway.errors import GatewayError, Reason, gateway_error
+from gateway.runtime.endpoints.endpoint import Endpoint
+from gateway.runtime.exchange import Exchange
+from gateway.windows import Rule, Verdict
 from tests.balancer.origins import counts_requests, origin
-from tests.gateway.runtime.gateways import KEY, ask, gateway, request, said, token, wire
+from tests.gateway.runtime.dispatchers import dispatcher
+from tests.gateway.runtime.gateways import (
+    KEY,
+    ask,
+    gateway,
+    request,
+    said,
+    serving,
+    settings_of,
+    token,
+    wire,
+)
+from tests.gateway.runtime.scrapes import scrape
 
 # Who may
 
@@ -161,6 +178,105 @@ async def test_a_thousand_made_up_addresses_share_one_count() -> None:
         assert answered[:2] == [502, 502]
         assert answered[2] in (502, 503), "nobody takes connections: that may be said at once"
         assert answered[3:] == [429, 429, 429]
+
+
+async def test_who_is_refused_again_and_again_gets_an_answer_each_time_and_is_counted() -> None:
+    async with (
+        origin(counts_requests) as there,
+        gateway(
+            there.instance, limits={"per_address": 1}, cors={"origins": ["https://a.example"]}
+        ) as running,
+        wire(running.port) as client,
+    ):
+        answers = []
+        for _ in range(50):
+            await client.say(request("GET", "/open/x", "Origin: https://a.example"))
+            answers.append(await client.answer())
+        counted = await scrape(running.port)
+        assert [answer.status for answer in answers] == [200] + [429] * 49
+        assert there.requests == 1
+        assert len({answer.one("X-Request-Id") for answer in answers}) == 50
+        for answer in answers[1:]:
+            body = answer.json()
+            assert body["error"] == "Rate limit exceeded"
+            assert body["message"] == "You have exceeded the rate limit of 1 request per minute"
+            assert body["retry_after"] == int(answer.one("Retry-After"))
+            assert body["request_id"] == answer.one("X-Request-Id")
+            assert answer.one("Access-Control-Allow-Origin") == "https://a.example"
+        assert counted['quaymaster_rate_limited_total{rule="address"}'] == 49
+        assert counted['quaymaster_errors_total{reason="rate_limited"}'] == 49
+        refused = 'quaymaster_requests_total{code="429",method="GET",route="/open/*"}'
+        assert counted[refused] == 49
+
+
+async def test_a_clients_own_id_is_told_each_time() -> None:
+    async with gateway(limits={"per_address": 0}) as running, wire(running.port) as client:
+        for _ in range(5):
+            await client.say(request("GET", "/open/x", "X-Request-Id: mine-1"))
+            answer = await client.answer()
+            assert (answer.status, answer.one("X-Request-Id")) == (429, "mine-1")
+            assert answer.json()["request_id"] == "mine-1"
+
+
+async def test_all_rules_are_counted_or_none() -> None:
+    routes = [
+        {
+            "path": "/open/*",
+            "service": "auth",
+            "access": "public",
+            "limits": [{"requests": 1, "window_s": 60, "per": "everybody"}],
+        },
+        {"path": "/other/*", "service": "auth", "access": "public"},
+    ]
+    limits = {"per_address": 3, "headers": ["ietf"]}
+    async with (
+        origin(counts_requests) as there,
+        gateway(there.instance, routes=routes, limits=limits) as running,
+    ):
+        answered = [(await ask(running.port, "GET", f"/open/{n}")).status for n in range(5)]
+        assert answered == [200, 429, 429, 429, 429]
+        left = [(await ask(running.port, "GET", "/other/x")) for _ in range(3)]
+        assert [answer.status for answer in left] == [200, 200, 429]
+        assert left[0].one("RateLimit").startswith('"address";r=1;t=')
+        assert left[0].one("RateLimit-Policy") == '"address";q=3;w=60'
+        counted = await scrape(running.port)
+        assert counted['quaymaster_rate_limited_total{rule="route"}'] == 4
+        assert counted['quaymaster_rate_limited_total{rule="address"}'] == 1
+
+
+async def test_exempt_networks_are_not_counted() -> None:
+    limits = {"per_address": 0, "exempt": ["127.0.0.0/8"]}
+    async with origin(counts_requests) as there, gateway(there.instance, limits=limits) as running:
+        answer = await ask(running.port, "GET", "/open/x")
+        assert answer.status == 200
+        assert answer.all("X-RateLimit-Limit") == []
+
+
+class StoreIsAway:
+    """A limiter whose store does not answer: it counts alone, and refuses."""
+
+    async def hit(self, rules: Sequence[Rule]) -> Verdict | None:
+        return Verdict(rules[0], False, 0, 30.0, 30.0, degraded=True)
+
+
+@pytest.mark.parametrize(
+    ("fail_mode", "status", "reason"),
+    [("share", 429, "rate_limited"), ("open", 404, "no_route"), ("closed", 503, "limits_unavailable")],
+)
+async def test_while_the_store_is_away_limits_are_worth_what_the_settings_say(
+    fail_mode: str, status: int, reason: str
+) -> None:
+    async def answers(exchange: Exchange) -> GatewayError:
+        return gateway_error(Reason.NO_ROUTE)
+
+    ours = Endpoint("/ours", ("GET",), "public", answers, limited=True)
+    settings = settings_of(limits={"fail_mode": fail_mode})
+    async with dispatcher(settings, [ours], limiter=StoreIsAway()) as (made, _), serving(made) as port:
+        answer = await ask(port, "GET", "/ours")
+        assert (answer.status, answer.json()["reason"]) == (status, reason)
+        assert answer.one("X-RateLimit-Policy") == "degraded"
+        assert len(answer.all("X-RateLimit-Limit")) == (fail_mode == "share")
+        assert len(answer.all("Retry-After")) == (status != 404)
 
 
 async def test_bad_tokens_are_counted_too_so_that_nobody_guesses_for_long() -> None:

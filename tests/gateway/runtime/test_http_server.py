@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import math
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -580,6 +581,66 @@ def test_a_connection_too_many_is_turned_away_and_the_others_go_on(
             assert (await ask(port, "GET", "/")).body == b"ok"
 
     on(loop, work())
+
+
+# The same request again
+
+
+class Counts:
+    """The answer to a request that comes again: how many times it did."""
+
+    def __init__(self, request: bytes, until: float) -> None:
+        self.request = request
+        self.until = until
+        self.times = 0
+
+    def again(self) -> bytes:
+        self.times += 1
+        body = b"again %d" % self.times
+        return b"HTTP/1.1 429 No\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+
+
+async def test_the_same_bytes_get_what_was_made_ready_for_them_and_no_others_do() -> None:
+    again = request("GET", "/a")
+
+    async def prepares(raw: ClientRequest) -> None:
+        raw.prepare_repeat(Counts(again, math.inf))
+        send_text(raw, raw.target)
+
+    async with server_of(prepares) as (server, port), wire(port) as client:
+
+        async def said(data: bytes) -> bytes:
+            await client.say(data)
+            return (await client.answer()).body
+
+        assert await said(again) == b"/a"
+        assert [await said(again) for _ in range(3)] == [b"again 1", b"again 2", b"again 3"]
+        assert await said(request("GET", "/b")) == b"/b"
+        assert await said(again) == b"again 1"
+        assert await said(request("POST", "/a", body=b"x")) == b"/a"
+        await client.say(again + again)
+        assert [(await client.answer()).body for _ in range(2)] == [b"/a", b"/a"], "two are not one"
+        server.follow(server.listen)
+        assert await said(again) == b"/a", "settings may have changed it"
+
+
+async def test_what_was_made_ready_holds_for_its_time_and_is_forgotten_then() -> None:
+    now, again = 100.0, request("GET", "/a")
+
+    async def prepares(raw: ClientRequest) -> None:
+        raw.prepare_repeat(Counts(again, 101.0))
+        send_text(raw, raw.target)
+
+    async with server_of(prepares) as (server, port), wire(port) as client:
+        server.clock = lambda: now
+        for now, body in ((100.0, b"/a"), (100.9, b"again 1"), (101.0, b"/a")):  # noqa: B007 the clock reads it
+            await client.say(again)
+            assert (await client.answer()).body == body
+        connection = await waiting(server)
+        server.sweep(100.9)
+        assert connection.repeat is not None
+        server.sweep(101.0)
+        assert connection.repeat is None
 
 
 # The end

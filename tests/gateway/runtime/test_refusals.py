@@ -16,7 +16,7 @@ from tests.gateway.runtime.scrapes import samples
 
 def refusals(now: float = 1_700_000_000.0) -> tuple[Refusals, Metrics]:
     metrics = Metrics("test")
-    return Refusals(RequestIds("0123456789abcdef"), metrics, lambda: now), metrics
+    return Refusals(RequestIds("0123456789abcdef"), metrics, lambda: now, lambda: now), metrics
 
 
 class _Bytes:
