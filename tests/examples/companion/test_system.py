@@ -16,7 +16,7 @@ from tests.examples.standins.logs import ON, requests_in
 from tests.examples.standins.readme import wrong_lines
 from tests.examples.standins.running import SECRET, Running, register, running
 from tests.examples.standins.shapes import mismatch
-from tests.examples.standins.walk import ERROR, Line, Walk, of_access, stranger_refused, walk
+from tests.examples.standins.walk import ERROR, Line, Walk, of_access, stranger_refused, undescribed, walk
 from tests.gateway.probes.behaviours import ASKS_FOR_A_PASSWORD
 from tests.gateway.probes.behaviours import says as speaks_postgres
 from tests.gateway.runtime.gateways import eventually, token
@@ -192,6 +192,18 @@ async def test_a_service_that_is_too_slow_is_504_and_a_warning_in_the_log(
     assert mismatch(ERROR | {"error": "gateway_timeout"}, answer.json()) is None
     (line,) = [one for one in requests_in(capfd.readouterr().out) if one["status"] == 504]
     assert (line["level"], line["user_id"], line["path"]) == ("warning", "one", "/api/v1/chat/rooms")
+
+
+async def test_the_api_page_tells_of_every_line(walked: Walk) -> None:
+    assert await undescribed(walked, LINES) == []
+    page = await walked.example.ask("GET", "/docs")
+    assert (page.status, page.one("Content-Type")) == (200, "text/html; charset=utf-8")
+
+
+async def test_the_api_page_is_for_debugging(walked: Walk) -> None:
+    assert (await walked.example.ask("GET", "/redoc")).one("Location") == "/docs"
+    async with companion(DEBUG="false") as example:
+        assert [(await example.ask("GET", path)).status for path in ("/docs", "/openapi.json")] == [404, 404]
 
 
 async def test_the_readmes_lines_say_what_the_readme_says() -> None:

@@ -23,6 +23,7 @@ from tests.examples.standins.walk import (
     of_access,
     outsider_refused,
     stranger_refused,
+    undescribed,
     walk,
 )
 
@@ -160,6 +161,12 @@ async def test_a_service_that_only_fails_is_left_alone_and_the_others_go_on() ->
             assert state == {"recommendation-service": OPEN, "task-service": CLOSED}
             others = await example.ask("GET", "/api/v1/tasks/", who="ada")
             assert others.status == 200
+
+
+async def test_the_api_page_tells_of_every_line(walked: Walk) -> None:
+    assert await undescribed(walked, LINES) == []
+    page = await walked.example.ask("GET", "/docs")
+    assert (page.status, page.one("Content-Type")) == (200, "text/html; charset=utf-8")
 
 
 async def test_the_readmes_lines_say_what_the_readme_says() -> None:

@@ -16,7 +16,7 @@ from tests.examples.standins.logs import ON, requests_in
 from tests.examples.standins.readme import wrong_lines
 from tests.examples.standins.running import SECRET, Running, register, running
 from tests.examples.standins.shapes import mismatch
-from tests.examples.standins.walk import ERROR, Line, Walk, of_access, stranger_refused, walk
+from tests.examples.standins.walk import ERROR, Line, Walk, of_access, stranger_refused, undescribed, walk
 from tests.gateway.runtime.gateways import eventually, token
 from tests.servers import forget_all, patient
 
@@ -198,6 +198,12 @@ async def test_a_service_that_never_answers_is_504() -> None:
             answer = await example.ask("GET", "/api/posts/", who="ada")
     assert answer.status == 504
     assert mismatch(ERROR | {"error": "gateway_timeout"}, answer.json()) is None
+
+
+async def test_the_api_page_tells_of_every_line(walked: Walk) -> None:
+    assert await undescribed(walked, LINES) == []
+    page = await walked.example.ask("GET", "/docs")
+    assert (page.status, page.one("Content-Type")) == (200, "text/html; charset=utf-8")
 
 
 async def test_the_readmes_lines_say_what_the_readme_says() -> None:

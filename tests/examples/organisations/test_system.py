@@ -23,6 +23,7 @@ from tests.examples.standins.walk import (
     of_access,
     outsider_refused,
     stranger_refused,
+    undescribed,
     walk,
 )
 from tests.gateway.runtime.gateways import eventually
@@ -127,6 +128,12 @@ async def test_who_has_logged_out_gets_no_new_token(walked: Walk) -> None:
     )
     assert answer.status == 401
     assert mismatch(ERROR, answer.json()) is None
+
+
+async def test_the_api_page_tells_of_every_line(walked: Walk) -> None:
+    assert await undescribed(walked, LINES) == []
+    page = await walked.example.ask("GET", "/docs")
+    assert (page.status, page.one("Content-Type")) == (200, "text/html; charset=utf-8")
 
 
 async def test_the_readmes_lines_say_what_the_readme_says() -> None:

@@ -114,3 +114,18 @@ async def outsider_refused(walked: Walk, line: Line) -> str | None:
 
 def of_access(lines: Sequence[Line], access: Access) -> list[Line]:
     return [line for line in lines if line.access == access]
+
+
+async def undescribed(walked: Walk, lines: Sequence[Line]) -> list[str]:
+    """The lines that `/openapi.json` does not tell of, or whose access it tells otherwise."""
+    paths = (await walked.example.ask("GET", "/openapi.json")).json()["paths"]
+    # What stands below a `/*` is told of there.
+    places = {
+        line: paths.get(line.path) or paths.get(f"{line.path.rstrip('*')}{{path}}", {}) for line in lines
+    }
+    found = {line: place.get(line.method.lower()) for line, place in places.items()}
+    return [
+        str(line)
+        for line, said in found.items()
+        if said is None or (line.access == "public") is bool(said.get("security"))
+    ]
