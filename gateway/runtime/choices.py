@@ -65,14 +65,14 @@ def _by_side(
         return lambda _: only
     assert route.service is not None, "the settings have seen to it"
     split = Split(
-        to(Subset(tag)),
-        inside,
-        outside,
-        weight,
-        None if subset.header is None else istr(subset.header),
-        subset.value,
-        salt_of(route.service, tag),
-        None if subset.sticky else rng,
+        asked=to(Subset(tag)),
+        inside=inside,
+        outside=outside,
+        weight=weight,
+        header=None if subset.header is None else istr(subset.header),
+        value=subset.value,
+        salt=salt_of(route.service, tag),
+        rng=None if subset.sticky else rng,
     )
 
     def choose(exchange: Exchange) -> Prepared:

@@ -16,7 +16,7 @@ from gateway.runtime.app import Gateway
 from gateway.runtime.choices import Choice, choice_of
 from gateway.runtime.prepared import Prepared
 from gateway.settings import RouteSettings, Settings
-from tests.balancer.origins import Origin, answers, origin
+from tests.balancer.origins import Behaviour, Origin, answers, origin
 from tests.gateway.runtime.gateways import (
     RawAnswer,
     ask,
@@ -111,23 +111,25 @@ def test_what_is_chosen_is_prepared_once() -> None:
 
 @asynccontextmanager
 async def shop(
-    *routes: dict[str, Any], tags: Sequence[Sequence[str]] = ((), ("v2",))
+    *routes: dict[str, Any], tags: Sequence[Sequence[str]] = ((), ("v2",)), last: Behaviour | None = None
 ) -> AsyncIterator[tuple[Gateway, list[Origin]]]:
-    """A gateway with a registry of its own in front of instances of `shop`, one for each list of tags."""
+    """A gateway with a registry of its own in front of instances of `shop`, one for each list of tags.
+
+    The `last` of them may do something else than to answer with its number.
+    """
     async with AsyncExitStack() as stack:
         (port,) = free_ports(1)
         settings = settings_of(
             registry={"backend": "embedded", "address": f"127.0.0.1:{port}"},
-            services={"shop": {}},
+            services={"shop": {"ejection": {"base_s": 60}}},
             routes=[{"service": "shop", "access": "public", **route} for route in routes],
         )
         running = await stack.enter_async_context(Gateway(settings))
-        there = [
-            await stack.enter_async_context(
-                origin(answers(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n%d" % n))
-            )
-            for n in range(len(tags))
+        behaviours = [
+            answers(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n%d" % n) for n in range(len(tags))
         ]
+        behaviours[-1] = last or behaviours[-1]
+        there = [await stack.enter_async_context(origin(behaviour)) for behaviour in behaviours]
         session = await stack.enter_async_context(ClientSession(f"http://127.0.0.1:{port}"))
         for n, own in enumerate(tags):
             await register(session, n, there[n], own)
@@ -195,6 +197,18 @@ async def test_a_dead_canary_costs_nobody_an_answer_but_who_asked_for_it() -> No
         assert set(await bodies(running.port, "/a", calls=40)) == {"0"}
         asked_for = await ask(running.port, "GET", "/a", "X-Canary: 1")
         assert asked_for.status in (502, 503)
+
+
+async def test_a_canary_that_fails_has_its_calls_taken_away() -> None:
+    fails = answers(b"HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n")
+    async with shop({"path": "/a", "subset": {"tag": "v2", "weight": 99}}, last=fails) as (running, there):
+        before = Counter([(await ask(running.port, "GET", "/a")).status for _ in range(5)])
+        assert before == {500: 5}, "which puts it aside"
+        assert set(await bodies(running.port, "/a")) == {"0"}
+        assert there[1].requests == 5
+        counted = await scrape(running.port)
+        assert counted['quaymaster_versions_total{code="500",route="/a",version="v2"}'] == 5
+        assert 'quaymaster_versions_total{code="200",route="/a",version="v2"}' not in counted
 
 
 async def test_users_keep_their_side() -> None:
