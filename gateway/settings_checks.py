@@ -7,6 +7,7 @@ valid itself, so a file with a wrong port and a route to nowhere gets told of bo
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from balancer.headers import guarded_names
 from gateway.patterns import Pattern, parse_pattern
 from gateway.routes import LOCAL_PATHS
 from gateway.settings_document import Problem
@@ -86,6 +87,11 @@ def _identity_problems(draft: Draft) -> Iterator[Problem]:
         yield from _unknown_service(draft, "identity.introspection.service", identity.introspection.service)
     if identity.public_key and (problem := key_problem(identity.algorithms, identity.public_key)):
         yield Problem("identity.public_key", problem)
+    carrying = guarded_names(identity.claim_headers)
+    for number, route in draft.routes.items():
+        if taken := [name for name in route.set_headers if guarded_names([name]) & carrying]:
+            fix = f"{taken[0]} carries a claim (identity.claim_headers): one of the two must go"
+            yield Problem(f"routes[{number}].set_headers", fix)
     who = [f"routes[{n}] ({route.path})" for n, route in draft.routes.items() if route.access == "user"]
     who += ["the handlers pool"] if draft.handlers else []
     if who and not identity.has_key:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
+from balancer.headers import GUARDED
 from gateway.settings_types import (
     Bytes,
     Cidr,
@@ -83,7 +84,7 @@ class IdentitySettings(Section):
     user_claim: Annotated[tuple[Claim, ...], NotEmpty] = ("sub", "uid", "user_id")
     """The first of these that a token has names its user."""
     roles_claim: tuple[Claim, ...] = ("roles", "role")
-    """The first of these that a token has: a list of roles, or one."""
+    """The first of these that a token has: a list of roles, or one. `a.b` is also the `b` in object `a`."""
     scopes_claim: tuple[Claim, ...] = ("scope", "scopes", "scp")
     """The first of these that a token has: a list of scopes, or text with spaces between them."""
     tier_claim: Claim = "tier"
@@ -136,9 +137,12 @@ class IdentitySettings(Section):
     @field_validator("claim_headers")
     @classmethod
     def _only_ours_to_give(cls, headers: dict[str, str]) -> dict[str, str]:
-        lowered = [name.lower() for name in headers]
-        if len(set(lowered)) < len(lowered):
-            raise ValueError("names a header twice: case makes no difference")
+        plain = [name.lower().replace("_", "-") for name in headers]
+        if len(set(plain)) < len(plain):
+            raise ValueError("names a header twice: neither case nor _ for - makes a difference")
+        for name in plain:
+            if name.encode() in GUARDED or name.startswith("x-quaymaster-"):
+                raise ValueError(f"{name} is the gateway's own to set")
         return headers
 
     @property

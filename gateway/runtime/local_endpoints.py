@@ -4,6 +4,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from balancer.headers import guarded_names
 from balancer.model import Timeouts
 from balancer.runtime.call import Balancer
 from gateway.instance_names import InstanceNames
@@ -80,4 +81,5 @@ class LocalEndpoints:
                 ServiceName(pool.service),
                 service.timeouts.over(Timeouts()),
                 prefix,
+                guarded_names(settings.identity.claim_headers),
             ).endpoints()

@@ -10,9 +10,11 @@ from balancer.headers import (
     HOP_BY_HOP,
     VOUCHED,
     ForwardFacts,
+    encode_member,
     encode_user,
     for_client,
     for_upstream,
+    guarded_names,
     values_of,
 )
 from balancer.model import Headers
@@ -217,3 +219,29 @@ def test_what_is_said_between_us_and_instances_is_not_taken_from_clients(name: b
 
 def test_an_instances_wish_to_be_left_alone_does_not_reach_the_client() -> None:
     assert for_client([(b"X-Quaymaster-Eject", b"30"), (b"A", b"b")]) == [(b"A", b"b")]
+
+
+def test_what_carries_claims_is_nobody_elses_to_say() -> None:
+    """Nor is what carries none in this request: a user without roles has none."""
+    claims = ((b"X-User-Roles", b"admin"),)
+    guarded = guarded_names(["X-User-Roles", "X_Plan"])
+    theirs = [
+        *((b"X-User-Roles", b"root"), (b"x_user_roles", b"root"), (b"x-user_roles", b"root")),
+        *((b"X-Plan", b"gold"), (b"x_plan", b"gold"), (b"Connection", b"X-User-Roles, X-Plan")),
+    ]
+    facts = ForwardFacts("192.0.2.1", "http", user_id="ada", claims=claims, remove_headers=guarded)
+    sent = for_upstream(theirs, facts)
+    nobody = for_upstream(theirs, ForwardFacts("192.0.2.1", "http", remove_headers=guarded))
+
+    def believed(headers: Headers) -> list[tuple[bytes, bytes]]:
+        plain = [(name.lower().replace(b"_", b"-"), value) for name, value in headers]
+        return [pair for pair in plain if pair[0] in (b"x-user-roles", b"x-plan")]
+
+    assert believed(sent) == [(b"x-user-roles", b"admin")]
+    assert believed(nobody) == []
+
+
+@given(st.lists(st.text(min_size=1), min_size=1))
+def test_a_list_stays_a_list_of_as_many(members: list[str]) -> None:
+    joined = b",".join(map(encode_member, members)).decode()
+    assert [unquote(part, errors="surrogatepass") for part in joined.split(",")] == members

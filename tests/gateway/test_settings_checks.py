@@ -181,3 +181,11 @@ def test_room_in_a_zone_needs_a_zone() -> None:
 def test_two_gateways_at_a_time_need_a_registry_that_outlives_one(backend: str) -> None:
     listen, registry = ListenSettings(handover="/run/x"), RegistrySettings(backend=backend)
     assert ("listen.handover" in problems(listen=listen, registry=registry)) == (backend == "embedded")
+
+
+def test_a_header_that_carries_a_claim_is_not_a_routes_to_set() -> None:
+    identity = IdentitySettings.model_validate({"claim_headers": {"X-User-Roles": "roles"}})
+    setting = route("/b", set_headers={"x_user_roles": "admin", "X-Via": "q"})
+    found = problems(route(set_headers={"X-Via": "q"}), setting, identity=identity)
+    assert set(found) == {"routes[1].set_headers"}
+    assert "x_user_roles carries a claim" in found["routes[1].set_headers"]

@@ -36,6 +36,8 @@ class HandlerTunnelEndpoint:
     service: ServiceName
     timeouts: Timeouts
     prefix: str = PREFIX
+    remove_headers: frozenset[bytes] = frozenset()
+    """Of clients: handlers believe them."""
     _prepared: Prepared = field(init=False)
     _instances: dict[str, Instance] = field(default_factory=dict)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -43,7 +45,7 @@ class HandlerTunnelEndpoint:
     def __post_init__(self) -> None:
         self.watcher.subscribe(self.service, self._take)
         policy = CallPolicy(self.service, RetryClass.NEVER, self.timeouts, max_attempts=1)
-        self._prepared = Prepared(policy, body_limit=0)
+        self._prepared = Prepared(policy, body_limit=0, remove_headers=self.remove_headers)
 
     def endpoints(self) -> list[Endpoint]:
         said = Operation(
