@@ -23,6 +23,20 @@ class _Answer(BaseModel):
 class Error(_Answer):
     """Every error of the gateway's own has this shape. An instance's own errors pass through unchanged."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "error": "not_found",
+                    "message": "There is nothing at this path.",
+                    "reason": "no_route",
+                    "timestamp": "2026-02-08T18:30:00.000Z",
+                    "request_id": "71053afaab1113080000000000000014",
+                }
+            ]
+        }
+    )
+
     error: str
     """The kind of error: by the status, or the reason itself where clients tell them apart by it."""
     message: str
@@ -68,6 +82,19 @@ class PartHealth(_Answer):
 
 
 class Health(_Answer):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "status": "healthy",
+                    "timestamp": "2026-02-08T18:30:00.000Z",
+                    "services": {"user-service": {"status": "healthy", "response_time": 0.023}},
+                    "version": "1.0.0",
+                }
+            ]
+        }
+    )
+
     status: Wellness
     timestamp: Timestamp
     services: dict[str, PartHealth | Literal["up", "down"]] | None = None

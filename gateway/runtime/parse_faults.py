@@ -19,6 +19,8 @@ _METHOD_QUOTED = re.compile(r"b['\"][!-\[\]-~]{1,64} ")
 hello and other bytes were not, and nothing that goes on for ever."""
 
 _TOO_MANY = "Too many headers received"
+_OTHER_VERSION = ("Bad status line:\n  Invalid HTTP version:", "Pause on PRI/Upgrade:")
+"""How its texts begin of a version that is none of ours, and of HTTP/2's first words."""
 
 
 class HeadTooLong(HttpProcessingError):
@@ -42,6 +44,8 @@ def reason_of(fault: BaseException) -> str:
             return "bad_method"
         case BadHttpMessage() if fault.message == _TOO_MANY:
             return "headers_too_large"
+        case BadHttpMessage() if fault.message.startswith(_OTHER_VERSION):
+            return "bad_version"
         case HttpProcessingError():
             return "bad_request"
     return "internal_error"

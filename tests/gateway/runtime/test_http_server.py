@@ -104,7 +104,7 @@ async def test_the_state_that_is_used_is_there() -> None:
         (b"BREW /coffee HTTP/1.1\r\nHost: x\r\n\r\n", "bad_method"),
         (b"get / HTTP/1.1\r\nHost: x\r\n\r\n", "bad_method"),
         (b"\x00\x01 GET / HTTP/1.1\r\n\r\n", "bad_request"),
-        (b"GET / HTTP/1.2\r\nHost: x\r\n\r\n", "bad_request"),
+        (b"GET / HTTP/1.2\r\nHost: x\r\n\r\n", "bad_version"),
         (b"GET / RTSP/1.1\r\nHost: x\r\n\r\n", "bad_version"),
         (b"OPTIONS  /  RTSP/1.0\r\nHost: x\r\n\r\n", "bad_version"),
         (b"\r\nPOST / RTSP/1.1\r\nHost: x\r\nX: a HTTP/1.1\r\nContent-Length: 1\r\n\r\nx", "bad_version"),

@@ -41,6 +41,9 @@ async def fault_of(data: bytes) -> HttpProcessingError:
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", Reason.BAD_REQUEST),
         (b"\x00\x01 GET / HTTP/1.1\r\n", Reason.BAD_REQUEST),
         (b"GET / HTTP/1.1\r\nX\r\n\r\n", Reason.BAD_REQUEST),
+        (b"GET / HTTP/3.0\r\n", Reason.BAD_VERSION),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Reason.BAD_VERSION),
+        (b"GET / HTTQ/1.1\r\n", Reason.BAD_REQUEST),
     ],
     ids=lambda value: None if isinstance(value, str) else str(value[:40]),
 )
