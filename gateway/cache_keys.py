@@ -9,6 +9,7 @@ Every part is written with its length, so that no two lists of parts are one key
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 
 from gateway.identity import User
@@ -21,6 +22,8 @@ MOST_LENGTH = 512
 """Headers, and characters of all their names, that one URI's answers may vary by."""
 
 KEY_BYTES = 32
+REMEMBERED_LENGTH = 256
+"""Characters of a target whose key is remembered."""
 
 CREDENTIALS = frozenset(
     {b"authorization", b"token", b"x-access-token", b"x-api-key", b"x-auth-token", b"api-key"}
@@ -37,47 +40,49 @@ _OF_FORWARDED = re.compile(rb'(?:^|[;,\s])((?:host|proto)\s*=\s*(?:"[^"]*"|[^;,\
 class CacheKey:
     """Where the answers to one URI are, and which of them is a request's."""
 
-    __slots__ = ("_base", "_sent", "uri")
+    __slots__ = ("_asker", "_sent", "_target", "uri")
 
-    def __init__(self, uri: bytes, base: bytes, sent: Mapping[bytes, bytes]) -> None:
+    def __init__(self, uri: bytes, asker: bytes, target: bytes, sent: Mapping[bytes, bytes]) -> None:
         self.uri = uri
         """The same for everybody who asks for it, by whatever method."""
-        self._base = base
+        self._asker = asker
+        self._target = target
         self._sent = sent
 
     def variant(self, names: Names) -> bytes:
         """The key of the answer where answers vary by these headers."""
-        values = (self._sent.get(name) for name in names)
-        return digest(
-            self.uri, self._base, *(part for pair in zip(names, values, strict=True) for part in pair)
-        )
+        parts: list[bytes | None] = [self.uri, self._asker, self._target]
+        for name in names:
+            parts += (name, self._sent.get(name))
+        return digest(*parts)
 
 
 def digest(*parts: bytes | None) -> bytes:
     """One key of all of them; nothing is not the same as empty."""
-    made = blake2b(digest_size=KEY_BYTES)
-    for part in parts:
-        made.update(b"-" if part is None else b"%d:%b" % (len(part), part))
-    return made.digest()
+    written = b"".join([b"-" if part is None else b"%d:%b" % (len(part), part) for part in parts])
+    return blake2b(written, digest_size=KEY_BYTES).digest()
 
 
 def uri_key(host: str, target: str) -> bytes:
     """Of what the client asked for: host, path and query, byte for byte."""
+    return _remembered(host, target) if len(target) <= REMEMBERED_LENGTH else _uri(host, target)
+
+
+def _uri(host: str, target: str) -> bytes:
     return digest(host.encode(), target.encode())
 
 
-def variant_base(
-    plan: bytes, target: str, vary: Names, user: User | None, sent: Mapping[bytes, bytes]
-) -> bytes:
-    """What makes another answer besides the URI and the answers' own `Vary`.
+_remembered = lru_cache(maxsize=2048)(_uri)
 
-    `plan` stands for the route, `target` is what goes upstream, `vary` the route's own headers, and `user` is
-    `None` where users share answers.
+
+def asker_key(plan: bytes, vary: Names, user: User | None, sent: Mapping[bytes, bytes]) -> bytes:
+    """What makes another answer besides what is asked for and the answers' own `Vary`.
+
+    `plan` stands for the route, `vary` are its own headers, and `user` is `None` where users share answers.
     """
     places = sorted(name for name in sent if name.startswith(_PLACES) and name not in _NEVER)
     return digest(
         plan,
-        target.encode(),
         *(sent.get(name) for name in (*_ALWAYS, *vary)),
         digest(*(part for name in places for part in (name, sent[name]))),
         digest(*_OF_FORWARDED.findall(sent.get(b"forwarded", b""))),

@@ -28,7 +28,9 @@ ASKED_ABOUT_S = 3600.0
 LIKELY_ENDLESS = (b"text/event-stream", b"multipart/x-mixed-replace")
 """Kinds of answers that don't end."""
 
-_NOT_KEPT = frozenset({b"age", b"content-length", b"set-cookie", b"x-request-id"})
+_NOT_KEPT = frozenset(
+    {b"age", b"content-length", b"proxy-authentication-info", b"set-cookie", b"x-request-id"}
+)
 """Of one answer only, or made anew for each."""
 
 
@@ -142,15 +144,15 @@ class Unavailable(NamedTuple):
     """Nothing may be sent, and nothing is kept: `only-if-cached`."""
 
 
-def read_asked(method: str, headers: Mapping[bytes, bytes], has_body: bool, own_user: bool) -> Asked:
+def read_asked(headers: Mapping[bytes, bytes], own_user: bool) -> Asked:
     """What a GET or HEAD asks for. `own_user`: the key of what is kept names the user."""
     cache_control = headers.get(b"cache-control")
     control = read_request(() if cache_control is None else (cache_control,), headers.get(b"pragma", b""))
     bypass = ""
-    if has_body or headers.get(b"content-length", b"0") != b"0":
+    if headers.get(b"content-length", b"0") != b"0":
         # An instance may take it for a part of the question, which no key says (a "fat GET").
         bypass = "body"
-    elif b"range" in headers and method == "GET":
+    elif b"range" in headers:
         bypass = "range"
     elif not PRECONDITIONS.isdisjoint(headers):
         bypass = "precondition"

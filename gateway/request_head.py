@@ -94,6 +94,8 @@ class Forwarded:
     prepared: object
     user: User | None
     lines: FieldLines
+    asked: object | None = None
+    """What they ask of the cache, once that was read."""
 
 
 def read_head(headers: Values, raw: RawHeaders, peer: str, trusted: Sequence[Network]) -> RequestHead:

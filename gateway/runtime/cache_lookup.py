@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from balancer.model import Headers
 from gateway.answer_head import Pairs
-from gateway.cache_keys import CacheKey, read_lines, uri_key, variant_base
+from gateway.cache_keys import CacheKey, asker_key, read_lines, uri_key
 from gateway.caching import Asked, Plan, Stored, is_known_to, read_asked
 from gateway.conditional import of_a_304
 from gateway.runtime.exchange import Exchange
@@ -89,14 +90,33 @@ def look_up(
     clock: Callable[[], float],
 ) -> Lookup:
     """What a GET or HEAD asks the cache for. `target` is what would go upstream."""
-    request, head = exchange.request, exchange.head
-    sent = read_lines(forwarder.lines(exchange, prepared).data)
-    user = exchange.user if plan.per_user else None
-    has_more = request.body_exists or head.expects or head.upgrades
-    asked = read_asked(request.method, sent, has_more, user is not None)
-    base = variant_base(plan.id, target, plan.vary, user, sent)
-    key = CacheKey(uri_of(exchange), base, sent)
+    lines = forwarder.lines(exchange, prepared)
+    made = exchange.head.forwarded
+    assert made is not None
+    asker = made.asked
+    if not isinstance(asker, _Asker):
+        asker = made.asked = _read_asker(exchange, plan, lines.data)
+    asked = asker.asked
+    if exchange.request.body_exists:
+        asked = asked._replace(bypass="body")
+    key = CacheKey(uri_of(exchange), asker.key, target.encode(), asked.headers)
     return Lookup(exchange, prepared, plan, target, key, asked, clock)
+
+
+class _Asker(NamedTuple):
+    """What a client says of itself with each request, read once for as long as it repeats that."""
+
+    asked: Asked
+    key: bytes
+
+
+def _read_asker(exchange: Exchange, plan: Plan, lines: bytes) -> _Asker:
+    sent = read_lines(lines)
+    user = exchange.user if plan.per_user else None
+    asked = read_asked(sent, user is not None)
+    if exchange.head.expects or exchange.head.upgrades:
+        asked = asked._replace(bypass="upgrade")
+    return _Asker(asked, asker_key(plan.id, plan.vary, user, sent))
 
 
 def uri_of(exchange: Exchange) -> bytes:

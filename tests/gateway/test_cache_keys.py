@@ -11,6 +11,7 @@ from balancer.headers import ForwardFacts, for_upstream
 from gateway.cache_keys import (
     MOST_NAMES,
     CacheKey,
+    asker_key,
     digest,
     names_of,
     read_lines,
@@ -18,7 +19,6 @@ from gateway.cache_keys import (
     read_vary,
     together,
     uri_key,
-    variant_base,
 )
 from gateway.identity import User
 
@@ -34,8 +34,8 @@ def sent(*headers: tuple[bytes, bytes], trusted: bool = False) -> dict[bytes, by
 
 def key(*headers: tuple[bytes, bytes], trusted: bool = False, user: User | None = None) -> bytes:
     asked = sent(*headers, trusted=trusted)
-    base = variant_base(b"plan", "/x", (b"x-room",), user, asked)
-    return CacheKey(uri_key("shop.example", "/x"), base, asked).variant((b"accept-language",))
+    asker = asker_key(b"plan", (b"x-room",), user, asked)
+    return CacheKey(uri_key("shop.example", "/x"), asker, b"/x", asked).variant((b"accept-language",))
 
 
 @given(PARTS, PARTS)
@@ -137,11 +137,15 @@ def test_each_user_and_what_it_may_is_apart() -> None:
 
 def test_the_route_and_what_goes_upstream_count() -> None:
     asked = sent()
-    bases = {
-        variant_base(plan, target, (), None, asked)
-        for plan, target in [(b"a", "/x"), (b"b", "/x"), (b"a", "/y"), (b"a/", "x")]
+    keys = {
+        CacheKey(b"uri", asker_key(plan, (), None, asked), target, asked).variant(())
+        for plan, target in [(b"a", b"/x"), (b"b", b"/x"), (b"a", b"/y"), (b"a/", b"x")]
     }
-    assert len(bases) == 4
+    assert len(keys) == 4
+
+
+def test_long_targets_have_keys_too() -> None:
+    assert uri_key("a", "/" + "x" * 5000) != uri_key("a", "/" + "x" * 5001)
 
 
 def test_lines_are_read_as_they_go_out() -> None:
@@ -181,8 +185,8 @@ def test_names_come_together() -> None:
 def test_a_value_of_one_header_is_none_of_another() -> None:
     names = (b"a", b"b")
     keys = [
-        CacheKey(b"", b"", headers).variant(names)
+        CacheKey(b"", b"", b"", headers).variant(names)
         for headers in ({b"a": b"1"}, {b"b": b"1"}, {b"a": b"", b"b": b"1"}, {b"a": b"1b"}, {})
     ]
     assert len(set(keys)) == len(keys)
-    assert CacheKey(b"", b"", {}).variant(()) != keys[-1], "nor is it when answers vary by other headers"
+    assert CacheKey(b"", b"", b"", {}).variant(()) != keys[-1], "nor is it when answers vary by other headers"

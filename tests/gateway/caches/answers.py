@@ -30,7 +30,7 @@ def answer(body: bytes = b"hello", **changed: Any) -> Stored:
 def key(uri: bytes = b"", **sent: str) -> CacheKey:
     """Of a URI that nobody else asks for, unless one is given."""
     return CacheKey(
-        uri or uuid4().bytes, b"", {name.encode(): value.encode() for name, value in sent.items()}
+        uri or uuid4().bytes, b"", b"", {name.encode(): value.encode() for name, value in sent.items()}
     )
 
 

@@ -111,7 +111,7 @@ def test_what_can_not_be_shared_is_remembered_for_a_while(monkeypatch: pytest.Mo
 
 def test_an_answer_is_for_those_who_asked_the_same() -> None:
     names = (b"lang",)
-    german, english = (CacheKey(URI, b"", {b"lang": lang}) for lang in (b"de", b"en"))
+    german, english = (CacheKey(URI, b"", b"", {b"lang": lang}) for lang in (b"de", b"en"))
     landed = Landed(ANSWER, german.variant(names), names)
     assert landed.is_for(german)
     assert not landed.is_for(english)
