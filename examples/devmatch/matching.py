@@ -9,6 +9,8 @@ from examples.chat.service import answer
 from examples.standins.peers import Peers
 from examples.standins.service import Refusal, Surroundings, new_app, read_body, serve
 
+KEPT = {"Cache-Control": "public, max-age=30"}
+"""Recommendations are the same for everybody, and for a while."""
 ASKED = {"skills": list, "candidates": list}
 
 
@@ -46,7 +48,7 @@ class Recommendations:
         task = await self._peers.ask("GET", "task-service", f"/tasks/{request.match_info['task_id']}")
         known = await self._peers.ask("GET", "user-service", "/users/developers")
         found = [one for one in ranked(task["skills"], known["developers"]) if one["score"] > 0]
-        return answer({"task_id": task["id"], "recommendations": found[:20]})
+        return answer({"task_id": task["id"], "recommendations": found[:20]}, headers=KEPT)
 
 
 def build(given: Surroundings) -> web.Application:

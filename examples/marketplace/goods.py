@@ -7,7 +7,7 @@ from examples.standins.service import Surroundings, serve
 
 KINDS = (
     Kind("/api/products/", "product", {"title": str, "price": float}, {"category": str}),
-    Kind("/api/categories/", "category", {"name": str}, {}),
+    Kind("/api/categories/", "category", {"name": str}, {}, public=True),
 )
 
 

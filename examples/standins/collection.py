@@ -12,6 +12,8 @@ from examples.standins.service import Refusal, Surroundings, caller, new_app, re
 
 MOST_ITEMS = 10_000
 PAGE = 100
+PUBLIC = {"Cache-Control": "public"}
+"""A cache may keep such an answer as long as its settings say."""
 
 Item = dict[str, Any]
 
@@ -26,6 +28,8 @@ class Kind(NamedTuple):
     """What a new item must say."""
     optional: Kinds
     """What it may say."""
+    public: bool = False
+    """Whether caches may keep what is answered."""
 
 
 def collections(given: Surroundings, kinds: Iterable[Kind], health_path: str = "/health") -> web.Application:
@@ -40,7 +44,8 @@ class Collection:
     """The items of one kind, in memory. Whoever makes one is its owner, who alone may change it."""
 
     def __init__(self, kind: Kind, clock: Clock) -> None:
-        self._path, self._word, self._wanted, self._optional = kind
+        self._path, self._word, self._wanted, self._optional, public = kind
+        self._headers = PUBLIC if public else {}
         self._clock = clock
         self.items: dict[str, Item] = {}
 
@@ -73,10 +78,10 @@ class Collection:
         """The newest first; a query parameter of a field's name keeps those that have its value."""
         wanted = {k: v for k, v in request.query.items() if k in {*self._wanted, *self._optional, "owner_id"}}
         found = [i for i in self.items.values() if all(str(i.get(k)) == v for k, v in wanted.items())]
-        return answer({"count": len(found), "results": found[::-1][:PAGE]})
+        return answer({"count": len(found), "results": found[::-1][:PAGE]}, headers=self._headers)
 
     async def show(self, request: web.Request) -> web.Response:
-        return answer(self.of(request.match_info["id"]))
+        return answer(self.of(request.match_info["id"]), headers=self._headers)
 
     async def change(self, request: web.Request) -> web.Response:
         item = self._own(request)

@@ -130,6 +130,14 @@ async def test_a_page_of_the_web_client_may_call_and_no_other(walked: Walk) -> N
     assert not theirs.all("Access-Control-Allow-Origin")
 
 
+async def test_recommendations_are_asked_for_once_in_a_while(walked: Walk) -> None:
+    """The walk has deleted the task since."""
+    path = f"/api/v1/matching/recommendations/{walked.kept['task_id']}"
+    answer = await walked.example.ask("GET", path, who="ada")
+    assert answer.status == 200
+    assert "hit" in answer.one("Cache-Status")
+
+
 async def test_the_limit_is_that_of_the_environment() -> None:
     async with devmatch(RATE_LIMIT_REQUESTS="2", RATE_LIMIT_WINDOW="30") as example:
         asked = [await example.ask("GET", "/api/v1/users/me") for _ in range(3)]

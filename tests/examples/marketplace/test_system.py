@@ -174,6 +174,17 @@ async def test_nobody_guesses_passwords_for_long() -> None:
     assert asked == [401] * 20 + [429]
 
 
+async def test_categories_are_kept_until_somebody_makes_one(walked: Walk) -> None:
+    async def asked() -> tuple[int, bool]:
+        answer = await walked.example.ask("GET", "/api/categories/", who="ada")
+        return answer.json()["count"], "hit" in answer.one("Cache-Status")
+
+    before, _ = await asked()
+    assert await asked() == (before, True)
+    await walked.example.ask("POST", "/api/categories/", who="ada", body={"name": "lamps"})
+    assert await asked() == (before + 1, False)
+
+
 async def test_a_service_that_is_gone_is_502_and_the_others_go_on() -> None:
     async with (
         refuses() as gone,

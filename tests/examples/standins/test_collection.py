@@ -57,6 +57,15 @@ async def test_nobody_touches_what_is_somebody_elses(method: str, status: int) -
         assert await service.ask("GET", f"/notes/{note['id']}") == (200, note)
 
 
+@pytest.mark.parametrize(("public", "said"), [(True, "public"), (False, "no-store")])
+async def test_only_what_is_public_may_be_kept(public: bool, said: str) -> None:
+    def posters(given: Surroundings) -> web.Application:
+        return collections(given, [Kind("/posters/", "poster", {"text": str}, {}, public)])
+
+    async with alone(posters) as service, service.client.get("/posters/") as shown:
+        assert shown.headers["Cache-Control"] == said
+
+
 async def test_there_is_room_for_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(collection, "MOST_ITEMS", 1)
     async with alone(build) as service:
