@@ -26,12 +26,13 @@ Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 
 class LoggingSettings(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
-    """Can be changed while the gateway runs: /admin/logging."""
+    """Can be changed while the gateway runs: /admin/logging. Requests are at info, slow ones and 5xx at
+    warning."""
     format: Literal["json", "console"] = "json"
     access: bool = True
-    """A line for each request."""
+    """Whether requests have lines at all."""
     sample: Share = 1
-    """The share of requests with a line; slow ones and 5xx always have one, at level warning."""
+    """The share of requests with a line, evenly; slow ones and 5xx always have one."""
     slow_s: Seconds = 1
     """From there on a request is slow."""
     service: Label = "gateway"
@@ -43,7 +44,8 @@ class TracingSettings(Section):
 
     enabled: bool = False
     endpoint: HttpUrl = None
-    """Where spans go by OTLP over HTTP; null: what OTEL_EXPORTER_OTLP_ENDPOINT says."""
+    """Where spans go by OTLP over HTTP, to the usual path where it names none; null: what
+    OTEL_EXPORTER_OTLP_ENDPOINT says."""
     sample: Share = 1
     """The share of traces begun here that are recorded; a caller's own decision holds for its traces."""
     service: Label = "quaymaster"
