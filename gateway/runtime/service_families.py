@@ -19,6 +19,11 @@ def service_families(views: Sequence[ServiceView], now: float) -> Iterable[Metri
 
 def _discovered(views: Sequence[ServiceView], now: float) -> Iterable[Metric]:
     instances = _gauge("instances", "Instances by what the registry says.", "service", "health")
+    usable = _gauge(
+        "instances_usable",
+        "Instances that calls may go to, by the registry and by our own checks.",
+        "service",
+    )
     verdicts = _gauge("instances_checked", "Instances by what our own checks say.", "service", "verdict")
     quarantined = _gauge("instances_quarantined", "Registrations left out.", "service", "reason")
     age = _gauge("discovery_age_seconds", "Since the registry's last answer.", "service")
@@ -29,13 +34,14 @@ def _discovered(views: Sequence[ServiceView], now: float) -> Iterable[Metric]:
             snapshot.service,
             ["suspect" if i.suspect else i.health.value for i in snapshot.instances],
         )
+        usable.add_metric([snapshot.service], len(snapshot.usable))
         checked = [i.verdict.value for i in snapshot.instances if i.verdict is not Verdict.UNCHECKED]
         _count(verdicts, snapshot.service, checked)
         _count(quarantined, snapshot.service, [q.reason for q in snapshot.quarantined])
         source.add_metric([snapshot.service, snapshot.source.value], 1)
         if (seconds := snapshot.age_s(now)) is not None:
             age.add_metric([snapshot.service], seconds)
-    return (instances, verdicts, quarantined, age, source)
+    return (instances, usable, verdicts, quarantined, age, source)
 
 
 def _judged(views: Sequence[ServiceView]) -> Iterable[Metric]:

@@ -63,12 +63,19 @@ def test_a_service_that_was_never_called_is_what_the_registry_says() -> None:
     assert found(ServiceView(known(A, B, C))) == {
         'instances{health="passing",service="auth"}': 2,
         'instances{health="suspect",service="auth"}': 1,
+        'instances_usable{service="auth"}': 2,
         'instances_checked{service="auth",verdict="up"}': 1,
         'instances_checked{service="auth",verdict="down"}': 1,
         'instances_quarantined{reason="bad_port",service="auth"}': 1,
         'discovery_age_seconds{service="auth"}': 2.5,
         'discovery_source{service="auth",source="registry"}': 1,
     }
+
+
+def test_that_nobody_is_usable_is_a_series_too() -> None:
+    """An alert on what is not there would never fire."""
+    nobody = samples_of(LiveState(now=12.5, services=[ServiceView(known(B), active={})]))
+    assert nobody['quaymaster_instances_usable{service="auth"}'] == 0
 
 
 def test_one_that_is_called_is_judged_by_its_calls_too() -> None:
