@@ -40,5 +40,5 @@ class QueryChanges:
 
 
 def _decoded(name: str) -> str:
-    """As a form's field: `+` is a space. No name of the settings holds what is not ASCII."""
-    return unquote_to_bytes(name.replace("+", " ")).decode("latin-1")
+    """No name of the settings holds what is not ASCII, nor `+`, which some take for a space."""
+    return unquote_to_bytes(name).decode("latin-1")

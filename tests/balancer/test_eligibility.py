@@ -5,6 +5,7 @@ import pytest
 from balancer.candidates import Candidates
 from balancer.eligibility import EVERY_S, MANY, PATIENCE_S, EligibilityLedger
 from balancer.hints import AnswerHints
+from balancer.model import Subset
 from balancer.outcome import SUCCESS, Kind, Outcome, Phase, Side
 from balancer.outlier import Reason
 from balancer.places import SPARED
@@ -257,3 +258,13 @@ def test_states_tell_what_is_held_against_each() -> None:
 @pytest.mark.parametrize("reason", Reason)
 def test_every_reason_is_counted_from_the_beginning(reason: Reason) -> None:
     assert ledger().ejected_total[reason] == 0
+
+
+def test_in_a_subset_a_newcomer_comes_up_to_its_weight_although_most_of_the_service_is_new() -> None:
+    eligible, inside = ledger(slow_start_s=10), Subset("v2")
+    old, new = (replace(one, tags=("v2",)) for one in (ONE, TWO))
+    eligible.candidates(known(old), 0)
+    of = known(old, new, THREE, FOUR)
+    assert weights(eligible.candidates(of, 0)) == {"i1": 1, "i2": 1, "i3": 1, "i4": 1}
+    assert weights(eligible.candidates(of, 0, subset=inside)) == {"i1": 1, "i2": pytest.approx(0.1)}
+    assert weights(eligible.candidates(of, 10, subset=inside)) == {"i1": 1, "i2": 1}

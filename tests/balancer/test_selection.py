@@ -353,3 +353,26 @@ def test_a_subset_of_very_many_is_looked_through_once() -> None:
     assert (len(among), len(eligible.candidates(of, 0))) == (50, 60)
     assert eligible.candidates(of, 1, subset=INSIDE) is among
     assert eligible.candidates(of, 1, subset=replace(RATHER)) is among
+
+
+@pytest.mark.parametrize("subset", [INSIDE, RATHER])
+def test_of_very_many_only_those_of_the_subset_are_looked_at_again(subset: Subset) -> None:
+    """Candidates of many are derived with patience; who failed since then is known all the same."""
+    few = [tagged(n) for n in range(2)]
+    of, eligible = known(*few, *(instance(n) for n in range(2, MANY + 2))), EligibilityLedger(ServicePolicy())
+    for _ in few:
+        failed = pick(of, eligible=eligible, subset=subset)
+        assert failed in few
+        assert isinstance(failed, Instance)
+        eligible.ended(failed, REFUSED_CONNECTION, None, 0)
+    left = pick(of, eligible=eligible, subset=subset)
+    assert isinstance(left, Instance)
+    assert (left in few) is (subset is INSIDE), "the next best of a subset is its own reserve"
+
+
+def test_whose_own_side_does_not_exist_is_told_of_the_others() -> None:
+    one = instance(1)
+    of, eligible = known(one), cooling((one, 0))
+    assert pick(of, eligible=eligible, now=0.6, subset=RATHER) == one
+    assert pick(of, eligible=eligible, now=0.65, subset=RATHER) == Refused(RefusedReason.NO_HEALTHY_INSTANCE)
+    assert pick(of, eligible=eligible, now=0.65, subset=INSIDE) == Refused(RefusedReason.NO_INSTANCES)

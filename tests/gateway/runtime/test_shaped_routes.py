@@ -134,6 +134,17 @@ async def test_no_client_is_led_to_an_instances_own_address(came: str, goes: str
         assert (answer.status, answer.one("Location")) == (302, goes)
 
 
+async def test_a_location_that_leads_nobody_anywhere_passes() -> None:
+    whole = b"HTTP/1.1 200 OK\r\nLocation: http://127.0.0.1:%d/x\r\nContent-Length: 0\r\n\r\n"
+
+    async def locates(connection: Connection) -> None:
+        await answers(whole % connection.origin.instance.port)(connection)
+
+    async with origin(locates) as there, gateway(there.instance) as running:
+        own = f"http://127.0.0.1:{there.instance.port}/x"
+        assert (await ask(running.port, "GET", "/open/a")).one("Location") == own
+
+
 async def test_what_was_created_is_found_from_outside_too() -> None:
     async with (
         origin(leads_to("http://127.0.0.1:PORT/open/7", 201)) as there,
