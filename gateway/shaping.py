@@ -18,8 +18,8 @@ from registry.model import Instance
 Pairs = Sequence[tuple[bytes, bytes]]
 
 LOCATING = frozenset({201, 202, 300, 301, 302, 303, 307, 308})
-"""Statuses whose `Location` is where the client goes, or finds what it has made (RFC 9110, 10.2.2) or has asked
-for (202, by custom)."""
+"""Statuses whose `Location` is where the client goes, or finds what it has made (RFC 9110, 10.2.2) or, by
+custom, has asked for (202)."""
 
 _ABSOLUTE = re.compile(r"(?:(https?):)?//([^/?#\\]*)([/\\][^?#]*)?(.*)", re.IGNORECASE | re.DOTALL)
 _DEFAULT_PORT = {"http": 80, "https": 443}
