@@ -6,7 +6,7 @@ route had turned it (`strip_prefix`, `rewrite`). Every other `Location` is the a
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Set
 from typing import NamedTuple
 
 from balancer.model import Headers
@@ -14,8 +14,6 @@ from gateway.patterns import Literal, Pattern, decoded, parse_pattern, split
 from gateway.settings_routes import RouteSettings
 from gateway.target import split_host
 from registry.model import Instance
-
-Pairs = Sequence[tuple[bytes, bytes]]
 
 LOCATING = frozenset({201, 202, 300, 301, 302, 303, 307, 308})
 """Statuses whose `Location` is where the client goes, or finds what it has made (RFC 9110, 10.2.2) or, by
@@ -33,6 +31,7 @@ class AnswerShaping(NamedTuple):
     added: Headers
 
     def of(self, headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+        """What goes out for an instance's headers."""
         return [*(pair for pair in headers if pair[0].lower() not in self.removed), *self.added]
 
 
