@@ -11,7 +11,7 @@ import pytest_asyncio
 from examples.organisations import auth
 from examples.organisations.system import EXAMPLE
 from examples.standins.service import Build
-from tests.balancer.origins import refuses
+from tests.balancer.origins import origin, refuses
 from tests.examples.organisations.seed import EVENTS, LINES
 from tests.examples.standins.readme import wrong_lines
 from tests.examples.standins.running import Running, register, running
@@ -26,6 +26,8 @@ from tests.examples.standins.walk import (
     undescribed,
     walk,
 )
+from tests.gateway.probes.behaviours import ASKS_FOR_A_PASSWORD
+from tests.gateway.probes.behaviours import says as speaks_postgres
 from tests.gateway.runtime.gateways import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -120,6 +122,18 @@ async def test_nobody_is_let_in_while_nobody_can_say_who_they_are() -> None:
             answer = await example.ask("GET", "/v1/client/me", who="ada")
     assert answer.status == 503
     assert mismatch(ERROR | {"reason": "identity_unavailable"}, answer.json()) is None
+
+
+async def test_health_says_how_the_database_is() -> None:
+    async with origin(speaks_postgres(ASKS_FOR_A_PASSWORD)) as postgres:
+        url = f"postgresql+asyncpg://user:password@127.0.0.1:{postgres.instance.port}/gateway_db"
+        async with organisations(DATABASE_URL=url) as example:
+
+            async def is_healthy() -> bool:
+                services = (await example.ask("GET", "/health")).json()["services"]
+                return mismatch({"status": "healthy", "response_time": float}, services["postgres"]) is None
+
+            await eventually(is_healthy)
 
 
 async def test_who_has_logged_out_gets_no_new_token(walked: Walk) -> None:
