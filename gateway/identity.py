@@ -41,6 +41,15 @@ class User:
     """Claims as instances get them (identity.claim_headers)."""
 
 
+class Era:
+    """For how long what was said of tokens is true: it ends with the keys, or the settings, that said it."""
+
+    __slots__ = ("over",)
+
+    def __init__(self) -> None:
+        self.over = False
+
+
 @dataclass(frozen=True, slots=True)
 class Rejected:
     """No user: the client gets the reason, the log the detail."""

@@ -14,7 +14,7 @@ from balancer.field_lines import FieldLines
 from gateway.client_address import RELAY_SIGNS, Client, Network, find_client
 from gateway.deadlines import DEADLINE, Malformed, read_deadline
 from gateway.errors import usable_request_id
-from gateway.identity import Rejected, User, credentials
+from gateway.identity import Era, Rejected, User, credentials
 from gateway.trace_context import TraceHeaders, read_trace
 from gateway.windows import Rule
 
@@ -74,8 +74,8 @@ class RequestHead:
     """Under which limits the last request with these headers fell."""
     user: User | None = None
     """Whose the token is."""
-    era: object = None
-    """As long as this is the era of whoever said so (runtime/identities.py), it is still true."""
+    era: Era | None = None
+    """As long as it is not over, that is still true."""
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from gateway.claims import ClaimSettings, read_claims
 from gateway.errors import Reason
-from gateway.identity import Rejected, User
+from gateway.identity import Era, Rejected, User
 from gateway.remembered_users import RememberedUsers
 from gateway.revocation import token_id
 from gateway.strict_json import read_json
@@ -40,8 +40,8 @@ class Verifier:
         self.leeway_s = settings.leeway_s
         self._keys = keys
         self._good = RememberedUsers() if remembered is None else remembered
-        self.era = object()
-        """Another one whenever tokens that were good may be so no more."""
+        self.era = Era()
+        """Another one when a key has gone: tokens that were good may be so no more."""
 
     @property
     def keys(self) -> KeySet:
@@ -53,7 +53,8 @@ class Verifier:
         self._keys = keys
         if gone:
             self._good.forget_all_but(keys.fingerprints)
-            self.era = object()
+            self.era.over = True
+            self.era = Era()
 
     def known(self, token: str, now: float) -> User | None:
         """The user of a token that was verified before."""

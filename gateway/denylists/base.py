@@ -21,7 +21,7 @@ class Denylist(Protocol):
         """
         ...
 
-    def holds(self, token_id: str) -> bool:
+    def holds(self, token_id: str, /) -> bool:
         """Whether it is revoked, as far as is known here."""
         ...
 

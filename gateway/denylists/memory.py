@@ -13,14 +13,12 @@ class MemoryDenylist:
 
     def __init__(self, settings: DenylistSettings, clock: Callable[[], float] = unix_now) -> None:
         self._revoked = RevokedTokens(settings.max_tokens)
+        self.holds = self._revoked.holds
         self._clock = clock
 
     async def add(self, token_id: str, expires_at: float) -> bool:
         self._revoked.add(token_id, expires_at, self._clock())
         return True
-
-    def holds(self, token_id: str) -> bool:
-        return token_id in self._revoked
 
     def follow(self, settings: DenylistSettings) -> None:
         self._revoked.most = settings.max_tokens

@@ -49,6 +49,7 @@ class RedisDenylist:
         self._clock = clock
         self._unix_clock = unix_clock
         self._revoked = RevokedTokens(settings.max_tokens)
+        self.holds = self._revoked.holds
         self._untold = RevokedTokens(settings.max_tokens)
         self._refresh_s = settings.refresh_s
         self._life, self._since = "", "0"
@@ -62,10 +63,7 @@ class RedisDenylist:
         self._revoked.add(token_id, expires_at, now)
         self._untold.add(token_id, expires_at, now)
         await self.refresh()
-        return token_id not in self._untold
-
-    def holds(self, token_id: str) -> bool:
-        return token_id in self._revoked
+        return not self._untold.holds(token_id)
 
     @property
     def healthy(self) -> bool:

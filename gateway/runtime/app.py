@@ -191,7 +191,7 @@ class Gateway:
         pools = await stack.enter_async_context(opened_pools(settings, watcher, gateways))
         forwarder = Forwarder(balancer)
         identities = await stack.enter_async_context(
-            opened_identities(settings, build_verifier(settings), balancer, forwarder.mark, metrics.token)
+            opened_identities(settings, build_verifier(settings), balancer, forwarder.mark, metrics.tokens)
         )
         access_log = self._open_access_log()
         tracing = await stack.enter_async_context(opened_tracing(settings.tracing, software_version()))

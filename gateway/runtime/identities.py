@@ -5,7 +5,7 @@ token that comes by another connection is known by its digest; only a new one is
 or by asking its issuer.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Protocol
 
@@ -16,19 +16,21 @@ from gateway.claims import is_time
 from gateway.denylists import load_denylist
 from gateway.denylists.base import Denylist
 from gateway.errors import Reason
-from gateway.identity import Rejected, User, claimed_uids, uid_problem
+from gateway.identity import Era, Rejected, User, claimed_uids, uid_problem
 from gateway.introspection import UNAVAILABLE
 from gateway.request_head import RequestHead
 from gateway.runtime.introspector import REVOKED_FOR_S, Introspector
 from gateway.runtime.jwks_client import JwksClient, opened_jwks_client
 from gateway.runtime.jwks_keeper import JwksKeeper
 from gateway.settings import IdentitySettings, Settings
+from gateway.tallies import Counters
 from gateway.verifier import UnknownKey, Verifier
 from registry.runtime.tasks import Tasks
 from registry.runtime.trace import trace_of
 
 log = structlog.get_logger()
 
+REMEMBERED = ("remembered",)
 REVOKED = Rejected(Reason.REVOKED_TOKEN, "revoked")
 
 
@@ -41,8 +43,8 @@ class Judge(Protocol):
     """Whether it must be told who the user is."""
 
     @property
-    def era(self) -> object:
-        """Another one whenever users that were good may be so no more."""
+    def era(self) -> Era:
+        """Over when users that were good may be so no more."""
         ...
 
     def known(self, token: str, uids: Sequence[str], now: float) -> User | None:
@@ -68,7 +70,7 @@ class KeyJudge:
         self.keeper = keeper
 
     @property
-    def era(self) -> object:
+    def era(self) -> Era:
         return self.verifier.era
 
     def fetches(self, url: str, algorithms: Sequence[str]) -> bool:
@@ -107,36 +109,39 @@ class Identities:
         client: JwksClient,
         balancer: Balancer,
         mark: str,
-        count: Callable[[str], None],
+        tokens: Counters,
     ) -> None:
         self._denylist = denylist
         self._client = client
         self._balancer = balancer
         self._mark = mark
-        self._count = count
+        self._tokens = tokens
+        self._tokens.setdefault(REMEMBERED, 0)
+        self._leeway_s = 0.0
         self._judge: Judge | None = None
         self._closed = False
         self._tasks = Tasks(self._died)
 
     def known(self, head: RequestHead, query: str, now: float) -> User | None:
         """The user of a request whose token was judged before; `None` leaves it to `judge`."""
-        judge, user = self._judge, head.user
-        if judge is None:
-            return None
-        if user is None or head.era is not judge.era:
+        user, era = head.user, head.era
+        if user is None or era is None or era.over:
+            judge = self._judge
+            if judge is None:
+                return None
             assert isinstance(head.token, str)
             uids = claimed_uids(head.uids, query)
             user = judge.known(head.token, uids, now)
             if user is None:
                 return None
             _note(head, user, uids, judge)
-        elif now - user.expires_at > judge.leeway_s:
+        elif now - user.expires_at > self._leeway_s:
             return None
         if (head.uids or query) and uid_problem(user, claimed_uids(head.uids, query)) is not None:
             return None
         if self._denylist.holds(user.token_id) or (self._closed and not self._denylist.healthy):
             return None
-        self._count("remembered")
+        self._tokens[REMEMBERED] += 1
         return user
 
     async def judge(self, head: RequestHead, query: str, now: float) -> User | Rejected:
@@ -150,9 +155,9 @@ class Identities:
             found = self._denied(found) or uid_problem(found, uids) or found
         if isinstance(found, User):
             _note(head, found, uids, judge)
-            self._count("verified")
+            self._tokens.count("verified")
         else:
-            self._count(_RESULTS.get(found.reason, "rejected"))
+            self._tokens.count(_RESULTS.get(found.reason, "rejected"))
         return found
 
     def _denied(self, user: User) -> Rejected | None:
@@ -162,9 +167,8 @@ class Identities:
 
     async def revoke(self, user: User, now: float) -> bool:
         """From here on the user's token is good no more; whether other gateways know it already."""
-        judge, ends = self._judge, user.claims.get("exp")
-        leeway_s = 0.0 if judge is None else judge.leeway_s
-        until = ends + leeway_s if ends is not None and is_time(ends) else now + REVOKED_FOR_S
+        ends = user.claims.get("exp")
+        until = ends + self._leeway_s if ends is not None and is_time(ends) else now + REVOKED_FOR_S
         return await self.revoke_id(user.token_id, until)
 
     async def revoke_id(self, token_id: str, until: float) -> bool:
@@ -184,7 +188,10 @@ class Identities:
         before = self._judge
         if before is not None and before.settings == settings and _same_keys(before, verifier):
             return
+        if before is not None:
+            before.era.over = True
         self._judge = self._judge_for(settings, verifier, before)
+        self._leeway_s = 0.0 if self._judge is None else self._judge.leeway_s
         if isinstance(before, KeyJudge) and before.keeper is not None:
             before.keeper.stop()
 
@@ -234,16 +241,16 @@ def _same_keys(before: Judge, verifier: Verifier | None) -> bool:
 
 @asynccontextmanager
 async def opened_identities(
-    settings: Settings, verifier: Verifier | None, balancer: Balancer, mark: str, count: Callable[[str], None]
+    settings: Settings, verifier: Verifier | None, balancer: Balancer, mark: str, tokens: Counters
 ) -> AsyncIterator[Identities]:
-    """Follows these settings already. `mark` names this gateway in `HOP`; `count` is told of each token."""
+    """Follows these settings already. `mark` names this gateway in `HOP`."""
     open_denylist = load_denylist(settings.store.denylist)
     revocation = settings.identity.revocation
     async with (
         opened_jwks_client() as client,
         open_denylist(settings.store.url.get_secret_value(), revocation) as denylist,
     ):
-        identities = Identities(denylist, client, balancer, mark, count)
+        identities = Identities(denylist, client, balancer, mark, tokens)
         try:
             identities.follow(settings.identity, verifier)
             yield identities

@@ -11,7 +11,7 @@ import structlog
 
 from balancer.model import CallPolicy, OutboundRequest, RetryClass, Timeouts, UpstreamBroke
 from balancer.runtime.call import Answer, Balancer
-from gateway.identity import Rejected, User
+from gateway.identity import Era, Rejected, User
 from gateway.introspection import (
     MAX_ANSWER_BYTES,
     UNAVAILABLE,
@@ -55,7 +55,7 @@ class Introspector:
         self._good = RememberedUsers(self._asked.max_cached)
         self._nos: dict[bytes, tuple[float, Rejected]] = {}
         self._under_way: dict[bytes, asyncio.Task[User | Rejected]] = {}
-        self.era = object()
+        self.era = Era()
         self.asks_uid = bool(self._asked.uid_parameter)
 
     def known(self, token: str, uids: Sequence[str], now: float) -> User | None:

@@ -41,7 +41,8 @@ class Metrics(Observer):
         self._limited = Counters()
         self._cached = Counters()
         self._versions = Counters()
-        self._tokens = Counters()
+        self.tokens = Counters()
+        """What became of tokens that were shown: verified, remembered, revoked, rejected or unavailable."""
         self.limiter_degraded = False
         """Whether the request that was counted last was counted here only, as the store did not answer."""
         self.spans: Callable[[], Mapping[str, int]] = dict
@@ -76,10 +77,6 @@ class Metrics(Observer):
     def versioned(self, route: str, version: str, status: int) -> None:
         """A request was answered so by that version of the API, or by the subset with that tag."""
         self._versions.count(route, version, status)
-
-    def token(self, result: str) -> None:
-        """What became of a token: verified, remembered, revoked, rejected or unavailable."""
-        self._tokens.count(result)
 
     def tried(
         self, service: ServiceName, instance: Instance, outcome: Outcome, status: int | None, seconds: float
@@ -200,7 +197,7 @@ class Metrics(Observer):
             self._versions,
         )
         yield _counter(
-            "quaymaster_tokens", "Tokens that were shown, by what became of them.", ["result"], self._tokens
+            "quaymaster_tokens", "Tokens that were shown, by what became of them.", ["result"], self.tokens
         )
         yield GaugeMetricFamily(
             "quaymaster_limiter_degraded",

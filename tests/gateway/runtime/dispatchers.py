@@ -43,7 +43,7 @@ async def dispatcher(
         access_log, metrics = AccessLog(logged), metrics or Metrics("test")
         forwarder = Forwarder(balancer)
         identities = await stack.enter_async_context(
-            opened_identities(settings, build_verifier(settings), balancer, forwarder.mark, metrics.token)
+            opened_identities(settings, build_verifier(settings), balancer, forwarder.mark, metrics.tokens)
         )
         yield (
             Dispatcher(

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import random
-from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -24,6 +23,7 @@ from gateway.runtime.jwks_client import opened_jwks_client
 from gateway.runtime.rules import build_verifier
 from gateway.settings import Settings
 from gateway.settings_identity import RevocationSettings
+from gateway.tallies import Counters
 from registry.model import Instance, ServiceName, ServiceSnapshot, Status, snapshot
 from tests.balancer.origins import Connection, counts_requests, origin, until
 from tests.gateway.runtime.gateways import settings_of
@@ -39,7 +39,7 @@ class Deaf(MemoryDenylist):
 
 
 class Rig:
-    def __init__(self, identities: Identities, counted: Counter[str]) -> None:
+    def __init__(self, identities: Identities, counted: Counters) -> None:
         self.identities = identities
         self.counted = counted
 
@@ -74,14 +74,11 @@ def balancer_of(upstream: PooledUpstream, *instances: Instance) -> Balancer:
 
 @asynccontextmanager
 async def rig(settings: Settings, *instances: Instance) -> AsyncIterator[Rig]:
-    counted: Counter[str] = Counter()
-
-    def count(result: str) -> None:
-        counted[result] += 1
+    counted = Counters()
 
     async with PooledUpstream() as upstream:
         balancer = balancer_of(upstream, *instances)
-        async with opened_identities(settings, build_verifier(settings), balancer, "mark", count) as opened:
+        async with opened_identities(settings, build_verifier(settings), balancer, "mark", counted) as opened:
             yield Rig(opened, counted)
 
 
@@ -89,9 +86,9 @@ async def rig(settings: Settings, *instances: Instance) -> AsyncIterator[Rig]:
 async def deaf(settings: Settings) -> AsyncIterator[Rig]:
     """With a denylist that does not hear its store."""
     async with opened_jwks_client() as client, PooledUpstream() as upstream:
-        counted: Counter[str] = Counter()
+        counted = Counters()
         denylist = Deaf(RevocationSettings())
-        identities = Identities(denylist, client, balancer_of(upstream), "mark", lambda _: None)
+        identities = Identities(denylist, client, balancer_of(upstream), "mark", counted)
         made = Rig(identities, counted)
         made.follow(settings)
         yield made
@@ -105,7 +102,7 @@ async def test_a_head_that_is_said_again_costs_nothing() -> None:
         assert isinstance(user, User)
         assert it.identities.known(head, "", NOW) is user
         assert it.identities.known(head_of(token()), "", NOW) is user, "on another connection: by its digest"
-        assert it.counted == {"verified": 1, "remembered": 2}
+        assert it.counted == {("verified",): 1, ("remembered",): 2}
 
 
 async def test_it_is_asked_again_when_it_has_expired() -> None:
@@ -114,7 +111,7 @@ async def test_it_is_asked_again_when_it_has_expired() -> None:
         await it.ask(head)
         assert it.identities.known(head, "", NOW + 90) is not None
         assert await it.reason(head, now=NOW + 91) is Reason.EXPIRED_TOKEN
-        assert it.counted["rejected"] == 1
+        assert it.counted["rejected",] == 1
 
 
 async def test_a_uid_is_the_users_in_every_request() -> None:
@@ -137,7 +134,7 @@ async def test_a_revoked_token_is_refused_wherever_it_is_remembered() -> None:
         assert await it.reason(head_of(token(jti="1"))) is Reason.REVOKED_TOKEN
         assert await it.reason(head_of(token(jti="1", x="another token, same jti"))) is Reason.REVOKED_TOKEN
         assert await it.reason(other) is None
-        assert it.counted["revoked"] == 3
+        assert it.counted["revoked",] == 3
 
 
 async def test_what_an_operator_can_revoke() -> None:
@@ -221,7 +218,7 @@ async def test_without_any_keys_nobody_is_told_that_their_token_is_bad() -> None
             head = head_of(signed_by(P256, "ES256", "a"))
             assert await it.reason(head) is Reason.IDENTITY_UNAVAILABLE
             assert await it.reason(head_of("nonsense")) is Reason.INVALID_TOKEN
-            assert it.counted["unavailable"] == 1
+            assert it.counted["unavailable",] == 1
 
 
 async def test_keys_that_change_stop_nobody_whose_token_is_known() -> None:

@@ -128,7 +128,7 @@ def test_counters_are_labelled_by_what_the_settings_name() -> None:
     metrics.rate_limited("address")
     metrics.cached("/login", "hit")
     metrics.versioned("/cart", "v2", 200)
-    metrics.token("verified")
+    metrics.tokens.count("verified")
     found = samples(metrics.exposition(NOTHING))
     assert found['quaymaster_requests_total{code="200",method="POST",route="/login"}'] == 1
     assert found['quaymaster_requests_total{code="404",method="other",route="none"}'] == 1
