@@ -47,6 +47,8 @@ def reasons(route: RouteSettings, limits: LimitsSettings) -> tuple[Reason, ...]:
         found += CARRIED
     if route.versions is not None:
         found.append(Reason.UNKNOWN_VERSION)
+    if route.cache is not None:
+        found.append(Reason.NOT_CACHED)
     return tuple(found)
 
 

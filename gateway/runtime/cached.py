@@ -48,6 +48,9 @@ class CachedForwarder:
         room = Room(max(max_entry_bytes, max_bytes // COPIES_SHARE))
         self._keeping = Keeping(forwarder, cache, self.flights, room, max_entry_bytes)
 
+    def __repr__(self) -> str:
+        return f"<CachedForwarder: {self._cache!r}, {self.flights!r}>"
+
     async def carry(self, exchange: Exchange, prepared: Prepared, target: str) -> GatewayError | None:
         """As the forwarder's; `prepared` has a cache."""
         plan = prepared.cache

@@ -58,6 +58,7 @@ def test_every_reason_has_a_status_a_type_and_a_text(reason: Reason) -> None:
         (Reason.NO_CAPACITY, 503, "no_capacity"),
         (Reason.NO_HANDLERS, 503, "no_handlers"),
         (Reason.UPSTREAM_TIMEOUT, 504, "gateway_timeout"),
+        (Reason.NOT_CACHED, 504, "gateway_timeout"),
     ],
 )
 def test_the_contract(reason: Reason, status: int, error: str) -> None:

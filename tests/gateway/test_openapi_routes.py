@@ -68,6 +68,11 @@ def test_limits_are_said_where_there_are_any() -> None:
     assert Reason.LIMITS_UNAVAILABLE in reasons(route(), closed)
 
 
+def test_a_cache_may_have_nothing() -> None:
+    assert Reason.NOT_CACHED not in reasons(route(), UNLIMITED)
+    assert Reason.NOT_CACHED in reasons(route(cache={}), UNLIMITED)
+
+
 def test_what_an_instance_answers_is_its_own_business() -> None:
     made = described(route(methods=["GET", "POST"]))
     assert {"502", "503", "504", "default"} <= made["get"]["responses"].keys()

@@ -1,14 +1,28 @@
 """Routes with a cache, from a client's socket to an origin's: what is kept, what is used, and for whom."""
 
 import asyncio
+from uuid import uuid4
 
 import pytest
 
+from gateway.caches.redis import open_cache
 from tests.balancer.origins import Connection, origin, until
 from tests.gateway.runtime.cached_routes import FRESH, response, says, stage
-from tests.gateway.runtime.gateways import RawAnswer, ask, gateway, request, said, token, wire
+from tests.gateway.runtime.gateways import (
+    RawAnswer,
+    ask,
+    eventually,
+    gateway,
+    request,
+    said,
+    settings_of,
+    token,
+    wire,
+)
+from tests.servers import hasty, own_redis, patient
 
 ETAG = 'ETag: "a"'
+MIB = 1 << 20
 
 
 def cache_status(answer: RawAnswer) -> str:
@@ -344,81 +358,6 @@ async def test_paths_queries_and_hosts_are_apart() -> None:
         assert there.requests == len(asked)
 
 
-# Poisoning
-
-
-@pytest.mark.parametrize(
-    "poison",
-    [
-        "X-Forwarded-Host: evil.example",
-        "X_Forwarded_Host: evil.example",
-        "Forwarded: host=evil.example",
-        "X-Forwarded-Proto: gopher",
-        "X-Forwarded-Port: 1337",
-        "X-Forwarded-Scheme: nothttps",
-        "X-Forwarded-Prefix: /evil",
-        "X-Original-URL: /evil",
-        "X-Rewrite-URL: /evil",
-        "X-HTTP-Method-Override: DELETE",
-        "X-Host: evil.example",
-        "Host: evil.example",
-        "Connection: Host, X-Forwarded-Host",
-        "X-User-Id: root",
-        "Transfer-Encoding: chunked",
-    ],
-)
-async def test_no_header_of_one_client_changes_what_the_others_get(poison: str) -> None:
-    def echoes(head: bytes) -> bytes:
-        """What a careless application builds its links from."""
-        lines = [
-            line
-            for line in head.split(b"\r\n")[1:]
-            if not line.lower().startswith((b"x-request-id", b"x-quay"))
-        ]
-        return response(b"\n".join(lines), FRESH)
-
-    async with origin(says(echoes)) as there, stage(there.instance) as here:
-        async with wire(here.port) as attacker:
-            own_host = [] if poison.startswith("Host") else ["Host: localhost"]
-            lines = "\r\n".join(["GET /open/x HTTP/1.1", *own_host, poison, "", ""])
-            await attacker.say(lines, b"0\r\n\r\n" if "chunked" in poison else b"")
-            await attacker.answer()
-        assert b"evil" not in (victim := (await here.get()).body)
-        async with stage(there.instance) as untouched:
-            assert (await untouched.get()).body == victim
-
-
-async def test_a_body_that_no_key_knows_poisons_nobody() -> None:
-    async def echoes_the_body(connection: Connection) -> None:
-        while True:
-            await connection.request()
-            await connection.say(response(connection.origin.bodies[-1] or b"clean", FRESH))
-
-    async with origin(echoes_the_body) as there, stage(there.instance) as here:
-        assert (await here.get(body=b"evil")).body == b"evil"
-        assert (await here.get()).body == b"clean"
-
-
-async def test_an_encoded_answer_is_for_those_who_take_it() -> None:
-    def encoded(head: bytes) -> bytes:
-        takes = said(head, "Accept-Encoding")
-        return response("zip", FRESH, "Content-Encoding: gzip") if takes else response("plain", FRESH)
-
-    async with origin(says(encoded)) as there, stage(there.instance) as here:
-        assert (await here.get("/open/x", "Accept-Encoding: gzip")).body == b"zip"
-        assert (await here.get()).body == b"plain"
-
-
-async def test_another_origin_is_never_told_to_a_browser() -> None:
-    def allows(head: bytes) -> bytes:
-        return response("x", FRESH, f"Access-Control-Allow-Origin: {''.join(said(head, 'Origin')) or 'none'}")
-
-    async with origin(says(allows)) as there, stage(there.instance) as here:
-        for name in ("https://a.example", "https://b.example"):
-            answer = await here.get("/open/x", f"Origin: {name}")
-            assert answer.one("Access-Control-Allow-Origin") == name
-
-
 # Methods that change something
 
 
@@ -470,11 +409,69 @@ async def test_what_was_asked_for_before_a_change_is_not_kept_after_it() -> None
             else:
                 await connection.say(response("after", FRESH))
 
-    async with origin(slow_reader) as there, stage(there.instance) as here:
-        early = asyncio.ensure_future(here.get())  # noqa: TID251
+    async with origin(slow_reader) as there, stage(there.instance) as here, asyncio.TaskGroup() as group:
+        early = group.create_task(here.get())
         await until(lambda: there.requests == 1)
         await here.get(method="POST", body=b"x")
         assert (await here.get()).body == b"after", "it does not wait for one that may be outdated"
         there.go.set()
         assert (await early).body == b"before"
         assert (await here.get()).body == b"after"
+
+
+# A shared cache, and a whole gateway
+
+
+async def test_gateways_share_what_one_has_fetched(redis_url: str) -> None:
+    route = {"path": "/open/*", "service": "auth", "access": "public", "cache": {}}
+    shared = {"backend": "redis", "url": patient(redis_url)}
+    async with origin(says(response("x", FRESH, ETAG))) as there:
+        gateways = [gateway(there.instance, routes=[route], cache=shared) for _ in range(2)]
+        async with gateways[0] as one, gateways[1] as other:
+            target = f"/open/{uuid4()}"
+            answers = [await ask(running.port, "GET", target) for running in (one, other, one)]
+            assert [cache_status(answer).split(";")[1] for answer in answers] == [" fwd=miss", " hit", " hit"]
+            assert there.requests == 1
+            await ask(other.port, "DELETE", target)
+            assert " fwd=miss" in cache_status(await ask(one.port, "GET", target))
+            metrics = (await ask(one.port, "GET", "/metrics")).body.decode()
+            assert 'quaymaster_cache_total{result="hit",route="/open/*"} 1.0' in metrics
+            assert 'quaymaster_cache_total{result="miss",route="/open/*"} 2.0' in metrics
+
+
+async def test_a_redis_that_is_away_is_gone_past() -> None:
+    with own_redis() as redis:
+        async with (
+            origin(says(response("x", FRESH))) as there,
+            open_cache(hasty(redis.url), MIB) as cache,
+            stage(there.instance, cache=cache) as here,
+        ):
+            assert [cache_status(await here.get()).split(";")[1] for _ in range(2)] == [" fwd=miss", " hit"]
+            redis.pause()
+            for _ in range(5):
+                answer = await here.get()
+                assert (answer.status, cache_status(answer)) == (200, "quaymaster; fwd=bypass")
+            assert (await here.get(method="POST", body=b"x")).status == 200
+            assert (await here.get("/open/x", "Cache-Control: only-if-cached")).status == 504
+            redis.resume()
+
+            async def hits_again() -> bool:
+                return " hit" in cache_status(await here.get())
+
+            await eventually(hits_again)
+
+
+async def test_a_route_may_get_a_cache_while_the_gateway_runs() -> None:
+    plain = {"path": "/open/*", "service": "auth", "access": "public"}
+    async with (
+        origin(says(response("x", FRESH))) as there,
+        gateway(there.instance, routes=[plain]) as running,
+    ):
+        assert (await ask(running.port, "GET", "/open/x")).all("Cache-Status") == []
+        await running.follow(settings_of(there.instance, routes=[plain | {"cache": {}}]))
+        for told in ("fwd=miss; stored", "hit; ttl=", "hit; ttl="):
+            answer = await ask(running.port, "GET", "/open/x")
+            assert cache_status(answer).startswith(f"quaymaster; {told}")
+        await running.follow(settings_of(there.instance, routes=[plain]))
+        assert (await ask(running.port, "GET", "/open/x")).all("Cache-Status") == []
+        assert there.requests == 3
