@@ -80,7 +80,7 @@ def asker_key(plan: bytes, vary: Names, user: User | None, sent: Mapping[bytes, 
 
     `plan` stands for the route, `vary` are its own headers, and `user` is `None` where users share answers.
     """
-    places = sorted(name for name in sent if name.startswith(_PLACES) and name not in _NEVER)
+    places = sorted(name for name in sent if _is_of_the_address(name))
     return digest(
         plan,
         *(sent.get(name) for name in (*_ALWAYS, *vary)),
@@ -88,6 +88,12 @@ def asker_key(plan: bytes, vary: Names, user: User | None, sent: Mapping[bytes, 
         digest(*_OF_FORWARDED.findall(sent.get(b"forwarded", b""))),
         None if user is None else _user(user),
     )
+
+
+def _is_of_the_address(name: bytes) -> bool:
+    # Many frameworks read a name with underscores as the one with hyphens.
+    name = name.replace(b"_", b"-")
+    return name.startswith(_PLACES) and name not in _NEVER
 
 
 def _user(user: User) -> bytes:
