@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from examples.standins.bodies import LONGEST_TEXT, MOST_ELEMENTS, WORDS, problems_of, taken
@@ -48,6 +48,7 @@ def test_only_what_was_asked_for_is_taken() -> None:
     assert taken({"a": 1, "b": None, "x": 2}, {"a": int}, {"b": int}) == {"a": 1}
 
 
+@settings(max_examples=50)
 @given(body=st.dictionaries(st.sampled_from("abc"), JSON), kinds=st.lists(st.sampled_from(list(WORDS))))
 def test_a_body_without_problems_gives_every_wanted_field(body: dict[str, object], kinds: list[type]) -> None:
     wanted = dict(zip("abc", kinds, strict=False))

@@ -1,5 +1,3 @@
-import os
-import subprocess
 import sys
 from typing import NoReturn
 
@@ -8,6 +6,7 @@ from aiohttp import web
 
 from examples.chat.service import answer
 from examples.chat.threads import Busy
+from examples.devmatch import users
 from examples.standins.service import (
     Refusal,
     Surroundings,
@@ -20,7 +19,6 @@ from examples.standins.service import (
     timestamp,
 )
 from tests.examples.standins.clients import alone
-from tests.servers import ROOT
 
 
 async def breaks(_: web.Request) -> NoReturn:
@@ -111,14 +109,9 @@ def test_a_stand_in_without_its_secret_does_not_start(secret: str, monkeypatch: 
         serve("user-service", build, module="users", secret="SIGNING_KEY")
 
 
-def test_a_wrong_setting_of_a_stand_in_is_one_clear_line() -> None:
-    ran = subprocess.run(
-        [sys.executable, "-m", "examples.devmatch.users", "--port", "9001"],
-        cwd=ROOT,
-        env={**os.environ, "JWT_SECRET": "j" * 32, "JWT_EXPIRATION_HOURS": "soon"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ran.returncode == 1
-    assert ran.stderr == "JWT_EXPIRATION_HOURS must be a whole number from 1 to 8760\n"
+def test_a_wrong_setting_of_a_stand_in_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["users", "--port", "9001"])
+    monkeypatch.setenv("SIGNING_KEY", "s" * 32)
+    monkeypatch.setenv("JWT_EXPIRATION_HOURS", "soon")
+    with pytest.raises(SystemExit, match="^JWT_EXPIRATION_HOURS must be a whole number from 1 to 8760$"):
+        serve("user-service", users.build, module="users", secret="SIGNING_KEY")
