@@ -113,5 +113,5 @@ def test_a_wrong_setting_of_a_stand_in_is_one_clear_line(monkeypatch: pytest.Mon
     monkeypatch.setattr(sys, "argv", ["users", "--port", "9001"])
     monkeypatch.setenv("SIGNING_KEY", "s" * 32)
     monkeypatch.setenv("JWT_EXPIRATION_HOURS", "soon")
-    with pytest.raises(SystemExit, match="^JWT_EXPIRATION_HOURS must be a whole number from 1 to 8760$"):
+    with pytest.raises(SystemExit, match=r"^JWT_EXPIRATION_HOURS must be a whole number from 1 to 8760$"):
         serve("user-service", users.build, module="users", secret="SIGNING_KEY")
