@@ -20,7 +20,7 @@ MAX_ANSWER_BYTES = 64 * 1024
 UNAVAILABLE = Rejected(Reason.IDENTITY_UNAVAILABLE)
 
 _OPAQUE = re.compile(r"[!-~]+")
-_NOT_ABOUT_THE_TOKEN = frozenset({404, 405, 408, 421, 425, 429, 431})
+_NOT_ABOUT_THE_TOKEN = frozenset({405, 408, 421, 425, 429, 431})
 """Of the 4xx: nobody is told that their token is bad because the service could not be asked."""
 _NO = frozenset({"error", "fail", "failed", "failure", "invalid", "unauthorized"})
 
