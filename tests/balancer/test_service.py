@@ -88,6 +88,8 @@ def test_states_say_how_calls_go(rng: random.Random) -> None:
 
 
 class _Waits:
+    subset = None
+
     def wake(self) -> None:
         """Whoever waits here has no need to know."""
 
