@@ -52,13 +52,18 @@ FOR_US = frozenset({b"expect", b"proxy", b"x-internal-key", b"x-request-timeout-
 peers and this gateway, `Proxy` becomes HTTP_PROXY in CGI programs (httpoxy), the time that is left is said
 anew with each try, and only an instance may ask for its own ejection."""
 
+OVERRIDES = frozenset(
+    {b"x-http-method", b"x-http-method-override", b"x-method-override", b"x-original-url", b"x-rewrite-url"}
+)
+"""Frameworks take the method or the path from these instead: not what was judged. A route may set them."""
+
 FROM_PROXIES = frozenset({b"forwarded", b"x-real-ip"})
 """Passed on from a trusted proxy only; not set by this gateway."""
 
-GUARDED = HOP_BY_HOP | NOT_FOR_CONNECTION | VOUCHED | FOR_US | FROM_PROXIES
+GUARDED = HOP_BY_HOP | NOT_FOR_CONNECTION | VOUCHED | FOR_US | FROM_PROXIES | OVERRIDES
 """Names whose twins with underscores are dropped: many frameworks read both as one variable."""
 
-_REMOVED = HOP_BY_HOP | VOUCHED | FOR_US
+_REMOVED = HOP_BY_HOP | VOUCHED | FOR_US | OVERRIDES
 _REMOVED_FROM_STRANGERS = _REMOVED | FROM_PROXIES
 _REMOVED_FROM_ANSWERS = HOP_BY_HOP | {b"server"}
 _ONLY_ABOUT_ITSELF = frozenset({b"close", b"keep-alive"})

@@ -1,5 +1,6 @@
 """RELIABILITY 3.1 H4-H7 and H18: what a client may not say, and what instances may believe."""
 
+from dataclasses import replace
 from urllib.parse import unquote
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from balancer.headers import (
     HOP_BY_HOP,
+    OVERRIDES,
     VOUCHED,
     ForwardFacts,
     encode_member,
@@ -62,6 +64,15 @@ def test_hop_by_hop_headers_end_here_both_ways(name: bytes) -> None:
     headers = [HOST, (name.title(), b"whatever")]
     assert for_upstream(headers, FACTS) == [HOST, *SET_ANEW]
     assert for_client([(b"X-A", b"1"), (name.upper(), b"whatever")]) == [(b"X-A", b"1")]
+
+
+@pytest.mark.parametrize("name", sorted(OVERRIDES))
+@pytest.mark.parametrize("facts", [FACTS, BEHIND_PROXY], ids=["a stranger", "a trusted proxy"])
+def test_nobody_names_another_method_or_path_but_the_route(name: bytes, facts: ForwardFacts) -> None:
+    said: Headers = [(name.title(), b"/admin"), (name.replace(b"-", b"_"), b"/admin")]
+    assert for_upstream([HOST, *said], facts) == for_upstream([HOST], facts)
+    own = replace(facts, set_headers=((name, b"/mine"),))
+    assert values_of(for_upstream([HOST, *said], own), name) == [b"/mine"]
 
 
 def test_names_listed_in_connection_end_here_both_ways() -> None:

@@ -27,6 +27,13 @@ NOT_RANDOM = frozenset(
             "x-request-timeout-ms",
             "x-user-id",
             "x-internal-key",
+            *(
+                "x-http-method",
+                "x-http-method-override",
+                "x-method-override",
+                "x-original-url",
+                "x-rewrite-url",
+            ),
             "date",
             "server",
         ),
