@@ -4,7 +4,6 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import lru_cache
 from typing import Protocol
 
 from gateway.health_probes import Found, ProbeTarget
@@ -41,10 +40,11 @@ async def line(reader: asyncio.StreamReader) -> bytes:
         raise ValueError("a line without an end") from None
 
 
-@lru_cache(maxsize=16)
-def tls_context(ca_file: str | None, *, verified: bool = True) -> ssl.SSLContext:
-    """Who is believed to be who it is. Reads files: call it beside the loop."""
+def tls_context(ca_file: str | None, *, verified: bool = True, named: bool = True) -> ssl.SSLContext:
+    """Who is believed: `verified` by a certificate, and `named` in it. Reads files, which may have changed
+    since: call it beside the loop."""
     context = ssl.create_default_context(cafile=ca_file)
+    context.check_hostname = verified and named
     if not verified:
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.verify_mode = ssl.CERT_NONE
     return context

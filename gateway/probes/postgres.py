@@ -24,9 +24,9 @@ async def ask(target: ProbeTarget) -> Found:
             writer.write(struct.pack("!ii", 8, SSL_REQUEST))
             if await reader.readexactly(1) != b"S":
                 return Found.TLS
-            verified = mode != "require"
-            context = await asyncio.to_thread(tls_context, target.ca_file, verified=verified)
-            context.check_hostname = context.check_hostname and mode == "verify-full"
+            context = await asyncio.to_thread(
+                tls_context, target.ca_file, verified=mode != "require", named=mode == "verify-full"
+            )
             await writer.start_tls(context, server_hostname=target.host)
         writer.write(_start_up(target))
         kind, size = struct.unpack("!ci", await reader.readexactly(5))

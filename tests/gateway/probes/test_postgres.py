@@ -1,13 +1,16 @@
 """The start-up packet, and what a server says to it."""
 
+import ssl
 import struct
+from pathlib import Path
 
 import pytest
 
-from gateway.health_probes import Found
+from gateway.health_probes import Found, read_probe_url
 from gateway.probes.postgres import SSL_REQUEST, VERSION_3
 from tests.balancer.origins import Connection, origin
 from tests.gateway.probes.behaviours import ASKS_FOR_A_PASSWORD, ask, postgres_error, says, target
+from tests.registry.certificates import Authority
 
 
 @pytest.mark.parametrize(
@@ -44,3 +47,36 @@ async def test_tls_is_asked_for_where_the_url_wants_it() -> None:
     async with origin(has_no_tls) as there:
         assert await ask(target("postgres", there.instance.port, "/x?sslmode=require")) is Found.TLS
         assert there.heads == [struct.pack("!ii", 8, SSL_REQUEST)]
+
+
+@pytest.mark.parametrize(
+    ("host", "options", "found"),
+    [
+        ("127.0.0.1", "sslmode=require", Found.UP),
+        ("localhost", "sslmode=verify-ca&sslrootcert={ca}", Found.UP),
+        ("127.0.0.1", "sslmode=verify-full&sslrootcert={ca}", Found.UP),
+        ("localhost", "sslmode=verify-full&sslrootcert={ca}", Found.TLS),
+        ("127.0.0.1", "sslmode=verify-ca", Found.TLS),
+    ],
+)
+async def test_a_certificate_is_held_to_what_the_url_asks_of_it(
+    tmp_path: Path, host: str, options: str, found: Found
+) -> None:
+    authority = Authority(tmp_path)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*authority.issue("server"))
+
+    async def has_tls(connection: Connection) -> None:
+        await connection.reader.readexactly(8)
+        await connection.say(b"S")
+        try:
+            await connection.writer.start_tls(context)
+        except ssl.SSLError:
+            return
+        await connection.reader.readexactly(8)
+        await connection.say(ASKS_FOR_A_PASSWORD)
+        await connection.reader.read()
+
+    async with origin(has_tls) as there:
+        url = f"postgresql://{host}:{there.instance.port}/x?{options.format(ca=authority.file)}"
+        assert await ask(read_probe_url(url)) is found
