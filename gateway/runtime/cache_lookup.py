@@ -36,6 +36,11 @@ class Lookup:
         """Whether the answer to this request is one that may be kept."""
         return self.exchange.request.method == "GET" and not self.asked.control.no_store
 
+    @property
+    def lane(self) -> bytes:
+        """Added to a variant: who may be known to an instance waits only for answers to such requests."""
+        return b"personal" if self.asked.personal else b""
+
     def note(self, result: str, told: str) -> None:
         """How the cache was used: for the log, and for the client (RFC 9211)."""
         self.exchange.cache = result

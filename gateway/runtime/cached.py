@@ -76,7 +76,8 @@ class CachedForwarder:
 
     async def _answer(self, lookup: Lookup) -> GatewayError | None:
         """From the cache, from a call of somebody else's, or by one of our own."""
-        uri, wait_s = lookup.key.uri, lookup.prepared.policy.timeouts.first_byte_s
+        uri, clock = lookup.key.uri, self._forwarder.balancer.clock
+        wait_until = clock() + self._patience_s(lookup)
         while True:
             found = None if lookup.asked.bypass else await self._cache.find(lookup.key)
             if found is None:
@@ -91,7 +92,7 @@ class CachedForwarder:
                     return None
                 case Unavailable():
                     return _not_cached(lookup)
-            variant = lookup.key.variant(found.names)
+            variant = lookup.key.variant(found.names) + lookup.lane
             parted = self.flights.are_parted(variant)
             if parted or decision.why == "request" or not lookup.fills:
                 return await self._fetch(lookup, found, decision, alone=parted)
@@ -99,7 +100,7 @@ class CachedForwarder:
             if flight is None:
                 with self.flights.leading(uri, variant) as own:
                     return await self._fetch(lookup, found, decision, own)
-            end = await flight.wait(wait_s)
+            end = await flight.wait(max(0.0, wait_until - clock()))
             if isinstance(end, Deserted):
                 continue
             if isinstance(end, Failed) and decision.stored and may_stand_in(decision.stored, self._clock()):
@@ -111,6 +112,12 @@ class CachedForwarder:
                     await _hit(lookup, new, "; collapsed")
                     return None
             return await self._fetch(lookup, found, decision)
+
+    def _patience_s(self, lookup: Lookup) -> float:
+        """As long as for an instance that is asked, or as the caller has."""
+        left_s = self._forwarder.left_s(lookup.exchange)
+        longest_s = lookup.prepared.policy.timeouts.first_byte_s
+        return longest_s if left_s is None else min(left_s, longest_s)
 
     async def _fetch(
         self,

@@ -100,7 +100,6 @@ class Fetch:
         lookup = self.lookup
         error = unanswered(lookup.exchange, outbound, end)
         if await self._stood_in(f"; detail={error.reason}"):
-            lookup.exchange.reason = error.reason
             return None
         self.flight.end(OnYourOwn())
         lookup.note("miss", f"fwd={self.wanted.why}; detail={error.reason}")
@@ -156,16 +155,24 @@ class Fetch:
             await self._in_pieces(end, theirs, terms)
 
     async def _whole(self, end: Answer, theirs: Headers, whole: bytes, terms: Terms | str) -> None:
+        if isinstance(terms, str):
+            self._send_whole(end, theirs, whole)
+            return
+        stored = terms.with_body(whole)
+        self._land(stored, terms)
+        try:
+            self._send_whole(end, theirs, whole)
+        finally:
+            # Others want it, whether this client is still there or not.
+            await self._keep(stored, terms)
+
+    def _send_whole(self, end: Answer, theirs: Headers, whole: bytes) -> None:
         request, own = self.lookup.exchange.request, self.lookup.exchange.answer_headers()
         shaped = self.lookup.shaped(theirs)
-        if not isinstance(terms, str):
-            self._land(terms.with_body(whole), terms)
         if self._is_known(end, theirs):
             request.send(304, own, theirs=of_a_304(shaped))
         else:
             request.send(end.status, own, whole, reason=end.reason, theirs=shaped)
-        if not isinstance(terms, str):
-            await self._keep(terms.with_body(whole), terms)
 
     async def _in_pieces(self, end: Answer, theirs: Headers, terms: Terms | str) -> None:
         exchange, shaped = self.lookup.exchange, self.lookup.shaped(theirs)
@@ -240,7 +247,7 @@ class Fetch:
         """The answer is nobody else's."""
         self.flight.end(OnYourOwn())
         if why not in ("status", "request"):
-            self.keeping.flights.part(self.lookup.key.variant(self.found.names))
+            self.keeping.flights.part(self.lookup.key.variant(self.found.names) + self.lookup.lane)
 
     def _land(self, stored: Stored, terms: Terms) -> None:
         self.flight.end(Landed(stored, self.lookup.key.variant(terms.vary), terms.vary))

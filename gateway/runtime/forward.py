@@ -54,7 +54,7 @@ class Forwarder:
             content = await _content(exchange.request, prepared)
             if isinstance(content, GatewayError):
                 return content
-            outbound.body, outbound.deadline_s = content, self._left_s(exchange)
+            outbound.body, outbound.deadline_s = content, self.left_s(exchange)
         async with self.balancer.call(prepared.policy, outbound, only) as end:
             match end:
                 case Answer():
@@ -93,7 +93,7 @@ class Forwarder:
         if switch:
             lines = asking_upstream(lines)
         key = b"" if prepared.hashing is None else _key(exchange, prepared.hashing)
-        left_s = self._left_s(exchange)
+        left_s = self.left_s(exchange)
         return OutboundRequest(
             request.method, target, lines, b"", head.keyed, key, left_s, switch=switch, trace=exchange.span
         )
@@ -121,7 +121,7 @@ class Forwarder:
             made = head.forwarded = Forwarded(prepared, user, FieldLines(headers))
         return made.lines
 
-    def _left_s(self, exchange: Exchange) -> float | None:
+    def left_s(self, exchange: Exchange) -> float | None:
         """What the caller has left now, if it has said so."""
         deadline_s = exchange.head.deadline_s
         if deadline_s is None or isinstance(deadline_s, Malformed):

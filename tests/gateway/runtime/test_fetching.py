@@ -117,6 +117,29 @@ async def test_one_question_whether_it_is_still_the_same_is_enough() -> None:
         assert there.requests == 2
 
 
+async def test_who_may_be_known_does_not_keep_the_others_from_sharing() -> None:
+    """A stranger who sends credentials gets an answer that is not shared; that parts nobody else."""
+    async with origin(at_the_word(response("x", FRESH))) as there, stage(there.instance) as here:
+        await many(here, there, "Authorization: Basic eve", count=3)
+        assert there.requests == 3
+        assert await many(here, there) == [(200, b"x")] * 5
+        assert there.requests == 4
+
+
+async def test_who_has_no_time_left_does_not_wait() -> None:
+    async with (
+        origin(at_the_word(response("x", FRESH))) as there,
+        stage(there.instance) as here,
+        asyncio.TaskGroup() as group,
+    ):
+        patient = group.create_task(here.get())
+        await until(lambda: there.requests == 1)
+        hasty = await here.get("/open/x", "X-Request-Timeout-Ms: 50")
+        assert (hasty.status, hasty.json()["reason"]) == (504, "upstream_timeout")
+        there.go.set()
+        assert (await patient).status == 200
+
+
 async def test_who_wants_it_new_waits_for_nobody() -> None:
     async with origin(at_the_word(response("x", FRESH))) as there, stage(there.instance) as here:
         await many(here, there, count=1)
