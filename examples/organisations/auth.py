@@ -7,7 +7,7 @@ user's role there (`roles`) too.
 from aiohttp import web
 
 from examples.chat.service import answer
-from examples.organisations.org_endpoints import ACTIVE, OrgEndpoints, allowed
+from examples.organisations.org_endpoints import OrgEndpoints, activate, allowed
 from examples.organisations.organisations import Organisations
 from examples.standins.accounts import Account, Accounts
 from examples.standins.events import Events
@@ -37,8 +37,7 @@ class People:
         account = self._accounts.me(request)
         wanted = (await read_body(request, {"org_id": str}))["org_id"]
         organisation = allowed(self._organisations.seen_by(account.uid, wanted))
-        account.profile[ACTIVE] = organisation.id
-        account.roles = (organisation.members[account.uid],)
+        activate(account, organisation)
         self._events.tell(USER, "organization_switched", user_id=account.uid, org_id=organisation.id)
         return answer({**self._accounts.tokens_now(request), "active_org": organisation.id})
 

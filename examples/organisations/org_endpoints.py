@@ -7,7 +7,7 @@ from aiohttp import web
 
 from examples.chat.service import answer
 from examples.organisations.organisations import Denied, Organisation, Organisations, Role
-from examples.standins.accounts import Accounts
+from examples.standins.accounts import Account, Accounts
 from examples.standins.events import Events
 from examples.standins.service import Refusal, caller, read_body
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 TOPIC = "organization-events"
 ACTIVE = "org"
-"""Where an account keeps its active organisation; the claim of the same name says it."""
+"""The claim with the active organisation."""
 
 STATUSES = {
     Denied.NO_ORGANISATION: 404,
@@ -41,6 +41,13 @@ def role_of(text: str) -> Role:
     return Role(text)
 
 
+def activate(account: Account, organisation: Organisation) -> None:
+    """The account's tokens say this organisation and the role there; none for who does not belong to it."""
+    role = organisation.members.get(account.uid)
+    account.says = {ACTIVE: organisation.id} if role else {}
+    account.roles = (role,) if role else ()
+
+
 class OrgEndpoints:
     def __init__(self, accounts: Accounts, organisations: Organisations, events: Events) -> None:
         self._accounts = accounts
@@ -52,7 +59,7 @@ class OrgEndpoints:
         account = self._accounts.me(request)
         body = await read_body(request, {"name": str})
         made = allowed(self._organisations.create(uuid4().hex, body["name"], account.uid))
-        account.profile[ACTIVE], account.roles = made.id, (Role.OWNER,)
+        activate(account, made)
         self._tell("organization_created", made, account.uid)
         return answer({**made.shown(), **self._accounts.tokens_now(request)}, 201)
 
@@ -82,6 +89,7 @@ class OrgEndpoints:
     async def remove(self, request: web.Request) -> web.Response:
         found, member = self._member(request)
         del found.members[member]
+        self._follow(found, member)
         self._tell("member_removed", found, member)
         return web.Response(status=204)
 
@@ -91,6 +99,7 @@ class OrgEndpoints:
         if role is Role.OWNER:
             raise Refusal(409, f"{Denied.THE_OWNER_STAYS}")
         found.members[member] = role
+        self._follow(found, member)
         self._tell("member_role_updated", found, member)
         return answer({"user_id": member, "role": role})
 
@@ -105,6 +114,12 @@ class OrgEndpoints:
     def _member(self, request: web.Request) -> tuple[Organisation, str]:
         id, member = request.match_info["id"], request.match_info["user_id"]
         return allowed(self._organisations.member_to_change(caller(request), id, member)), member
+
+    def _follow(self, organisation: Organisation, member: str) -> None:
+        """If the organisation is the member's active one, what they may there has changed."""
+        account = self._accounts.of(member)
+        if account.says.get(ACTIVE) == organisation.id:
+            activate(account, organisation)
 
     def _tell(self, event: str, organisation: Organisation, uid: str) -> None:
         self._events.tell(TOPIC, event, org_id=organisation.id, user_id=uid)

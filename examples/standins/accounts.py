@@ -27,6 +27,8 @@ class Account:
     roles: tuple[str, ...] = ()
     profile: dict[str, Any] = field(default_factory=dict)
     """What else was said at registration."""
+    says: dict[str, str] = field(default_factory=dict)
+    """What else its tokens say."""
 
     def shown(self) -> dict[str, Any]:
         """As it is answered."""
@@ -39,9 +41,8 @@ class Account:
         }
 
     def claims(self) -> dict[str, object]:
-        """What its tokens say beside whose they are: its organisation too, where there are any."""
-        org = {"org": self.profile["org"]} if "org" in self.profile else {}
-        return {"user_id": self.uid, "tier": self.tier, "roles": list(self.roles), **org}
+        """What its tokens say beside whose they are."""
+        return {"user_id": self.uid, "tier": self.tier, "roles": list(self.roles), **self.says}
 
 
 class Accounts:
