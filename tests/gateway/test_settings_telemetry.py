@@ -30,6 +30,8 @@ from gateway.settings_types import Section
         (ProbeSettings, {"url": "ftp://localhost/"}, "url"),
         (DocsSettings, {"access": "user"}, "access"),
         (CacheSettings, {"max_bytes": 0}, "max_bytes"),
+        (CacheSettings, {"backend": "disk"}, "backend"),
+        (CacheSettings, {"url": "http://localhost"}, "url"),
     ],
 )
 def test_what_a_section_refuses(section: type[Section], values: dict[str, Any], key: str) -> None:
@@ -56,3 +58,11 @@ def test_what_can_be_probed_and_that_its_password_is_hidden(url: str) -> None:
 
 def test_a_probe_whose_variable_nobody_has_set_is_none() -> None:
     assert ProbeSettings.model_validate({"url": ""}).url is None
+
+
+def test_a_cache_may_have_a_redis_of_its_own_whose_password_is_hidden() -> None:
+    cache = CacheSettings.model_validate({"backend": "redis", "url": "redis://:secret@cache:6379/0"})
+    assert cache.url is not None
+    assert cache.url.get_secret_value() == "redis://:secret@cache:6379/0"
+    assert "secret" not in repr(cache)
+    assert CacheSettings.model_validate({"url": ""}).url is None
