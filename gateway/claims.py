@@ -72,11 +72,11 @@ def user_with(
         id=name,
         tier=tier if isinstance(tier, str) and _TIER.fullmatch(tier) else None,
         expires_at=expires_at,
-        claims=claims,
         roles=frozenset(_texts(_first_of(claims, settings.roles_claim), None)),
         scopes=frozenset(_texts(_first_of(claims, settings.scopes_claim), " ")),
         token_id=token_id,
         headers=tuple(_headers(claims, settings.claim_headers)),
+        ends_at=float(claims["exp"]) if is_time(claims.get("exp")) else None,
     )
 
 

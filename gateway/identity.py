@@ -5,9 +5,9 @@ goes into headers, so it is printable ASCII or refused.
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 from urllib.parse import parse_qsl
 
 from multidict import istr
@@ -31,14 +31,15 @@ class User:
     id: str
     tier: str | None
     expires_at: float
-    """Unix seconds, as the token says: the leeway comes on top."""
-    claims: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
+    """Unix seconds: when it is judged anew. As the token says, the leeway comes on top; or `cache_s` later."""
     roles: frozenset[str] = frozenset()
     scopes: frozenset[str] = frozenset()
     token_id: str = ""
     """What a revocation is known by: of its `jti`, else of its digest."""
     headers: tuple[tuple[bytes, bytes], ...] = ()
-    """Claims as instances get them (identity.claim_headers)."""
+    """Claims as instances get them (identity.claim_headers). No other claim is kept."""
+    ends_at: float | None = None
+    """Unix seconds: when the token is good no more anyway, if that is known."""
 
 
 class Era:

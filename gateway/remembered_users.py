@@ -12,7 +12,7 @@ from gateway.identity import User
 
 MAX_TOKENS = 4096
 MAX_BYTES = 8 * 1024 * 1024
-"""Of the tokens that are remembered; what is kept of their claims is about the same."""
+"""Of the tokens that are remembered; what is kept of a token, its user's rights and headers, is less."""
 
 
 class _Remembered(NamedTuple):

@@ -12,7 +12,6 @@ from typing import Protocol
 import structlog
 
 from balancer.runtime.call import Balancer
-from gateway.claims import is_time
 from gateway.denylists import load_denylist
 from gateway.denylists.base import Denylist
 from gateway.errors import Reason
@@ -167,8 +166,7 @@ class Identities:
 
     async def revoke(self, user: User, now: float) -> bool:
         """From here on the user's token is good no more; whether other gateways know it already."""
-        ends = user.claims.get("exp")
-        until = ends + self._leeway_s if ends is not None and is_time(ends) else now + REVOKED_FOR_S
+        until = now + REVOKED_FOR_S if user.ends_at is None else user.ends_at + self._leeway_s
         return await self.revoke_id(user.token_id, until)
 
     async def revoke_id(self, token_id: str, until: float) -> bool:

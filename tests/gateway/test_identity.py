@@ -110,7 +110,3 @@ def test_what_no_user_is_called(name: object) -> None:
 def test_what_is_rejected_may_say_something_of_its_own() -> None:
     assert Rejected(Reason.MISSING_PARAMETER, message="uid is missing.").error().message == "uid is missing."
     assert Rejected(Reason.INVALID_TOKEN, "detail").error().message == "The token is not valid."
-
-
-def test_claims_may_be_private() -> None:
-    assert "secret" not in repr(User("ada", None, NOW, {"email": "secret"}))

@@ -126,6 +126,8 @@ def test_rights_are_read_from_the_answer() -> None:
 def test_it_is_not_believed_for_longer_than_the_token_lasts() -> None:
     assert getattr(heard(200, {"exp": NOW + 3}), "expires_at", None) == NOW + 3
     assert getattr(heard(200, {"exp": NOW + 300}), "expires_at", None) == NOW + 10
+    assert getattr(heard(200, {"exp": NOW + 300}), "ends_at", None) == NOW + 300
+    assert getattr(heard(200, {"exp": "soon"}), "ends_at", 0) is None
     assert getattr(heard(200, {"exp": "soon"}), "expires_at", None) == NOW + 10
     assert getattr(heard(200, {"exp": NOW}), "reason", None) is Reason.EXPIRED_TOKEN
 
