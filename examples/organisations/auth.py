@@ -11,7 +11,7 @@ from examples.organisations.org_endpoints import OrgEndpoints, activate, allowed
 from examples.organisations.organisations import Organisations
 from examples.standins.accounts import Account, Accounts
 from examples.standins.events import Events
-from examples.standins.service import Refusal, Surroundings, new_app, read_body, serve
+from examples.standins.service import Refusal, Surroundings, bearer, new_app, read_body, serve
 
 AUTH, USER = "auth-events", "user-events"
 """Topics."""
@@ -47,7 +47,7 @@ class People:
         Anybody may call: what is shown is what is ended.
         """
         body = await read_body(request, {}, {"refresh_token": str})
-        token = body.get("refresh_token") or _bearer(request)
+        token = body.get("refresh_token") or bearer(request)
         uid = self._accounts.sessions.end(token)
         if uid is None:
             raise Refusal(401, "refresh_token: is not valid")
@@ -56,7 +56,7 @@ class People:
 
     async def validate(self, request: web.Request) -> web.Response:
         """Whether an access token is good, and what it says; `?token=`, or as `Authorization: Bearer`."""
-        claims = self._accounts.sessions.holder(request.query.get("token") or _bearer(request))
+        claims = self._accounts.sessions.holder(request.query.get("token") or bearer(request))
         if claims is None:
             raise Refusal(401, "token: is not valid")
         self._events.tell(AUTH, "token_validated", user_id=claims.uid)
@@ -79,10 +79,6 @@ class People:
     def _orgs_of(self, account: Account) -> list[dict[str, object]]:
         mine = self._organisations.with_member(account.uid)
         return [{**one.shown(), "role": one.members[account.uid]} for one in mine]
-
-
-def _bearer(request: web.Request) -> str:
-    return request.headers.get("Authorization", "").removeprefix("Bearer ")
 
 
 def build(given: Surroundings) -> web.Application:

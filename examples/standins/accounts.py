@@ -10,7 +10,7 @@ from aiohttp import web
 from examples.chat.passwords import Passwords
 from examples.chat.service import answer
 from examples.standins.bodies import Kinds
-from examples.standins.service import Refusal, Surroundings, caller, read_body
+from examples.standins.service import Refusal, Surroundings, bearer, caller, read_body
 from examples.standins.tokens import Sessions
 
 MOST_ACCOUNTS = 10_000
@@ -83,8 +83,7 @@ class Accounts:
 
     def tokens_now(self, request: web.Request) -> dict[str, object]:
         """New tokens for the caller, after what they say has changed. Raises `Refusal` (401)."""
-        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        pair = self.sessions.reissue(token)
+        pair = self.sessions.reissue(bearer(request))
         if pair is None:
             raise Refusal(401, "you are logged out")
         return pair

@@ -85,9 +85,8 @@ def new_app(given: Surroundings, health_path: str = "/health") -> web.Applicatio
         except Refusal as refusal:
             return no(refusal.status, refusal.message)
         except web.HTTPException as error:
-            return no(
-                error.status, f"{error.reason}.", {"Allow": a} if (a := error.headers.get("Allow")) else {}
-            )
+            allow = error.headers.get("Allow")
+            return no(error.status, f"{error.reason}.", {"Allow": allow} if allow else None)
         except Busy:
             return no(503, "too many requests at the moment, try again", {"Retry-After": "1"})
         except Exception:
@@ -118,6 +117,11 @@ def caller(request: web.Request) -> str:
     if not uid:
         raise Refusal(401, f"who calls? The gateway says so in {USER_HEADER}")
     return uid
+
+
+def bearer(request: web.Request) -> str:
+    """The token that came with the request; empty if none did."""
+    return request.headers.get("Authorization", "").removeprefix("Bearer ")
 
 
 def only_services(request: web.Request, key: str) -> None:
