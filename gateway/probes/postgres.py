@@ -14,6 +14,7 @@ VERSION_3 = 196_608
 SSL_REQUEST = 80_877_103
 CANNOT_CONNECT_NOW = b"57P03"
 """The server starts, stops or recovers."""
+_LET_IN = struct.pack("!i", 0)
 _TERMINATE = struct.pack("!ci", b"X", 4)
 
 
@@ -34,7 +35,9 @@ async def ask(target: ProbeTarget) -> Found:
             return Found.BAD_ANSWER
         said = await reader.readexactly(size - 4)
         if kind == b"R":
-            writer.write(_TERMINATE)
+            if said == _LET_IN:
+                # Whoever still waits for a password would complain of this in its log.
+                writer.write(_TERMINATE)
             return Found.UP
     return Found.STARTING if _code(said) == CANNOT_CONNECT_NOW else Found.UP
 

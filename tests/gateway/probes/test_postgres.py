@@ -8,7 +8,7 @@ import pytest
 
 from gateway.health_probes import Found, read_probe_url
 from gateway.probes.postgres import SSL_REQUEST, VERSION_3
-from tests.balancer.origins import Connection, origin
+from tests.balancer.origins import Connection, origin, until
 from tests.gateway.probes.behaviours import ASKS_FOR_A_PASSWORD, ask, postgres_error, says, target
 from tests.registry.certificates import Authority
 
@@ -28,6 +28,21 @@ from tests.registry.certificates import Authority
 async def test_what_it_says_to_a_session(answer: bytes, found: Found) -> None:
     async with origin(says(answer)) as there:
         assert await ask(target("postgresql", there.instance.port)) is found
+
+
+@pytest.mark.parametrize(("code", "goodbye"), [(0, b"X\0\0\0\x04"), (3, b"")])
+async def test_only_one_that_lets_us_in_is_taken_leave_of(code: int, goodbye: bytes) -> None:
+    heard: list[bytes] = []
+
+    async def hears(connection: Connection) -> None:
+        await connection.reader.read(4096)
+        await connection.say(b"R" + struct.pack("!ii", 8, code))
+        heard.append(await connection.reader.read())
+
+    async with origin(hears) as there:
+        assert await ask(target("postgresql", there.instance.port)) is Found.UP
+        await until(lambda: heard)
+    assert heard == [goodbye]
 
 
 async def test_the_password_is_never_sent() -> None:
