@@ -10,8 +10,8 @@ import math
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import orjson
@@ -23,6 +23,9 @@ from registry.runtime.batches import Batches, Unanswered
 
 MOST = 128
 """Requests counted in one run of the script."""
+PER_ANSWER = 5
+"""What the script says of each: the tightest rule and its numbers."""
+REMEMBERED_KEYS = 4096
 
 
 class RedisLimiter:
@@ -38,7 +41,9 @@ class RedisLimiter:
         # One slot of a Redis Cluster, because one run counts against many windows.
         self._prefix = f"quaymaster:{script.sha[:8]}:{{limits}}:"
         self._name = uuid4().hex.encode()
-        self._batches: Batches[Sequence[Rule], Any] = Batches(self._send, most=MOST)
+        self._present = f"{self._prefix}gateways".encode()
+        self._key_of = lru_cache(REMEMBERED_KEYS)(self._make_key)
+        self._batches: Batches[Sequence[Rule], Verdict] = Batches(self._send, most=MOST)
         self._alone = SlidingWindows()
         self._gateways = 1
 
@@ -50,11 +55,10 @@ class RedisLimiter:
             return known
         try:
             self._script.expect_answer()
-            place, *numbers = await self._batches.call(rules)
+            verdict = await self._batches.call(rules)
         except Unanswered:
             alone = self._alone.hit([self._share(rule) for rule in rules], time.monotonic())
             return None if alone is None else alone._replace(degraded=True)
-        verdict = Verdict(rules[place - 1], *numbers)
         if not verdict.allowed:
             self._refused.remember(verdict, now)
         return verdict
@@ -62,24 +66,43 @@ class RedisLimiter:
     def _share(self, rule: Rule) -> Rule:
         return Rule(rule.key, math.ceil(rule.limit / self._gateways), rule.window_s, rule.name)
 
-    async def _send(self, calls: Sequence[Sequence[Rule]]) -> Sequence[Any]:
-        keys = [f"{self._prefix}gateways".encode()]
-        places: dict[tuple[str, float], int] = {}
-        asked = [[(self._place(rule, keys, places), rule.limit, rule.window_s) for rule in c] for c in calls]
+    async def _send(self, calls: Sequence[Sequence[Rule]]) -> Sequence[Verdict]:
+        keys, places = [self._present], dict[bytes, int]()
+        lists, numbers = list[list[float]](), dict[int, int]()
+        asked = []
+        for rules in calls:
+            # Whoever keeps its connection brings the same list again.
+            number = numbers.get(id(rules))
+            if number is None:
+                lists.append(self._list_of(rules, keys, places))
+                number = numbers[id(rules)] = len(lists)
+            asked.append(number)
         now = b"" if self._clock is None else repr(self._clock()).encode()
-        said = await self._script.run(keys, (now, self._name, orjson.dumps(asked)))
-        self._gateways, answers = orjson.loads(said)
-        assert isinstance(answers, list)
-        return answers
+        said = await self._script.run(keys, (now, self._name, orjson.dumps((lists, asked))))
+        self._gateways, found = orjson.loads(said)
+        assert isinstance(found, list)
+        return [
+            Verdict(rules[int(found[at])], *found[at + 1 : at + PER_ANSWER])
+            for rules, at in zip(calls, range(0, len(found), PER_ANSWER), strict=True)
+        ]
 
-    def _place(self, rule: Rule, keys: list[bytes], places: dict[tuple[str, float], int]) -> int:
-        """Where the rule's window stands among the keys, from 1 on as Lua counts."""
-        place = places.get(rule.counted_under)
-        if place is None:
-            # What is no text names nobody.
-            keys.append(f"{self._prefix}{rule.window_s}:{rule.key}".encode(errors="backslashreplace"))
-            place = places[rule.counted_under] = len(keys)
-        return place
+    def _list_of(self, rules: Sequence[Rule], keys: list[bytes], places: dict[bytes, int]) -> list[float]:
+        """The rules as the script reads them. Windows are named by their place among the keys, from 1 on as
+        Lua counts."""
+        numbers: list[float] = []
+        for rule in rules:
+            key = self._key_of(rule.counted_under)
+            place = places.get(key)
+            if place is None:
+                keys.append(key)
+                place = places[key] = len(keys)
+            numbers += (place, rule.limit, rule.window_s)
+        return numbers
+
+    def _make_key(self, counted_under: tuple[str, float]) -> bytes:
+        key, window_s = counted_under
+        # What is no text names nobody.
+        return f"{self._prefix}{window_s}:{key}".encode(errors="backslashreplace")
 
     async def close(self) -> None:
         await self._batches.close()

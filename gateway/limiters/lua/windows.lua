@@ -55,20 +55,32 @@ local function count(window)
   local tick, last = math.ceil(now / window.tick_s), window.last
   if last and last.tick >= tick then
     last.after = last.after + 1
-    call('LSET', window.key, -1, text_of(last))
     if window.first.tick == last.tick then window.first = last end
   else
     local before = last and last.after or 0
     window.last = {tick = tick, before = before, after = before + 1}
     window.first = window.first or window.last
+    window.added = true
+  end
+  window.changed = true
+end
+
+-- Writes down what was counted since it was written last: however many requests of one run, in one go.
+local function write(window)
+  if not window.changed then return end
+  if window.added then
     call('RPUSH', window.key, text_of(window.last))
+  else
+    call('LSET', window.key, -1, text_of(window.last))
   end
   call('PEXPIRE', window.key, math.ceil(window.window_s * (1000 + 2)))
+  window.changed, window.added = false, false
 end
 
 -- Seconds until another request is within `limit`; of a limit of 0, which never is, a window.
 local function room_in(window, limit)
   if total(window) < limit then return 0 end
+  write(window)
   local leaving, place = total(window) - limit + 1, 0
   local entry = window.first
   while entry do
@@ -79,32 +91,39 @@ local function room_in(window, limit)
   return window.window_s
 end
 
--- One request against all rules or none; the answer is the tightest rule's place and numbers.
-local function hit(rules)
+-- One request against all rules of a list or none: places of windows, limits and seconds, one rule behind the
+-- other. What follows in `answers` is the tightest rule's number in the list, and its numbers.
+local function hit(rules, answers)
   local allowed = true
-  for _, rule in ipairs(rules) do
-    if total(window_of(rule[1], rule[3])) >= rule[2] then allowed = false end
+  for i = 1, #rules, 3 do
+    if total(window_of(rules[i], rules[i + 2])) >= rules[i + 1] then allowed = false end
   end
   if allowed then
-    for _, rule in ipairs(rules) do count(window_of(rule[1], rule[3])) end
+    for i = 1, #rules, 3 do count(windows[rules[i]]) end
   end
-  local tightest
-  for place, rule in ipairs(rules) do
-    local window, limit = window_of(rule[1], rule[3]), rule[2]
-    local remaining = math.max(limit - total(window), 0)
-    local reset_s = window.first and end_of(window, window.first.tick) - now or 0
-    local wait_s = allowed and 0 or room_in(window, limit)
-    if not tightest or remaining < tightest[3] or remaining == tightest[3] and wait_s > tightest[5] then
-      tightest = {place, allowed, remaining, reset_s, wait_s}
+  local tightest, remaining, wait_s
+  for i = 1, #rules, 3 do
+    local window, limit = windows[rules[i]], rules[i + 1]
+    local left = math.max(limit - total(window), 0)
+    local wait = allowed and 0 or room_in(window, limit)
+    if not tightest or left < remaining or left == remaining and wait > wait_s then
+      tightest, remaining, wait_s = i, left, wait
     end
   end
-  return tightest
+  local first = windows[rules[tightest]].first
+  local at = #answers
+  answers[at + 1], answers[at + 2], answers[at + 3] = (tightest - 1) / 3, allowed, remaining
+  answers[at + 4] = first and end_of(windows[rules[tightest]], first.tick) - now or 0
+  answers[at + 5] = wait_s
 end
 
 call('ZADD', KEYS[1], now, ARGV[2])
 call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - PRESENT_S)
 call('PEXPIRE', KEYS[1], PRESENT_S * 1000)
 
+-- Lists of rules, and by the place of its list in there, each request.
+local asked = cjson.decode(ARGV[3])
 local answers = {}
-for i, rules in ipairs(cjson.decode(ARGV[3])) do answers[i] = hit(rules) end
+for _, place in ipairs(asked[2]) do hit(asked[1][place], answers) end
+for _, window in pairs(windows) do write(window) end
 return cjson.encode({call('ZCARD', KEYS[1]), answers})
