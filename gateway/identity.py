@@ -31,7 +31,7 @@ class User:
     id: str
     tier: str | None
     expires_at: float
-    """Unix seconds: when it is judged anew. As the token says, the leeway comes on top; or `cache_s` later."""
+    """Unix seconds, as the token says: the leeway comes on top. Of an issuer's word: until when it counts."""
     roles: frozenset[str] = frozenset()
     scopes: frozenset[str] = frozenset()
     token_id: str = ""

@@ -35,7 +35,7 @@ class Admission:
             inside = is_internal_call(exchange, rules.settings.internal.networks, rules.internal_key)
             return None if inside else gateway_error(Reason.FORBIDDEN)
         refused: GatewayError | None = None
-        if place.access == "user":
+        if place.access == "user" and not self._knows(exchange, place):
             refused = await self._identify(exchange, place)
         if place.limits is not None:
             # Who could not be identified counts too, by address: nobody guesses tokens for long.
@@ -47,6 +47,14 @@ class Admission:
             return None if lacking is None else gateway_error(lacking)
         return refused
 
+    def _knows(self, exchange: Exchange, place: Place) -> bool:
+        """Whether the caller was identified before, which is nearly always."""
+        user = self._identities.known(exchange.head, exchange.target.query, self._unix_clock())
+        if user is None:
+            return False
+        exchange.user, exchange.revokes = user, place.revokes
+        return True
+
     async def _identify(self, exchange: Exchange, place: Place) -> GatewayError | None:
         head, query, now = exchange.head, exchange.target.query, self._unix_clock()
         token = head.token
@@ -54,13 +62,10 @@ class Admission:
             return gateway_error(Reason.MISSING_TOKEN)
         if isinstance(token, Rejected):
             return token.error()
-        user = self._identities.known(head, query, now)
-        if user is None:
-            found = await self._identities.judge(head, query, now)
-            if isinstance(found, Rejected):
-                return found.error()
-            user = found
-        exchange.user, exchange.revokes = user, place.revokes
+        found = await self._identities.judge(head, query, now)
+        if isinstance(found, Rejected):
+            return found.error()
+        exchange.user, exchange.revokes = found, place.revokes
         return None
 
     async def _count(self, exchange: Exchange, plan: LimitPlan, rules: Rules) -> GatewayError | None:

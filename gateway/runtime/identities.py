@@ -126,9 +126,8 @@ class Identities:
         user, era = head.user, head.era
         if user is None or era is None or era.over:
             judge = self._judge
-            if judge is None:
+            if judge is None or not isinstance(head.token, str):
                 return None
-            assert isinstance(head.token, str)
             uids = claimed_uids(head.uids, query)
             user = judge.known(head.token, uids, now)
             if user is None:

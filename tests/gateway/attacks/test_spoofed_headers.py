@@ -82,3 +82,21 @@ async def test_the_next_user_of_a_connection_is_not_the_last_one(auth: Origin) -
     admin, user, bob = seen[:3]
     assert (admin["x-user-roles"], user["x-user-roles"], bob) == (["admin"], ["user"], {"x-user-id": ["bob"]})
     assert seen[3:] == [bob, user, admin]
+
+
+async def test_handlers_behind_the_gateway_get_none_of_it_either(auth: Origin) -> None:
+    """Nobody is asked who they are on the way there: the ticket tells the handler."""
+    upgrade = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"]
+    key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+    name = f"127.0.0.1:{auth.instance.port}"
+    async with gateway(
+        auth.instance,
+        handlers={"service": "auth", "expose": "tunnel", "secret": "s" * 32},
+        identity={"claim_headers": CLAIM_HEADERS},
+    ) as running:
+        for lines in SPOOFS.values():
+            kept = [line for line in lines if not line.startswith("Connection")]
+            answer = await ask(running.port, "GET", f"/ws/{name}", *upgrade, key, *kept)
+            assert answer.status != 404, answer.body
+    assert auth.requests == len(SPOOFS)
+    assert not any(b"root" in head or believed(head) for head in auth.heads)
