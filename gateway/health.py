@@ -48,13 +48,14 @@ def service_part(
     *,
     circuit: Circuit = Circuit.CLOSED,
     panic: bool = False,
+    all_aside: bool = False,
     response_s: float | None = None,
 ) -> Part:
-    """A service by its instances and by how calls go there.
+    """A service by its instances and by how calls go there; `all_aside`: no call got through to any of them.
 
     It is well as long as enough of it is: that one of several instances is down is what balancing is for.
     """
-    if not found.usable or circuit is Circuit.OPEN:
+    if not found.usable or all_aside or circuit is Circuit.OPEN:
         return Part(Wellness.UNHEALTHY, up=False)
     wellness = Wellness.DEGRADED if panic or circuit is Circuit.HALF_OPEN else Wellness.HEALTHY
     return Part(wellness, up=True, response_s=response_s)

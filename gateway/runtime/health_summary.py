@@ -84,12 +84,14 @@ class HealthSummary:
         checked_s = self.watcher.took_s(name)
         if known is None:
             return service_part(found, response_s=checked_s)
+        now, eligible = self.balancer.clock(), known.eligible
         return service_part(
             found,
             circuit=Circuit.CLOSED if known.circuit is None else known.circuit.state,
-            panic=known.eligible.panic,
+            panic=eligible.panic,
+            all_aside=all(eligible.aside(instance, now) for instance in found.usable),
             # Checks go on while nobody calls; what calls took may be long ago.
-            response_s=known.recent.about(self.balancer.clock()) if checked_s is None else checked_s,
+            response_s=known.recent.about(now) if checked_s is None else checked_s,
         )
 
     def _probes(self) -> dict[str, Part]:

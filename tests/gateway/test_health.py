@@ -49,6 +49,11 @@ def test_how_calls_go_counts_too(circuit: Circuit, panic: bool, wellness: Wellne
     assert found.response_s == (0.1 if found.up else None)
 
 
+def test_a_service_all_of_whose_instances_failed_is_not_well_whatever_the_registry_says() -> None:
+    found = service_part(service_of(Health.PASSING), panic=True, all_aside=True, response_s=0.1)
+    assert found == ILL
+
+
 def test_a_probe_is_up_down_or_not_known_yet() -> None:
     new = ProbeState("db", "postgres", required=True)
     up = new.after(Found.UP, 0.25, 1.0)

@@ -96,6 +96,24 @@ async def is_a_redis(connection: Connection) -> None:
     await connection.reader.read()
 
 
+async def test_a_service_that_takes_no_calls_is_not_well_although_nobody_checks_it() -> None:
+    async with refuses() as nobody, origin(counts_requests) as there:
+        dead, well = (f"http://127.0.0.1:{port}" for port in (nobody.port, there.instance.port))
+        services = {"auth": {"instances": [dead]}, "idle": {"instances": [well]}}
+        async with gateway(services=services) as running:
+            assert (await ask(running.port, "GET", "/open/x")).status == 502
+
+            async def is_told() -> bool:
+                body = (await ask(running.port, "GET", "/health")).json()
+                statuses = {name: part["status"] for name, part in body["services"].items()}
+                return (body["status"], statuses) == (
+                    "degraded",
+                    {"auth": "unhealthy", "idle": "healthy"},
+                )
+
+            await eventually(is_told)
+
+
 async def test_health_has_the_names_and_the_form_that_the_settings_give_it() -> None:
     health = {"aliases": ["/api/health/"], "services": "brief"}
     async with gateway(health=health) as running:
