@@ -13,6 +13,7 @@ from tests.balancer.origins import counts_requests, origin
 from tests.gateway.runtime.dispatchers import dispatcher
 from tests.gateway.runtime.gateways import (
     KEY,
+    RawAnswer,
     ask,
     gateway,
     request,
@@ -23,6 +24,7 @@ from tests.gateway.runtime.gateways import (
     wire,
 )
 from tests.gateway.runtime.scrapes import scrape
+from tests.servers import hasty, own_redis
 
 # Who may
 
@@ -178,6 +180,49 @@ async def test_a_thousand_made_up_addresses_share_one_count() -> None:
         assert answered[:2] == [502, 502]
         assert answered[2] in (502, 503), "nobody takes connections: that may be said at once"
         assert answered[3:] == [429, 429, 429]
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_neither_do_made_up_values_of_forwarded_get_around_a_limit(*, trusted: bool) -> None:
+    """Behind a trusted proxy what it appends counts, and what stands before is the client's own."""
+    proxies = ["127.0.0.0/8"] if trusted else []
+    async with (
+        gateway(listen={"trusted_proxies": proxies}, limits={"per_address": 3}) as running,
+        wire(running.port) as client,
+    ):
+        answered = []
+        for n in range(6):
+            await client.say(request("GET", "/ping", f"Forwarded: for=203.0.113.{n}, for=192.0.2.7"))
+            answered.append((await client.answer()).status)
+            await client.say(request("GET", "/open/x", f"Forwarded: for=203.0.113.{n}, for=192.0.2.7"))
+            answered.append((await client.answer()).status)
+        assert answered[7::2] == [429, 429, 429]
+        if trusted:
+            await client.say(request("GET", "/open/x", "Forwarded: for=192.0.2.8"))
+            assert (await client.answer()).status != 429
+
+
+async def test_without_redis_each_gateway_goes_on_with_its_share_and_says_so() -> None:
+    """RELIABILITY L3: never a 500."""
+    with own_redis() as server:
+        sections = {"store": {"backend": "redis", "url": hasty(server.url)}, "limits": {"per_address": 3}}
+        async with (
+            origin(counts_requests) as there,
+            gateway(there.instance, **sections) as running,
+            wire(running.port) as client,
+        ):
+
+            async def answer() -> RawAnswer:
+                await client.say(request("GET", "/open/x"))
+                return await client.answer()
+
+            before = await answer()
+            assert (before.status, before.all("X-RateLimit-Policy")) == (200, [])
+            server.stop()
+            during = [await answer() for _ in range(5)]
+            assert [one.status for one in during] == [200, 200, 200, 429, 429]
+            assert all(one.one("X-RateLimit-Policy") == "degraded" for one in during)
+            assert (await scrape(running.port))["quaymaster_limiter_degraded"] == 1
 
 
 async def test_who_is_refused_again_and_again_gets_an_answer_each_time_and_is_counted() -> None:

@@ -14,7 +14,7 @@ from gateway.errors import GatewayError
 from gateway.runtime.endpoints.endpoint import Endpoint
 from gateway.runtime.exchange import Exchange
 from gateway.runtime.reply import Reply, json_reply
-from tests.balancer.origins import counts_requests, origin
+from tests.balancer.origins import answers, counts_requests, origin
 from tests.gateway.runtime.dispatchers import dispatcher
 from tests.gateway.runtime.gateways import (
     RawAnswer,
@@ -297,6 +297,27 @@ async def test_a_page_may_read_why_it_was_refused_also_where_there_is_nothing(ta
         preflight = await ask(running.port, "OPTIONS", target, page, "Access-Control-Request-Method: PUT")
         assert preflight.status == (400 if ".." in target else 204)
         assert preflight.one("Access-Control-Allow-Origin") == "https://a.chat.example"
+
+
+async def test_what_an_instance_says_to_pages_is_not_heard_beside_the_gateway() -> None:
+    theirs = (
+        *(b"HTTP/1.1 200 OK", b"Content-Length: 2", b"Vary: Accept-Encoding"),
+        *(b"Access-Control-Allow-Origin: *", b"access-control-allow-CREDENTIALS: true"),
+        *(b"Access-Control-Expose-Headers: X-Secret", b"", b"ok"),
+    )
+    said_so = b"\r\n".join(theirs)
+    async with origin(answers(said_so)) as there:
+        async with gateway(there.instance, cors={"origins": [PAGE], "expose": ["X-Total"]}) as running:
+            for page, allowed in ((PAGE, [PAGE]), ("https://evil.example", [])):
+                answer = await ask(running.port, "GET", "/open/x", f"Origin: {page}")
+                assert answer.all("Access-Control-Allow-Origin") == allowed
+                assert answer.all("Access-Control-Allow-Credentials") == []
+                assert answer.all("Vary") == ["Accept-Encoding", "Origin"]
+                exposed = ", ".join(answer.all("Access-Control-Expose-Headers"))
+                assert ("X-Total" in exposed, "X-Secret" in exposed) == (bool(allowed), False)
+        async with gateway(there.instance) as running:
+            answer = await ask(running.port, "GET", "/open/x", f"Origin: {PAGE}")
+            assert answer.one("Access-Control-Allow-Origin") == "*", "without settings, instances decide"
 
 
 async def test_answers_say_how_long_they_took_where_that_is_wanted() -> None:
