@@ -59,6 +59,7 @@ def _draft(settings: Settings) -> Draft:
         routes=dict(enumerate(settings.routes)),
         zone=settings.zone,
         health=settings.health,
+        docs=settings.docs,
     )
 
 

@@ -144,6 +144,7 @@ def _draft(data: Mapping[str, Any]) -> Draft:
         routes={n: route for n, raw in enumerate(listed) if (route := _valid(RouteSettings, raw))},
         zone=zone if isinstance(zone := data.get("zone", ""), str) else None,
         health=_valid(HealthSettings, data.get("health", {})),
+        docs=_valid(DocsSettings, data.get("docs", {})),
     )
 
 

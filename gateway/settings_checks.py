@@ -17,9 +17,13 @@ from gateway.settings_model import ListenSettings, StoreSettings
 from gateway.settings_registry import RegistrySettings
 from gateway.settings_routes import RouteSettings
 from gateway.settings_services import ServiceSettings
-from gateway.settings_telemetry import HealthSettings
+from gateway.settings_telemetry import DocsSettings, HealthSettings
 from gateway.settings_types import did_you_mean
 from gateway.token_keys import key_problem
+
+DOCS = frozenset({"/docs", "/openapi.json"})
+DOCS_FILES = "/docs/"
+"""Below it is what the page is made of. Without docs these paths are the routes' to have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,7 @@ class Draft:
     """By their place in the list."""
     zone: str | None = None
     health: HealthSettings | None = None
+    docs: DocsSettings | None = None
 
 
 def cross_problems(draft: Draft) -> Iterator[Problem]:
@@ -48,6 +53,7 @@ def cross_problems(draft: Draft) -> Iterator[Problem]:
     yield from _service_problems(draft)
     yield from _route_problems(draft)
     yield from _handler_problems(draft)
+    yield from _health_problems(draft)
 
 
 def _registry_problems(draft: Draft) -> Iterator[Problem]:
@@ -136,7 +142,7 @@ def _route_problems(draft: Draft) -> Iterator[Problem]:
             if name in draft.services and draft.services[name].instances:
                 fix = f"services.{name} lists its instances, and those have no tags: let them be registered"
                 yield Problem(f"routes[{number}].{key}", fix)
-        if route.path in LOCAL_PATHS or (draft.health and route.path in draft.health.aliases):
+        if _is_ours(draft, route.path):
             yield Problem(f"routes[{number}].path", f"{route.path} is an endpoint of the gateway itself")
         pattern = parse_pattern(route.path)
         assert isinstance(pattern, Pattern), "the path is valid"
@@ -145,6 +151,20 @@ def _route_problems(draft: Draft) -> Iterator[Problem]:
             yield Problem(
                 f"routes[{number}]", f"routes[{min(first)}] has the same path and one of its methods already"
             )
+
+
+def _is_ours(draft: Draft, path: str) -> bool:
+    """Whether the gateway answers that path itself, so that a route for it would never be used."""
+    if path in DOCS or path.startswith(DOCS_FILES):
+        return draft.docs is None or draft.docs.enabled
+    return path in LOCAL_PATHS or (draft.health is not None and path in draft.health.aliases)
+
+
+def _health_problems(draft: Draft) -> Iterator[Problem]:
+    aliases = draft.health.aliases if draft.health else ()
+    for number, path in enumerate(aliases):
+        if path in LOCAL_PATHS or path.startswith(DOCS_FILES):
+            yield Problem(f"health.aliases[{number}]", f"{path} is another endpoint of the gateway itself")
 
 
 def _unknown_service(draft: Draft, key: str, name: str) -> Iterator[Problem]:

@@ -10,6 +10,8 @@ Map of the floor:
     forward.py      a routed request to an instance, and its answer back
     exchange.py     what is known of one request; reply.py what the gateway itself answers
     endpoints/      the gateway's own paths
+    probing.py      asks dependencies; health_summary.py how everything stands
+    upstream_docs.py what services say of their APIs, fetched; internal_callers.py who may see all
     handler_feed.py what the registry says of handlers, passed on to the seats
     metrics.py      what is counted; live_state.py how things stand, read at a scrape
     access_log.py logs.py; tracing.py spans, where OpenTelemetry is installed

@@ -17,6 +17,7 @@ from gateway.settings_model import (
 from gateway.settings_registry import RegistrySettings
 from gateway.settings_routes import RouteSettings
 from gateway.settings_services import HashSettings, ServiceSettings
+from gateway.settings_telemetry import DocsSettings, HealthSettings
 
 SECRET = "a secret of no less than 32 bytes"
 
@@ -63,6 +64,18 @@ def test_a_services_name_counts_although_it_is_not_valid_itself() -> None:
 @pytest.mark.parametrize("path", sorted(LOCAL_PATHS))
 def test_a_route_never_hides_the_gateways_own_endpoints(path: str) -> None:
     assert set(problems(route(path))) == {"routes[0].path"}
+
+
+@pytest.mark.parametrize("path", ["/docs", "/docs/x", "/docs/*", "/openapi.json"])
+def test_without_docs_their_paths_are_the_routes_to_have(path: str) -> None:
+    assert set(problems(route(path))) == {"routes[0].path"}
+    assert problems(route(path), docs=DocsSettings(enabled=False)) == {}
+
+
+def test_another_name_of_health_is_nobody_elses() -> None:
+    health = HealthSettings(aliases=("/status", "/ping", "/docs/x"))
+    found = problems(route("/status"), health=health)
+    assert set(found) == {"routes[0].path", "health.aliases[1]", "health.aliases[2]"}
 
 
 def test_a_broad_route_may_lie_around_them() -> None:
