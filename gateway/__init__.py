@@ -9,7 +9,9 @@ Map of the package:
     target.py          is this request line one we carry? one normal form of the path
     request_head.py    what a request's headers say, read once; request_ids.py names requests
     identity.py        token -> user
-    client_address.py  whose call is this, behind trusted proxies
+    client_address.py  whose call is this, behind trusted proxies; forwarded.py and proxy_protocol.py read
+                       what those say
+    allowed_hosts.py   which hosts may be asked for here
     limits.py          which limits a request falls under; windows.py counts
     answer_head.py     an answer's head as bytes, and how its body is framed
     tallies.py         counters and histograms without locks, for the metrics
@@ -19,7 +21,7 @@ Map of the package:
                        _document and _errors what is shared; _operations, _answers are endpoints' words
     probes/            one file per kind of dependency that is asked: tcp, http, redis, postgres
     api_page/          the page of /docs, with Swagger UI
-    limiters/          one file per place that counts requests: memory
+    limiters/          one file per place that counts requests: memory, redis
     runtime/           app.py wires everything; dispatch.py carries one request through it
 
 Knows nothing of how instances are found or picked.
