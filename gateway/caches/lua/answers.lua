@@ -38,8 +38,10 @@ function does.keep(index_key, mark_key, answer_key, mark, names, new, keep_ms, a
   if (call('GET', mark_key) or '') ~= mark then return '-' end
   local generation = read_index(index_key) or new
   local index_ms = math.max(tonumber(keep_ms), call('PTTL', index_key))
+  -- A Redis that is full says so to this call alone: others of the same run only read.
+  local kept = redis.pcall('SET', answer_key, generation .. answer, 'PX', keep_ms)
+  if kept.err then return '-' end
   call('SET', index_key, generation .. names, 'PX', index_ms)
-  call('SET', answer_key, generation .. answer, 'PX', keep_ms)
   return '+'
 end
 

@@ -57,6 +57,12 @@ async def test_a_body_that_no_key_knows_poisons_nobody() -> None:
 
     async with origin(echoes_the_body) as there, stage(there.instance) as here:
         assert (await here.get(body=b"evil")).body == b"evil"
+        async with wire(here.port) as attacker:
+            await attacker.say(
+                "GET /open/x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n",
+                "4\r\nevil\r\n0\r\n\r\n",
+            )
+            assert (await attacker.answer()).body == b"evil"
         assert (await here.get()).body == b"clean"
 
 

@@ -124,6 +124,19 @@ async def _is_back(cache: Cache) -> bool:
     return await cache.find(key()) is not None
 
 
+async def test_a_redis_that_is_full_still_says_what_it_has() -> None:
+    with own_redis() as redis:
+        async with open_cache(patient(redis.url), MIB) as cache, open_redis(patient(redis.url)) as server:
+            where = key()
+            assert await keep(cache, where)
+            await server.config_set("maxmemory", "1")
+            assert not await keep(cache, key())
+            found = await asyncio.gather(*(kept(cache, where) for _ in range(20)), keep(cache, key()))
+            assert found == [*[ANSWER] * 20, False]
+            assert await cache.drop(where.uri)
+            assert await kept(cache, where) is None
+
+
 async def test_it_opens_while_redis_is_away() -> None:
     async with open_cache("redis://127.0.0.1:1/0", MIB) as cache:
         assert await cache.find(key()) is None

@@ -306,6 +306,19 @@ async def test_answers_that_vary_are_apart() -> None:
         assert there.requests == 2
 
 
+async def test_answers_that_vary_by_different_headers_do_not_push_each_other_out() -> None:
+    def forgetful(head: bytes) -> bytes:
+        language = "".join(said(head, "Accept-Language"))
+        return response(language, FRESH, "Vary: Accept-Language" if language == "de" else "Vary: X-Any")
+
+    async with origin(says(forgetful)) as there, stage(there.instance) as here:
+        for _ in range(4):
+            for language in ("de", "en"):
+                answer = await here.get("/open/x", f"Accept-Language: {language}")
+                assert answer.body == language.encode()
+        assert there.requests == 3, "the first is not found by what the second varies by"
+
+
 async def test_the_route_can_say_what_they_vary_by() -> None:
     def by_room(head: bytes) -> bytes:
         return response(f"of {said(head, 'X-Room')}", FRESH)
