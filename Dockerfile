@@ -16,9 +16,11 @@ WORKDIR /src
 
 # Dependencies are a layer of their own, so that a change of our code does not fetch them again. The
 # build backend stays out of the environment that is shipped.
-COPY requirements/run.txt requirements/build.txt requirements/
+#   docker build --build-arg REQUIREMENTS=otel …   with the packages that `tracing` needs
+ARG REQUIREMENTS=run
+COPY requirements/run.txt requirements/otel.txt requirements/build.txt requirements/
 RUN python -m venv /opt/quaymaster \
-    && /opt/quaymaster/bin/pip install --require-hashes -r requirements/run.txt \
+    && /opt/quaymaster/bin/pip install --require-hashes -r "requirements/${REQUIREMENTS}.txt" \
     && python -m venv /opt/build \
     && /opt/build/bin/pip install --require-hashes -r requirements/build.txt
 

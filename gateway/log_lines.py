@@ -19,7 +19,7 @@ _NOT_PLAIN = re.compile("[\x7f-\x9f\u2028\u2029]")
 
 @lru_cache(maxsize=1024)
 def shared_part(
-    service: str,
+    ours: str,
     level: str,
     method: str,
     path: str,
@@ -29,7 +29,7 @@ def shared_part(
     client: str,
     user: str | None,
     tier: str | None,
-    upstream: str | None,
+    service: str | None,
     instance: str | None,
     attempts: int,
     version: str | None,
@@ -37,11 +37,13 @@ def shared_part(
 ) -> bytes:
     """Of a line of JSON all that requests share, with its end; what is a request's own comes before it.
 
+    `service` is the one that was called. Where none was, it is the gateway, by the name `ours`.
+
     Remembered: most clients ask for the same again.
     """
     rest = {
         "level": level,
-        "service": service,
+        "service": service or ours,
         "event": "request",
         "method": method,
         "url": path,
@@ -55,7 +57,6 @@ def shared_part(
         "user_id": user,
         "user": user,
         "tier": tier,
-        "upstream": upstream,
         "instance": instance,
         "attempts": attempts,
         "version": version,

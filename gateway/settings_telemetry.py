@@ -36,7 +36,7 @@ class LoggingSettings(Section):
     slow_s: Seconds = 1
     """From there on a request is slow."""
     service: Label = "gateway"
-    """What these lines say their service is."""
+    """What lines say their service is when no service was called."""
 
 
 class TracingSettings(Section):

@@ -17,7 +17,7 @@ HARMFUL = "\n\r\x00\x1b\x7f\x9b\x85\u2028\u2029"
 
 def line_of(**changed: Any) -> bytes:
     values: dict[str, Any] = {
-        "service": "gateway",
+        "ours": "gateway",
         "level": "info",
         "method": "GET",
         "path": "/",
@@ -27,7 +27,7 @@ def line_of(**changed: Any) -> bytes:
         "client": "10.0.0.1",
         "user": None,
         "tier": None,
-        "upstream": "auth",
+        "service": "auth",
         "instance": "auth-1",
         "attempts": 1,
         "version": None,

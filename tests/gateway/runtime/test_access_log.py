@@ -48,7 +48,7 @@ async def test_a_line_of_json_says_what_was_asked_who_served_it_and_how_it_went(
     assert line.pop("timestamp").endswith("Z")
     assert line == {
         "level": "info",
-        "service": "gateway",
+        "service": "matching",
         "event": "request",
         "request_id": "request-1",
         "method": "GET",
@@ -64,7 +64,6 @@ async def test_a_line_of_json_says_what_was_asked_who_served_it_and_how_it_went(
         "user_id": "ada",
         "user": "ada",
         "tier": "free",
-        "upstream": "matching",
         "instance": "matching-1",
         "attempts": 2,
         "version": None,
@@ -78,10 +77,14 @@ async def test_what_a_line_has_only_where_there_is_something() -> None:
     traced = replace(exchange(), version="v2", cache="hit", decision=17)
     traced.head.trace = TraceHeaders(TraceContext("0af7651916cd43dd8448eb211c80319c", "b7ad", 1), frozenset())
     traced.request.bytes_in, traced.request.bytes_out = 3, 5
-    (line,) = await lines_of((traced, 200, 0.0), service="devmatch-gateway")
+    (line,) = await lines_of((traced, 200, 0.0))
     assert (line["version"], line["cache"], line["decision"]) == ("v2", "hit", 17)
     assert (line["bytes_in"], line["bytes_out"]) == (3, 5)
     assert line["trace_id"] == "0af7651916cd43dd8448eb211c80319c"
+
+
+async def test_what_no_service_was_called_for_is_the_gateways() -> None:
+    (line,) = await lines_of((replace(exchange(), service=None), 200, 0.0), service="devmatch-gateway")
     assert line["service"] == "devmatch-gateway"
 
 

@@ -431,7 +431,7 @@ async def test_a_request_is_one_line_with_what_became_of_it() -> None:
     assert event["request_id"] == "mine-1"
     assert (event["method"], event["path"], event["route"]) == ("GET", "/mine/x", "/mine/*")
     assert (event["status"], event["reason"], event["user"]) == (200, None, "ada")
-    assert (event["upstream"], event["instance"], event["attempts"]) == ("auth", "a", 1)
+    assert (event["service"], event["instance"], event["attempts"]) == ("auth", "a", 1)
 
 
 async def test_no_token_ever_reaches_a_log(
