@@ -9,10 +9,10 @@ from typing import Any, Protocol
 
 from gateway.errors import Reason
 from gateway.openapi_document import SECURITY, Draft, parameter
-from gateway.openapi_errors import ANY, OF, WITH_A_BODY, Access
+from gateway.openapi_errors import OF, WITH_A_BODY, Access
 from gateway.openapi_merge import describe_upstream
 from gateway.openapi_operations import Operation, Told
-from gateway.openapi_routes import describe_route, limited
+from gateway.openapi_routes import anywhere, describe_route, limited
 from gateway.openapi_upstream import UpstreamApi
 from gateway.settings import Settings
 
@@ -57,7 +57,7 @@ def describe(
     told = describe_upstream(draft, settings, routes, upstream)
     for route in routes:
         if route.path not in told:
-            describe_route(draft, route, settings.limits)
+            describe_route(draft, route, settings)
     used = {tag for item in draft.paths.values() for op in item.values() for tag in op["tags"]}
     return draft.whole(
         {
@@ -91,7 +91,7 @@ def _describe_endpoint(draft: Draft, endpoint: DescribedEndpoint, settings: Sett
 
 
 def _reasons(endpoint: DescribedEndpoint, said: Operation, settings: Settings) -> Iterable[Reason]:
-    yield from ANY
+    yield from anywhere(settings)
     yield from OF[endpoint.access]
     if endpoint.limited:
         yield from limited(settings.limits)

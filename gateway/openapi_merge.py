@@ -123,7 +123,7 @@ def _outside(
     if parameters := _parameters(path, operation.get("parameters", [])):
         made["parameters"] = parameters
     own = {str(status): answer for status, answer in operation.get("responses", {}).items()}
-    errors = draft.answers({}, reasons(route, settings.limits))
+    errors = draft.answers({}, reasons(route, settings))
     made = _with_names(made | {"responses": own}, route.service)
     made["responses"] = dict(sorted({**errors, **made["responses"]}.items()))
     return made

@@ -11,7 +11,7 @@ from gateway.errors import Reason
 from gateway.openapi_document import NAME, SECURITY, Draft, path_parameters
 from gateway.openapi_errors import ANY, CARRIED, LIMITED, OF
 from gateway.openapi_operations import Told
-from gateway.settings import LimitsSettings, RouteSettings
+from gateway.settings import LimitsSettings, RouteSettings, Settings
 
 REST = "path"
 """What stands for `/*`, unless the route names something so."""
@@ -35,21 +35,28 @@ def methods(route: RouteSettings) -> Iterator[str]:
             yield method
 
 
-def reasons(route: RouteSettings, limits: LimitsSettings) -> tuple[Reason, ...]:
+def reasons(route: RouteSettings, settings: Settings) -> tuple[Reason, ...]:
     """Why the gateway may refuse a call of this route."""
-    found = [*ANY, *OF[route.access]]
+    found = [*anywhere(settings), *OF[route.access]]
     if route.require.roles:
         found.append(Reason.MISSING_ROLE)
     if route.require.scopes:
         found.append(Reason.MISSING_SCOPE)
-    found += limited(limits, always=route.limit is not None or bool(route.limits))
+    found += limited(settings.limits, always=route.limit is not None or bool(route.limits))
     if route.service is not None:
         found += CARRIED
     if route.versions is not None:
         found.append(Reason.UNKNOWN_VERSION)
     if route.cache is not None:
         found.append(Reason.NOT_CACHED)
+    if route.cache is not None:
+        found.append(Reason.NOT_CACHED)
     return tuple(found)
+
+
+def anywhere(settings: Settings) -> tuple[Reason, ...]:
+    """How anybody may be refused, whatever is asked for."""
+    return (*ANY, Reason.UNKNOWN_HOST) if settings.listen.allowed_hosts else ANY
 
 
 def limited(limits: LimitsSettings, *, always: bool = False) -> tuple[Reason, ...]:
@@ -60,7 +67,7 @@ def limited(limits: LimitsSettings, *, always: bool = False) -> tuple[Reason, ..
     return (*LIMITED, Reason.LIMITS_UNAVAILABLE) if limits.fail_mode == "closed" else LIMITED
 
 
-def describe_route(draft: Draft, route: RouteSettings, limits: LimitsSettings) -> None:
+def describe_route(draft: Draft, route: RouteSettings, settings: Settings) -> None:
     """Adds what is not described yet."""
     path = template(route)
     parameters = [*path_parameters(path), *_version(route)]
@@ -71,7 +78,7 @@ def describe_route(draft: Draft, route: RouteSettings, limits: LimitsSettings) -
             "tags": [route.service or "gateway"],
             "summary": _summary(route),
             "security": SECURITY[route.access],
-            "responses": {**draft.answers(_told(route), reasons(route, limits)), **_instances(route)},
+            "responses": {**draft.answers(_told(route), reasons(route, settings)), **_instances(route)},
         }
         if parameters:
             operation["parameters"] = parameters

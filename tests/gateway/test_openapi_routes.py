@@ -7,9 +7,9 @@ import pytest
 from gateway.errors import Reason
 from gateway.openapi_document import Draft
 from gateway.openapi_routes import describe_route, methods, reasons, template
-from gateway.settings import LimitsSettings, RouteSettings
+from gateway.settings import LimitsSettings, ListenSettings, RouteSettings, Settings
 
-UNLIMITED = LimitsSettings(per_address=None, per_user=None)
+UNLIMITED = Settings(limits=LimitsSettings(per_address=None, per_user=None))
 
 
 def route(path: str = "/a", **more: Any) -> RouteSettings:
@@ -63,8 +63,8 @@ def test_who_may_call_it_is_said_and_what_they_get_who_may_not() -> None:
 def test_limits_are_said_where_there_are_any() -> None:
     assert Reason.RATE_LIMITED not in reasons(route(), UNLIMITED)
     assert Reason.RATE_LIMITED in reasons(route(limit=5), UNLIMITED)
-    assert Reason.RATE_LIMITED in reasons(route(), LimitsSettings())
-    closed = LimitsSettings(fail_mode="closed")
+    assert Reason.RATE_LIMITED in reasons(route(), Settings())
+    closed = Settings(limits=LimitsSettings(fail_mode="closed"))
     assert Reason.LIMITS_UNAVAILABLE in reasons(route(), closed)
 
 
@@ -97,3 +97,10 @@ def test_the_version_is_a_header_with_a_choice() -> None:
         {"name": "X-V", "in": "header", "schema": {"type": "string", "enum": ["1", "2"], "default": "1"}}
     ]
     assert "404" in made["get"]["responses"]
+
+
+def test_what_else_a_caller_may_meet_depends_on_the_settings() -> None:
+    hosts = Settings(listen=ListenSettings(allowed_hosts=("example.org",)))
+    assert Reason.UNKNOWN_HOST in reasons(route(), hosts)
+    assert Reason.UNKNOWN_HOST not in reasons(route(), Settings())
+    assert Reason.NOT_CACHED in reasons(route(methods=["GET"], cache={}), Settings())
