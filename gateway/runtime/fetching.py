@@ -7,17 +7,8 @@ from balancer.model import Failed, Headers, OutboundRequest, Refused, UpstreamBr
 from balancer.runtime.call import Answer, Switched
 from gateway.cache_keys import read_pairs, together
 from gateway.caches.base import Cache, Found
-from gateway.caching import (
-    SERVER_FAULTS,
-    Forward,
-    Stored,
-    Terms,
-    announced_length,
-    confirmed,
-    judge_answer,
-    may_stand_in,
-    validators_of,
-)
+from gateway.caching import SERVER_FAULTS, Forward, Stored, confirmed, may_stand_in, validators_of
+from gateway.caching_terms import Terms, announced_length, judge_answer
 from gateway.conditional import CONDITIONS, conditions, is_not_modified, of_a_304, unconditional
 from gateway.errors import GatewayError
 from gateway.runtime.cache_lookup import Lookup
