@@ -24,7 +24,8 @@ _PLAIN = re.compile(r"[a-z0-9/_~-]*")
 """Everybody reads these the same, but for a slash at the end."""
 _PARAMETERS = re.compile(rb";[^/]*")
 _ENDS = re.compile(r"[\x00-\x1f?#].*", re.DOTALL)
-_OVERLONG = re.compile(rb"(?:[\xc0\xc1]|\xe0[\x80-\x81]|\xf0\x80[\x80-\x81])([\x80-\xbf])")
+_OVERLONG = re.compile(r"[\udcc0\udcc1][\udc80-\udcbf]|\udce0[\udc80-\udc9f]|\udcf0[\udc80-\udc8f]")
+"""Written in more bytes than it has: no valid UTF-8, but some read it."""
 _DECODINGS = 2
 """How often a lax reader decodes; it was once here."""
 
@@ -55,7 +56,7 @@ class Lookalikes:
         if found.exact:
             return False
         lax = decoded_laxly(path)
-        if lax is not path and _has_other_segments(lax, path):
+        if lax is not path and (_OVERLONG.search(lax) or _has_other_segments(lax, path)):
             return True
         return any(self._asks_more(method, reading, route, found) for reading in readings(lax))
 
@@ -75,8 +76,7 @@ def decoded_laxly(text: str) -> str:
         return text
     raw = _PARAMETERS.sub(b"", text.encode("utf-8", "surrogateescape"))
     for _ in range(_DECODINGS):
-        raw = _OVERLONG.sub(_shortest, unquote_to_bytes(raw))
-        raw = _PARAMETERS.sub(b"", raw.replace(b"\\", b"/"))
+        raw = _PARAMETERS.sub(b"", unquote_to_bytes(raw).replace(b"\\", b"/"))
     return raw.decode("utf-8", "surrogateescape")
 
 
@@ -85,7 +85,8 @@ def folded(text: str) -> str:
     text = decoded_laxly(text)
     if _PLAIN.fullmatch(text):
         return text
-    seen = normalize("NFKC", _ENDS.sub("", text)).casefold()
+    valid = _ENDS.sub("", text).encode("utf-8", "ignore").decode()
+    seen = normalize("NFKC", valid).casefold()
     return "/".join(segment if set(segment) == {"."} else segment.rstrip(" .") for segment in seen.split("/"))
 
 
@@ -98,13 +99,11 @@ def readings(path: str) -> Iterator[str]:
 
 
 def _has_other_segments(lax: str, path: str) -> bool:
-    return lax.count("/") != path.count("/") or not {".", ".."}.isdisjoint(lax.split("/"))
-
-
-def _shortest(overlong: re.Match[bytes]) -> bytes:
-    """ASCII that was written in more bytes than it has, which no valid UTF-8 holds."""
-    first, last = overlong[0][-2], overlong[0][-1]
-    return bytes([(first & 1) << 6 | last & 0x3F])
+    """Whether one appears, vanishes, or leads elsewhere."""
+    seen, came = lax.split("/"), path.split("/")
+    return len(seen) != len(came) or any(
+        new in (".", "..") or (old and not new) for new, old in zip(seen, came, strict=True)
+    )
 
 
 def _facts(route: RouteSettings) -> _Facts:

@@ -116,7 +116,7 @@ READERS: list[Callable[[str], str]] = [
     lambda path: re.sub("/{2,}", "/", path),
     lambda path: normpath("/" + path.lstrip("/")),
     lambda path: unicodedata.normalize(
-        "NFKC", path.encode("latin-1", "ignore").decode("utf-8", "ignore")
+        "NFKC", path.encode("latin-1", "ignore").decode("utf-8", "replace")
     ).casefold(),
     lambda path: path.lower(),
 ]
