@@ -8,10 +8,18 @@ from hypothesis import HealthCheck, settings
 
 from tests.servers import ConsulAgent, consul_agent, redis_server
 
-LONGEST = ("tests/faults/", "tests/bench/fleet/", "tests/gateway/runtime/", "tests/handlers/runtime/")
+LONGEST = (
+    *("tests/faults/test_instances.py", "tests/examples/chat/test_page.py", "tests/bench/fleet/"),
+    *("tests/project/test_style.py", "tests/handlers/stores/", "tests/gateway/test_cli.py"),
+    *("tests/gateway/runtime/test_serve.py", "tests/faults/", "tests/conformance/test_leaks.py"),
+    *("tests/handlers/runtime/test_moves.py", "tests/balancer/strategies/", "tests/examples/"),
+    *("tests/conformance/", "tests/gateway/runtime/", "tests/handlers/runtime/"),
+)
+"""Beginnings of the names of files, the longest first."""
 
 settings.register_profile(
     "quaymaster",
+    max_examples=60,
     deadline=None,
     derandomize=True,
     print_blob=True,
@@ -22,7 +30,12 @@ settings.load_profile("quaymaster")
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Those that take longest begin first, so that no worker is left with one of them at the end."""
-    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
+    ranks = {item.path: _rank(item.nodeid) for item in items}
+    items.sort(key=lambda item: ranks[item.path])
+
+
+def _rank(name: str) -> int:
+    return next((rank for rank, start in enumerate(LONGEST) if name.startswith(start)), len(LONGEST))
 
 
 @pytest.fixture

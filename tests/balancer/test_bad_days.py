@@ -271,4 +271,4 @@ class BadDays(RuleBasedStateMachine):
 
 
 TestBadDays = BadDays.TestCase
-TestBadDays.settings = settings(max_examples=80, stateful_step_count=50, deadline=None)
+TestBadDays.settings = settings(max_examples=45, stateful_step_count=50, deadline=None)

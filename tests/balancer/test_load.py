@@ -80,7 +80,7 @@ class Ledger(RuleBasedStateMachine):
 
 
 TestLedger = Ledger.TestCase
-TestLedger.settings = settings(max_examples=60)
+TestLedger.settings = settings(max_examples=40)
 
 
 def test_a_second_finish_takes_nothing_from_another_call() -> None:

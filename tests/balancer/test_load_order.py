@@ -80,7 +80,7 @@ class Kept(RuleBasedStateMachine):
 
 
 TestKept = Kept.TestCase
-TestKept.settings = settings(max_examples=60)
+TestKept.settings = settings(max_examples=40)
 
 
 def test_equals_take_turns_from_the_first_on() -> None:

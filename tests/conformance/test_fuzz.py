@@ -78,7 +78,7 @@ def spelled(head: bytes, added: re.Pattern[bytes]) -> Pairs:
     )
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(asked())
 def test_a_request_reaches_the_instance_as_it_was(stage: Stage, request: Asked) -> None:
     async def carry() -> None:
@@ -155,13 +155,13 @@ async def passes_on(stage: Stage, answer: Told, version: str) -> None:
         assert spelled(final, ADDED_TO_ANSWERS) == answer.headers
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(told(), st.sampled_from(["1.1", "1.1", "1.0"]))
 def test_an_answer_reaches_the_client_as_it_was(stage: Stage, answer: Told, version: str) -> None:
     stage.runner.run(passes_on(stage, answer, version))
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(st.text("/.%2eEfF5cC0;\\#aA?", max_size=12))
 def test_a_path_arrives_as_it_is_or_not_at_all(stage: Stage, path: str) -> None:
     async def carry() -> None:

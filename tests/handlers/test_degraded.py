@@ -426,4 +426,4 @@ class LocalDay(RuleBasedStateMachine):
 
 
 TestLocalDay = LocalDay.TestCase
-TestLocalDay.settings = settings(max_examples=60, stateful_step_count=30)
+TestLocalDay.settings = settings(max_examples=40, stateful_step_count=30)

@@ -37,7 +37,7 @@ def test_the_ledger_on_a_bad_day(settled: PoolSettings) -> None:
         open = staticmethod(LedgerSubject)
         pool = settled
 
-    run_state_machine_as_test(LedgerMachine, settings=settings(max_examples=60, stateful_step_count=50))
+    run_state_machine_as_test(LedgerMachine, settings=settings(max_examples=35, stateful_step_count=50))
 
 
 WSH1, WSH2 = HandlerId("WSH1"), HandlerId("WSH2")

@@ -425,7 +425,7 @@ async def test_an_instance_that_asks_for_it_is_left_alone(upstream: PooledUpstre
 # Any interleaving
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(
     endings=ENDINGS,
     moves=MOVES,

@@ -529,7 +529,7 @@ async def test_strategies_are_kept_per_service_and_bounded(upstream: PooledUpstr
 # Any interleaving
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(
     endings=ENDINGS,
     moves=MOVES,

@@ -67,7 +67,7 @@ def by_lot(expected: float) -> float:
 
 
 @each
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(weights=weights, untried=st.sets(st.integers(0, 11)), seed=seeds, load=st.integers(0, 5))
 def test_it_picks_an_untried_candidate_or_nobody(
     name: str, weights: list[int], untried: set[int], seed: int, load: int
@@ -92,7 +92,7 @@ def test_nobody_is_picked_among_nobody(name: str, rng: random.Random) -> None:
 
 
 @each
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(weights=weights, seed=seeds)
 def test_equal_seeds_make_equal_choices(name: str, weights: list[int], seed: int) -> None:
     candidates = instances(*weights)
@@ -109,7 +109,7 @@ def test_gateways_started_together_do_not_start_at_the_same_instance(name: str, 
 
 
 @each
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(
     seed=seeds,
     changes=st.lists(st.lists(st.integers(0, 11), min_size=1, max_size=12, unique=True), max_size=12),
@@ -124,7 +124,7 @@ def test_it_follows_the_catalogue_whatever_changes(name: str, seed: int, changes
 
 
 @each
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(seed=seeds, calls=st.lists(st.tuples(st.integers(0, 5), st.booleans()), max_size=60))
 def test_it_may_be_asked_about_several_sets_in_turns(
     name: str, seed: int, calls: list[tuple[int, bool]]
@@ -200,7 +200,7 @@ def test_a_pick_costs_the_same_among_ten_thousand_as_among_ten(name: str) -> Non
 
 
 @each_in_turns
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(weights=weights, seed=seeds)
 def test_turns_are_in_proportion_after_any_number_of_calls(name: str, weights: list[int], seed: int) -> None:
     """Nobody is more than about one turn ahead."""
@@ -225,7 +225,7 @@ def test_equal_ones_take_turns(name: str, size: int, rng: random.Random) -> None
 
 
 @each_in_turns
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(seed=seeds, before=st.integers(0, 300))
 def test_a_newcomers_turns_come_one_at_a_time(name: str, seed: int, before: int) -> None:
     held = Held(load_strategy(name, random.Random(seed)))
@@ -239,7 +239,7 @@ def test_a_newcomers_turns_come_one_at_a_time(name: str, seed: int, before: int)
 
 
 @each_in_turns
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(seed=seeds)
 def test_what_a_heavy_one_leaves_is_shared_by_turns(name: str, seed: int) -> None:
     held = Held(load_strategy(name, random.Random(seed)))
@@ -252,7 +252,7 @@ def test_what_a_heavy_one_leaves_is_shared_by_turns(name: str, seed: int) -> Non
 
 
 @each_in_turns
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(seed=seeds)
 def test_missed_turns_are_not_made_up_for(name: str, seed: int) -> None:
     asked = Asked(load_strategy(name, random.Random(seed)))

@@ -94,7 +94,7 @@ def test_a_bad_day(name: str, url: str, settled: PoolSettings) -> None:
                 forget_all(url)
             return StoreSubject(load_store(name), url, pool, clock)
 
-    run_state_machine_as_test(StoreMachine, settings=settings(max_examples=30, stateful_step_count=40))
+    run_state_machine_as_test(StoreMachine, settings=settings(max_examples=18, stateful_step_count=40))
 
 
 @pytest.mark.parametrize("pool", [DAYS_POOL, THROTTLED_DAY], ids=["roomy", "throttled"])

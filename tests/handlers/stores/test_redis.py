@@ -82,7 +82,7 @@ def test_a_bad_day_with_two_gateways(url: str) -> None:
             forget_all(url)
             return AlternatingSubject(open_store, url, pool, clock)
 
-    run_state_machine_as_test(GatewaysMachine, settings=settings(max_examples=20, stateful_step_count=40))
+    run_state_machine_as_test(GatewaysMachine, settings=settings(max_examples=12, stateful_step_count=40))
 
 
 async def test_gateways_that_allocate_at_once_spread_evenly_and_never_beyond_the_capacity(url: str) -> None:

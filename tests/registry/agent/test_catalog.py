@@ -308,4 +308,4 @@ class CatalogMachine(RuleBasedStateMachine):
 
 
 TestCatalogMachine = CatalogMachine.TestCase
-TestCatalogMachine.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestCatalogMachine.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
