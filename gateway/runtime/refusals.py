@@ -1,6 +1,7 @@
 """Answers to what is no request, or is not looked at: as cheap as they can be, and in the one shape."""
 
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 
@@ -26,20 +27,22 @@ SAY_EVERY_S = 10.0
 class RepeatedRefusal:
     """A `Repeat` of a 429."""
 
-    __slots__ = ("_about", "_answer", "_refusals", "_request_id", "request", "until")
+    __slots__ = ("_about", "_answer", "_make", "_refusals", "_request_id", "request", "until")
 
     def __init__(
         self,
         request: bytes,
         until: float,
-        answer: bytes,
+        make: Callable[[], bytes],
         request_id: bytes,
         about: tuple[str, str, int, str],
         refusals: "Refusals",
     ) -> None:
         self.request = request
         self.until = until
-        self._answer = answer
+        self._make = make
+        """The answer. Who never asks the same again costs no second one."""
+        self._answer = b""
         self._request_id = request_id
         """The one in the answer, if others must be put in its place."""
         self._about = about
@@ -47,6 +50,8 @@ class RepeatedRefusal:
 
     def again(self) -> bytes:
         request_id = self._refusals.refused_again(self._about)
+        if not self._answer:
+            self._answer = self._make()
         if not self._request_id:
             return self._answer
         return self._answer.replace(self._request_id, request_id.encode())
@@ -105,15 +110,14 @@ class Refusals:
         again = b"\r\n".join((line, *map(b": ".join, request.raw_headers), b"", b""))
         if len(again) > MAX_REPEATED or exchange.head.expects or exchange.head.upgrades:
             return
-        own = exchange.answer_headers(reply.headers)
-        answer = whole_answer(
-            request.method, HTTP_1_1, reply.status, own, reply.body, keep_alive=True, second=int(now)
-        )
+        own, second = exchange.answer_headers(reply.headers), int(now)
+        method, status, body = request.method, reply.status, reply.body
+        make = partial(whole_answer, method, HTTP_1_1, status, own, body, keep_alive=True, second=second)
         until = self._clock() + min(exchange.refused_for_s, 1 - now % 1)
         # A client's own id is the same again, as all that it sends.
         request_id = b"" if exchange.head.request_id else exchange.request_id.encode()
-        about = (exchange.route, request.method, reply.status, exchange.refused_by)
-        request.prepare_repeat(RepeatedRefusal(again, until, answer, request_id, about, self))
+        about = (exchange.route, method, status, exchange.refused_by)
+        request.prepare_repeat(RepeatedRefusal(again, until, make, request_id, about, self))
 
     def refused_again(self, about: tuple[str, str, int, str]) -> str:
         """Counts a refusal that was made ready before, and gives it an id."""
