@@ -1,8 +1,8 @@
 """Requests of routes with a cache: answered from it, or carried out and kept.
 
-What may be kept is decided in caching_terms.py, what may be used in caching.py. Rules of this file: a store that is away is as good as
-none; what a client does with its answer, or does not, makes no difference to the others; and nothing is kept
-that was not there whole.
+What may be kept is decided in caching_terms.py, what may be used in caching.py. Rules of this file: a store
+that is away is as good as none; what a client does with its answer, or does not, makes no difference to the
+others; and nothing is kept that was not there whole.
 """
 
 from collections.abc import AsyncIterator, Callable
