@@ -115,7 +115,7 @@ async def test_without_a_pool_there_are_no_endpoints_for_it() -> None:
 
 async def test_nothing_of_later_is_announced() -> None:
     async with gateway() as running:
-        for path in ("/dashboard", "/admin", "/docs", "/openapi.json"):
+        for path in ("/dashboard", "/admin"):
             assert (await ask(running.port, "GET", path)).status == 404
 
 
