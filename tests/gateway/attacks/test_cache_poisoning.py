@@ -118,10 +118,10 @@ async def test_addresses_without_end_do_not_outgrow_their_room() -> None:
         stage(there.instance, max_bytes=50_000) as here,
         wire(here.port) as client,
     ):
-        for n in range(200):
+        for n in range(100):
             await client.say(f"GET /open/{n} HTTP/1.1\r\nHost: localhost\r\nX-Any: {n}\r\n\r\n")
             assert (await client.answer()).status == 200
         (forwarder,) = here.forwarders
         assert "of 50000 bytes" in repr(forwarder)
-        await client.say("GET /open/199 HTTP/1.1\r\nHost: localhost\r\nX-Any: 199\r\n\r\n")
+        await client.say("GET /open/99 HTTP/1.1\r\nHost: localhost\r\nX-Any: 99\r\n\r\n")
         assert (await client.answer()).one("Age") == "0"

@@ -14,7 +14,7 @@ from tests.gateway.runtime.gateways import RawAnswer, request, said, wire
 from tests.servers import forget_all, patient
 
 MIB = 1 << 20
-STEPS = 600
+STEPS = 400
 STALE_S = 30
 CONTROLS = [
     "max-age=20",
