@@ -13,6 +13,8 @@ from bench.report import Options, Report
 
 MEASUREMENTS = {
     "get": "bench.work.forward_get",
+    "front-door": "bench.work.front_door",
+    "limits": "bench.work.rate_limits",
     "post": "bench.work.forward_post",
     "down": "bench.work.forward_down",
     "up": "bench.work.forward_up",

@@ -4,7 +4,7 @@ Turns, since a shared machine has better and worse minutes: each contestant gets
 running while one is measured; who is idle costs nothing.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +40,10 @@ class Contestant:
 
 def features_on(options: Options) -> Contestant:
     return Contestant(quaymaster.ON, quaymaster.launcher(quaymaster.settings_on, options.tree))
+
+
+def features_all(options: Options) -> Contestant:
+    return Contestant(quaymaster.ALL, quaymaster.launcher(quaymaster.settings_all, options.tree))
 
 
 def features_off(options: Options) -> Contestant:
@@ -85,9 +89,10 @@ def contestants(names: Sequence[str], options: Options) -> list[Contestant]:
     return [Contestant(peer.title, peer.launch, peer.version) for peer in peers]
 
 
-def answers(path: str) -> Callable[[int], bool]:
+def answers(path: str, headers: Mapping[str, str] | None = None) -> Callable[[int], bool]:
     """Whether the gateway at a port carries a user's GET of that path to an instance."""
-    return lambda port: get(port, path, quaymaster.user_headers()) == 200
+    sent = quaymaster.user_headers() | dict(headers or {})
+    return lambda port: get(port, path, sent) == 200
 
 
 @contextmanager
@@ -139,7 +144,7 @@ def under_load(entries: Sequence[Contestant], work: Work, options: Options) -> C
 
     Raises `DidNotStart` when Quaymaster does not answer as it should.
     """
-    with contest(entries, answers(work.path)) as gateways:
+    with contest(entries, answers(work.path, work.headers)) as gateways:
         take_turns(gateways, lambda one: turn(one, work, options), options)
     gateways.programs["wrk"] = wrk.version()
     return gateways
