@@ -6,7 +6,7 @@ settings_checks.py. Durations carry their unit in the name. `settings.py` is the
 
 from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from balancer.model import CallPolicy, RetryClass, Subset, Timeouts
 from balancer.policy import ServicePolicy
@@ -82,6 +82,13 @@ class ListenSettings(Section):
     """How long after SIGTERM new requests are still taken."""
     shutdown_timeout_s: Seconds = 30
     """How long requests in flight may take to finish."""
+
+    @field_validator("proxy_protocol")
+    @classmethod
+    def _has_somebody_to_believe(cls, wanted: bool, info: ValidationInfo) -> bool:
+        if wanted and not info.data.get("trusted_proxies", True):
+            raise ValueError("is for connections of trusted_proxies, and there are none: name them")
+        return wanted
 
 
 class StoreSettings(Section):

@@ -17,6 +17,7 @@ from handlers.stores import STORES
         (ListenSettings, {"host": ""}, "host"),
         (ListenSettings, {"drain_s": -1}, "drain_s"),
         (StoreSettings, {"backend": "nowhere"}, "backend"),
+        (ListenSettings, {"proxy_protocol": True}, "proxy_protocol"),
         (ListenSettings, {"allowed_hosts": ["API.example.org"]}, "allowed_hosts"),
         (ListenSettings, {"allowed_hosts": ["api.example.org:80"]}, "allowed_hosts"),
     ],
