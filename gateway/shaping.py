@@ -80,9 +80,16 @@ def _public(location: bytes, instance: Instance, path_of: PublicPath | None) -> 
     found = _ABSOLUTE.fullmatch(location.decode("latin-1"))
     if found is None or not _names(found[1], found[2], instance):
         return location
-    # What begins with two slashes would lead to whatever host comes next; browsers skip tabs between them.
-    path = "/" + (found[3] or "").lstrip("/\\\t")
-    return ((path_of(path) if path_of else path) + found[4]).encode("latin-1")
+    path = _of_this_host(found[3] or "")
+    if path_of is not None:
+        # What is turned back may begin with what stood deeper in the path.
+        path = _of_this_host(path_of(path))
+    return (path + found[4]).encode("latin-1")
+
+
+def _of_this_host(path: str) -> str:
+    """What begins with two slashes leads to whatever host comes next; browsers skip tabs between them."""
+    return "/" + path.lstrip("/\\\t")
 
 
 def _names(scheme: str | None, authority: str, instance: Instance) -> bool:

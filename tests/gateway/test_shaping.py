@@ -118,6 +118,21 @@ def test_a_path_never_becomes_a_host(value: str) -> None:
     assert location(value) == "/evil.example/x"
 
 
+@pytest.mark.parametrize(
+    ("path", "rewrite", "theirs"),
+    [
+        ("/*", "/v/*", "/v//evil.example/x"),
+        ("/*", "/v/*", "/v/\\evil.example/x"),
+        ("/*", "/v/*", "/v/\t/evil.example/x"),
+        ("/{a}/x", "/v/{a}", "/v/\\evil.example"),
+        ("/{a}/x", "/v/{a}", "/v/\t\\evil.example"),
+    ],
+)
+def test_a_path_that_is_turned_back_becomes_no_host(path: str, rewrite: str, theirs: str) -> None:
+    of = route(path, rewrite=rewrite)
+    assert location(f"http://10.0.0.5:8080{theirs}", of=of) == "/evil.example/x"
+
+
 @pytest.mark.parametrize("value", ["http://10.0.0.5:8080", "http://10.0.0.5:8080/"])
 def test_no_path_is_the_root(value: str) -> None:
     assert location(value) == "/"
