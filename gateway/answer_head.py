@@ -17,6 +17,8 @@ RawPairs = Iterable[tuple[bytes, bytes]]
 
 HTTP_1_1 = (1, 1)
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+SWITCHED = 101
+"""The answer that begins a WebSocket, and its status until it ends."""
 BODILESS = frozenset({204, 304})
 """Beside answers to HEAD; 1xx never come here."""
 
@@ -106,7 +108,7 @@ def answer_head(
 
 def switch_head(reason: bytes, own: Pairs, theirs: RawPairs) -> bytes:
     """The 101 with which a connection turns into a WebSocket. Raises `ValueError` as `whole_answer` does."""
-    lines = [status_line(101, reason), b"Connection: Upgrade", b"Upgrade: websocket"]
+    lines = [status_line(SWITCHED, reason), b"Connection: Upgrade", b"Upgrade: websocket"]
     replaced = {_lower(name) for name, _ in own}
     lines += [b": ".join(pair) for pair in theirs if pair[0].lower() not in replaced]
     lines += [f"{name}: {value}".encode() for name, value in own]

@@ -26,13 +26,13 @@ Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 
 class LoggingSettings(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
-    """Can be changed while the gateway runs: /admin/logging. Requests are at info, slow ones and 5xx at
-    warning."""
+    """Can be changed while the gateway runs: /admin/logging. Requests are at info; slow ones, 5xx and
+    answers that were cut short at warning."""
     format: Literal["json", "console"] = "json"
     access: bool = True
     """Whether requests have lines at all."""
     sample: Share = 1
-    """The share of requests with a line, evenly; slow ones and 5xx always have one."""
+    """The share of requests with a line, evenly; those at warning always have one."""
     slow_s: Seconds = 1
     """From there on a request is slow."""
     service: Label = "gateway"

@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 import orjson
 
+from gateway.answer_head import SWITCHED
 from gateway.log_lines import shared_part, text_line
 from gateway.runtime.exchange import Exchange
 from gateway.runtime.reply import now_iso
@@ -26,8 +27,8 @@ MAX_WAITING = 1 << 20
 class AccessLog:
     """Writes the lines that `settings` ask for to `stream`.
 
-    A slow request and one that ended with 5xx always has a line, at level warning; of the others, which are
-    at level info, a share has.
+    A slow request, one that ended with 5xx and one whose answer was cut short always has a line, at level
+    warning; of the others, which are at level info, a share has. How long a WebSocket was open is not slow.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class AccessLog:
         self.settings = settings
         level = settings.level if settings.access else "error"
         self._usual = level in ("debug", "info")
-        self._notable = level != "error"
+        self._writes = level != "error"
         self._slow_s = settings.slow_s
         self._sampler = Sampler(settings.sample)
         self._service = settings.service
@@ -58,13 +59,14 @@ class AccessLog:
 
     def write(self, exchange: Exchange, status: int, seconds: float) -> None:
         """The request has ended."""
-        # A tunnel that is open for long is not slow.
-        notable = status >= 500 or (seconds >= self._slow_s and status != 101)
-        level = "warning" if notable else "info"
-        if notable:
-            if not self._notable:
-                return
-        elif not self._usual or not self._sampler.takes():
+        if not self._writes:
+            return
+        took_long = seconds >= self._slow_s and status != SWITCHED
+        if took_long or status >= 500 or _was_cut(exchange, status):
+            level = "warning"
+        elif self._usual and self._sampler.takes():
+            level = "info"
+        else:
             return
         if len(self._waiting) > MAX_WAITING:
             self.dropped += 1
@@ -140,6 +142,11 @@ class AccessLog:
             exchange.cache,
         )
         return b"%b,%b" % (orjson.dumps(own, option=orjson.OPT_UTC_Z)[:-1], shared)
+
+
+def _was_cut(exchange: Exchange, status: int) -> bool:
+    """Whether something went wrong in the middle of an answer that had begun well."""
+    return exchange.reason is not None and status < 400 and status != SWITCHED
 
 
 def _text(exchange: Exchange, status: int, seconds: float, _level: str) -> bytes:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
+from gateway.answer_head import SWITCHED
 from gateway.cors import is_preflight
 from gateway.errors import GatewayError, Reason, from_bad_target, gateway_error
 from gateway.limiters.base import Limiter
@@ -82,6 +83,10 @@ class Dispatcher:
             try:
                 end = await self._decide(exchange, rules)
             except ConnectionError:
+                raise
+            except asyncio.CancelledError:
+                if request.status == SWITCHED:
+                    status = SWITCHED  # Nobody waited for an answer any more: so WebSockets end.
                 raise
             except Exception as error:  # noqa: BLE001  no traceback reaches a client
                 end = self._own_fault(exchange, error)

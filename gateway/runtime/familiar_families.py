@@ -8,13 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from balancer.circuit import State
+from gateway.answer_head import SWITCHED
 from gateway.runtime.live_state import LiveState
 from gateway.tallies import Histogram, Histograms, Labels
 
 CIRCUIT = {State.CLOSED: 0, State.HALF_OPEN: 1, State.OPEN: 2}
-TUNNEL = 101
-"""How long a WebSocket was open says nothing of how long anybody waited: it has no place in a histogram."""
-
 # Places of the labels in what metrics.py counts.
 ROUTE, METHOD, STATUS = 0, 1, 2
 SERVICE, CODE = 0, 1
@@ -32,7 +30,7 @@ def familiar_families(answered: Histograms, tried: Histograms, live: LiveState) 
         "gateway_request_duration_seconds",
         "As quaymaster_request_duration_seconds, by method too.",
         ["method", "endpoint"],
-        answered.by(METHOD, ROUTE, but=TUNNEL),
+        answered.by(METHOD, ROUTE, but=SWITCHED),
     )
     yield GaugeMetricFamily(
         "gateway_active_connections", "As quaymaster_client_connections.", live.client_connections

@@ -11,7 +11,8 @@ from prometheus_client.registry import Collector
 
 from balancer.outcome import Outcome
 from balancer.runtime.base import Observer
-from gateway.runtime.familiar_families import TUNNEL, familiar_families, histogram_family
+from gateway.answer_head import SWITCHED
+from gateway.runtime.familiar_families import familiar_families, histogram_family
 from gateway.runtime.live_state import LiveState
 from gateway.tallies import OTHER, Counters, Histograms, Labels, forget
 from gateway.target import CARRIED
@@ -276,4 +277,5 @@ def _counter(name: str, text: str, labels: Sequence[str], counts: Mapping[Labels
 
 
 def _histogram(name: str, text: str, first_label: str, histograms: Histograms) -> Metric:
-    return histogram_family(name, text, [first_label], histograms.by(0, but=TUNNEL))
+    # How long a WebSocket was open says nothing of how long anybody waited.
+    return histogram_family(name, text, [first_label], histograms.by(0, but=SWITCHED))

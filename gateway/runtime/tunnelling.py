@@ -10,7 +10,7 @@ from balancer.field_lines import FieldLines
 from balancer.model import Headers
 from balancer.runtime.call import Switched
 from balancer.runtime.tunnel import Tunnel
-from gateway.answer_head import switch_head
+from gateway.answer_head import SWITCHED, switch_head
 from gateway.runtime.client_request import ClientRequest
 from gateway.runtime.exchange import Exchange
 from registry.model import ServiceName
@@ -35,7 +35,7 @@ class Tunnels:
         head = switch_head(switched.reason, exchange.answer_headers(), theirs)
         tunnel = Tunnel(idle_s)
         client = request.take_over(tunnel.client)
-        request.status = 101
+        request.status = SWITCHED
         client[0].write(head)
         tunnel.join(client, switched.take_over(tunnel.instance))
         self.open[service] += 1

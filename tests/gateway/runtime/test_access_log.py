@@ -89,6 +89,10 @@ async def test_what_no_service_was_called_for_is_the_gateways() -> None:
 
 
 FINE, BROKEN, SLOW = (exchange(), 200, 0.01), (exchange(), 503, 0.01), (exchange(), 200, 1.0)
+CUT, REFUSED = (
+    (replace(exchange(), reason="body_reset"), 200, 0.01),
+    (replace(exchange(), reason="x"), 404, 0.01),
+)
 
 
 @pytest.mark.parametrize(
@@ -109,12 +113,18 @@ async def test_slow_requests_and_broken_ones_are_warnings_and_always_there(
     assert [line["level"] for line in await lines_of(FINE, BROKEN, SLOW, **settings)] == levels
 
 
+async def test_an_answer_that_was_cut_short_is_a_warning_whatever_its_status() -> None:
+    assert [line["reason"] for line in await lines_of(FINE, CUT, REFUSED, level="warning")] == ["body_reset"]
+
+
 async def test_of_the_others_a_share_has_a_line() -> None:
     assert len(await lines_of(*[FINE] * 100, sample=0.25)) == 25
 
 
 async def test_a_tunnel_is_not_slow() -> None:
-    assert (await lines_of((exchange(), 101, 3600.0)))[0]["level"] == "info"
+    idle = replace(exchange(), reason="tunnel_idle")
+    lines = await lines_of((exchange(), 101, 3600.0), (idle, 101, 3600.0))
+    assert [line["level"] for line in lines] == ["info", "info"]
 
 
 async def test_other_settings_hold_from_the_next_request_on() -> None:

@@ -13,6 +13,7 @@ from multidict import CIMultiDictProxy
 from registry.model import Instance
 from tests.balancer.origins import Connection, answers, instance_at, origin, until
 from tests.gateway.runtime.gateways import ask, gateway, in_flight, request, until_idle, wire
+from tests.gateway.runtime.scrapes import scrape
 
 ROUTES: list[dict[str, Any]] = [{"path": "/ws/*", "service": "auth", "access": "public"}]
 
@@ -90,6 +91,25 @@ async def test_a_client_that_vanishes_frees_its_instance() -> None:
             socket._conn.transport.abort()
         await until_idle(running.port)
         await until(lambda: chat.closed_with)
+
+
+@pytest.mark.parametrize("vanishes", [False, True])
+async def test_a_websocket_was_answered_with_101_however_it_ends(vanishes: bool) -> None:
+    """And how long it was open is nobody's wait: it would drown the histograms."""
+    chat = Chat()
+    async with chatting(chat) as there, gateway(there, routes=ROUTES) as running:
+        async with connected(running.port) as socket:
+            await socket.send_str("here")
+            await socket.receive_str(timeout=5)
+            if vanishes:
+                assert socket._conn is not None
+                assert socket._conn.transport is not None
+                socket._conn.transport.abort()
+        await until_idle(running.port)
+        counted = await scrape(running.port)
+        requests = {key: n for key, n in counted.items() if key.startswith("quaymaster_requests_total{")}
+        assert requests['quaymaster_requests_total{code="101",method="GET",route="/ws/*"}'] == 1
+        assert 'quaymaster_request_duration_seconds_count{route="/ws/*"}' not in counted
 
 
 async def test_an_instance_that_dies_ends_its_clients() -> None:
