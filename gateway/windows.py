@@ -120,6 +120,14 @@ class SlidingWindows:
         verdicts = [_verdict(rule, window, now, allowed) for rule, window in counts]
         return min(verdicts, key=lambda verdict: (verdict.remaining, -verdict.retry_after_s))
 
+    def refusal(self, rules: Sequence[Rule], now: float) -> Verdict | None:
+        """What `hit` would say if it refused; nothing is counted. `None`: there is room."""
+        for rule in rules:
+            window = self._window(rule, now)
+            if window.total >= rule.limit:
+                return _verdict(rule, window, now, False)
+        return None
+
     def _window(self, rule: Rule, now: float) -> _Window:
         """The key's window up to now. A new one is kept only when something is counted in it."""
         window = self._windows.get(rule.counted_under)

@@ -17,6 +17,10 @@ class Limiter(Protocol):
         """
         ...
 
+    def refusal(self, rules: Sequence[Rule]) -> Verdict | None:
+        """What `hit` would refuse with, as far as that is known here without waiting; nothing is counted."""
+        ...
+
 
 class OpenLimiter(Protocol):
     """The type of every module's `open_limiter`."""

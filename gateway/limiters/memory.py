@@ -18,6 +18,9 @@ class MemoryLimiter:
     async def hit(self, rules: Sequence[Rule]) -> Verdict | None:
         return self._windows.hit(rules, self._clock())
 
+    def refusal(self, rules: Sequence[Rule]) -> Verdict | None:
+        return self._windows.refusal(rules, self._clock())
+
     def __repr__(self) -> str:
         return f"<MemoryLimiter: {self._windows!r}>"
 

@@ -63,6 +63,9 @@ class RedisLimiter:
             self._refused.remember(verdict, now)
         return verdict
 
+    def refusal(self, rules: Sequence[Rule]) -> Verdict | None:
+        return self._refused.verdict(rules, self._now())
+
     def _share(self, rule: Rule) -> Rule:
         return Rule(rule.key, math.ceil(rule.limit / self._gateways), rule.window_s, rule.name)
 

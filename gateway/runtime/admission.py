@@ -13,7 +13,7 @@ from gateway.runtime.internal_callers import is_internal_call
 from gateway.runtime.metrics import Metrics
 from gateway.runtime.places import Place
 from gateway.runtime.rules import Rules
-from gateway.windows import Rule
+from gateway.windows import Rule, Verdict
 
 LIMITS_UNAVAILABLE = gateway_error(Reason.LIMITS_UNAVAILABLE)
 
@@ -36,6 +36,11 @@ class Admission:
             return None if inside else gateway_error(Reason.FORBIDDEN)
         refused: GatewayError | None = None
         if place.access == "user" and not self._knows(exchange, place):
+            if place.limits is not None and self._identities.asks_issuer:
+                # A made-up token would be a question, also of an address that is refused anyway.
+                verdict = self._limiter.refusal(_windows(exchange, place.limits))
+                if verdict is not None:
+                    return self._too_often(exchange, verdict, place.limits, rules)
             refused = await self._identify(exchange, place)
         if place.limits is not None:
             # Who could not be identified counts too, by address: nobody guesses tokens for long.
@@ -79,9 +84,14 @@ class Admission:
             exchange.headers += (DEGRADED,)
             return LIMITS_UNAVAILABLE if rules.fail_mode == "closed" else None
         exchange.degraded = verdict.degraded
+        if not verdict.allowed:
+            return self._too_often(exchange, verdict, plan, rules)
         exchange.headers += rate_headers(verdict, windows, rules.rate_style, self._unix_clock())
-        if verdict.allowed:
-            return None
+        return None
+
+    def _too_often(self, exchange: Exchange, verdict: Verdict, plan: LimitPlan, rules: Rules) -> GatewayError:
+        windows = _windows(exchange, plan)
+        exchange.headers += rate_headers(verdict, windows, rules.rate_style, self._unix_clock())
         exchange.refused_by, exchange.refused_for_s = kind_of(verdict.rule), verdict.reset_s
         self._metrics.rate_limited(exchange.refused_by)
         return too_often(verdict)

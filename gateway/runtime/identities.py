@@ -38,6 +38,8 @@ class Judge(Protocol):
 
     settings: IdentitySettings
     leeway_s: float
+    asks_issuer: bool
+    """Whether a new token is a question to somebody else."""
     asks_uid: bool
     """Whether it must be told who the user is."""
 
@@ -60,6 +62,7 @@ class Judge(Protocol):
 class KeyJudge:
     """Judges by keys: those of the settings, or those that `keeper` fetches."""
 
+    asks_issuer = False
     asks_uid = False
 
     def __init__(self, settings: IdentitySettings, verifier: Verifier, keeper: JwksKeeper | None) -> None:
@@ -120,6 +123,11 @@ class Identities:
         self._judge: Judge | None = None
         self._closed = False
         self._tasks = Tasks(self._died)
+
+    @property
+    def asks_issuer(self) -> bool:
+        """Whether a new token is a question to somebody else."""
+        return self._judge is not None and self._judge.asks_issuer
 
     def known(self, head: RequestHead, query: str, now: float) -> User | None:
         """The user of a request whose token was judged before; `None` leaves it to `judge`."""

@@ -39,6 +39,7 @@ REVOKED_FOR_S = 86_400.0
 
 
 class Introspector:
+    asks_issuer = True
     leeway_s = 0.0
 
     def __init__(self, settings: IdentitySettings, balancer: Balancer, mark: str, tasks: Tasks) -> None:

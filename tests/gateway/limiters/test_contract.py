@@ -43,6 +43,17 @@ async def test_all_or_nothing(limiter: Limiter) -> None:
     assert verdict.remaining == 8
 
 
+async def test_whom_it_refuses_is_known_without_counting_again(limiter: Limiter) -> None:
+    one, other = rule(1), rule(1)
+    assert limiter.refusal([one]) is None
+    for _ in range(2):
+        await limiter.hit([one])
+    refusal = limiter.refusal([other, one])
+    assert refusal is not None
+    assert (refusal.rule, refusal.allowed, refusal.remaining) == (one, False, 0)
+    assert limiter.refusal([other]) is None
+
+
 async def test_the_numbers_count_down(limiter: Limiter) -> None:
     one = rule(3)
     verdicts = [await limiter.hit([one]) for _ in range(4)]

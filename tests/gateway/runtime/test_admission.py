@@ -303,6 +303,9 @@ class StoreIsAway:
     async def hit(self, rules: Sequence[Rule]) -> Verdict | None:
         return Verdict(rules[0], False, 0, 30.0, 30.0, degraded=True)
 
+    def refusal(self, rules: Sequence[Rule]) -> Verdict | None:
+        return None
+
 
 @pytest.mark.parametrize(
     ("fail_mode", "status", "reason"),

@@ -374,6 +374,9 @@ async def test_a_limiter_that_breaks_is_a_500_and_not_a_silence() -> None:
         async def hit(self, rules: Any) -> None:
             raise RuntimeError
 
+        def refusal(self, rules: Any) -> None:
+            raise RuntimeError
+
     settings = settings_of()
     async with (
         dispatcher(settings, limiter=Breaks()) as (made, _),

@@ -188,6 +188,18 @@ async def test_the_issuer_is_asked_through_the_balancer() -> None:
         assert await get(running.port, "/mine/x") == (401, "missing_token")
 
 
+async def test_a_flood_of_made_up_tokens_asks_no_more_than_its_address_may() -> None:
+    identity = {"mode": "introspect", "secret": None}
+    no = answers(b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n")
+    async with (
+        origin(no) as auth,
+        gateway(auth.instance, routes=ROUTES, identity=identity, limits={"per_address": 3}) as running,
+    ):
+        said = [await get(running.port, "/mine/x", f"token: guess-{n}", "uid: ada") for n in range(6)]
+        assert said == [(401, "invalid_token")] * 3 + [(429, "rate_limited")] * 3
+        assert len(auth.heads) == 3
+
+
 async def test_an_issuer_that_says_no_and_one_that_does_not_say() -> None:
     identity = {"mode": "introspect", "secret": None, "introspection": {"timeout_s": 0.2}}
     lines = ("token: opaque", "uid: ada")
