@@ -82,6 +82,8 @@ class ForwardFacts:
     """`http` or `https`: how the client's connection reached this gateway."""
     peer_trusted: bool = False
     """The peer is one of `trusted_proxies`."""
+    client: str = ""
+    """Who calls, as a trusted peer says: it may do so by `Forwarded` alone, which instances seldom read."""
     user_id: str | None = None
     """From the verified token; `None` sends no `X-User-Id` at all."""
     claims: tuple[tuple[bytes, bytes], ...] = ()
@@ -158,7 +160,10 @@ def _add_vouched(sent: Headers, headers: Pairs, host: bytes, facts: ForwardFacts
     is not lost to a `Connection: X-Forwarded-For` that it let through."""
     chain, scheme = facts.peer.encode(), facts.scheme.encode()
     if facts.peer_trusted:
-        chain = b", ".join([*_all_of(headers, b"x-forwarded-for"), chain])
+        said = list(_all_of(headers, b"x-forwarded-for"))
+        if not said and facts.client not in ("", facts.peer):
+            said = [facts.client.encode()]
+        chain = b", ".join([*said, chain])
         scheme = b"".join(values_of(headers, b"x-forwarded-proto")[-1:]) or scheme
         host = b"".join(values_of(headers, b"x-forwarded-host")[-1:]) or host
     sent.append((b"X-Forwarded-For", chain))

@@ -105,8 +105,9 @@ class Forwarder:
         if made is None or made.prepared is not prepared or made.user is not user:
             facts = ForwardFacts(
                 peer=exchange.request.peer,
-                scheme="http",
+                scheme=head.client.scheme,
                 peer_trusted=head.client.peer_trusted,
+                client=head.client.address,
                 user_id=None if user is None else user.id,
                 claims=() if user is None else user.headers,
                 set_headers=prepared.set_headers,

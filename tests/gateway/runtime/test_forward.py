@@ -166,6 +166,9 @@ async def test_a_trusted_proxys_word_is_passed_on() -> None:
         await ask(running.port, "GET", "/open/x", "X-Forwarded-For: 203.0.113.7", "X-Forwarded-Proto: https")
         assert said(there.heads[0], "X-Forwarded-For") == ["203.0.113.7, 127.0.0.1"]
         assert said(there.heads[0], "X-Forwarded-Proto") == ["https"]
+        await ask(running.port, "GET", "/open/x", 'Forwarded: for="[2001:db8::7]:4711";proto=https')
+        assert said(there.heads[1], "X-Forwarded-For") == ["2001:db8::7, 127.0.0.1"]
+        assert said(there.heads[1], "X-Forwarded-Proto") == ["https"]
 
 
 async def test_what_speaks_of_one_connection_or_to_the_gateway_ends_here() -> None:
