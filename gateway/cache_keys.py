@@ -26,14 +26,16 @@ REMEMBERED_LENGTH = 256
 """Characters of a target whose key is remembered."""
 
 CREDENTIALS = frozenset(
-    {b"authorization", b"token", b"x-access-token", b"x-api-key", b"x-auth-token", b"api-key"}
+    {b"authorization", b"token", b"x-access-token", b"x-api-key", b"x-auth-token", b"api-key", b"x-user-id"}
 )
-"""What says who asks, where the gateway itself does not know it."""
+"""What tells an instance who asks. `X-User-Id` is the gateway's own to set, also where a token is removed."""
 
 _PLACES = (b"x-forwarded-", b"x-original-", b"x-rewrite-", b"x-http-", b"x-host", b"x-method-", b"x-envoy-")
 _ALWAYS = (b"host", b"front-end-https", b"x-url-scheme", b"x-proxy-url", b"base-url", b"request-uri")
 _NEVER = frozenset({b"x-forwarded-for"})
 """Another one for each client: an answer that goes by it must say so in its `Vary`."""
+_ANEW = frozenset({b"traceparent", b"tracestate", b"x-request-id", b"x-request-timeout-ms"})
+"""Said to an instance anew with each call: what varies by one of them is for one request."""
 _OF_FORWARDED = re.compile(rb'(?:^|[;,\s])((?:host|proto)\s*=\s*(?:"[^"]*"|[^;,\s"]*))', re.IGNORECASE)
 
 
@@ -140,11 +142,11 @@ def read_vary(headers: Iterable[tuple[bytes, bytes]]) -> Names | None:
 
 
 def together(*names: Iterable[bytes]) -> Names | None:
-    """All of these; `None` for more than are kept apart."""
+    """All of these; `None` for what can't be kept apart."""
     every = tuple(sorted({name for some in names for name in some}))
-    if b"*" in every or len(every) > MOST_NAMES or sum(map(len, every)) > MOST_LENGTH:
+    if b"*" in every or not _ANEW.isdisjoint(every):
         return None
-    return every
+    return every if len(every) <= MOST_NAMES and sum(map(len, every)) <= MOST_LENGTH else None
 
 
 def names_of(names: Sequence[str]) -> Names:

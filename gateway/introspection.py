@@ -107,8 +107,12 @@ def understood(
     if not 200 <= status < 300:
         return UNAVAILABLE
     said = _object(body)
-    if said.get("active") is False or str(said.get("status", "")).lower() in _NO:
+    if said is None:
+        return UNAVAILABLE
+    if said.get("active", True) is not True or str(said.get("status", "")).lower() in _NO:
         return Rejected(Reason.INVALID_TOKEN, "the service says no")
+    if who.uid and not _may_be(said, who.uid, claims.user_claim):
+        return Rejected(Reason.UID_MISMATCH, "the service names another user")
     name = who.uid or named_user(said, claims)
     if name is None:
         return Rejected(Reason.INVALID_TOKEN, "the service names no usable user")
@@ -124,10 +128,19 @@ def revocation_id(token: str) -> str:
     return token_id(None, token.encode())
 
 
-def _object(body: bytes) -> Mapping[str, Any]:
-    """A service may say nothing but its status."""
+def _object(body: bytes) -> Mapping[str, Any] | None:
+    """What a service says besides its status, which may be nothing; `None` if it can't be read."""
     try:
         said = read_json(body)
     except ValueError:
-        return {}
+        # Text says no more than the status does. What was to be an object may have said no.
+        return None if b"{" in body else {}
+    if said is False:
+        return {"active": False}
     return said if isinstance(said, dict) else {}
+
+
+def _may_be(said: Mapping[str, Any], uid: str, user_claim: Sequence[str]) -> bool:
+    """A service that does not look at the uid it is told would let everybody be anybody."""
+    named = next((said[claim] for claim in user_claim if said.get(claim) is not None), uid)
+    return str(named) == uid

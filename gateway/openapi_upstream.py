@@ -21,7 +21,10 @@ MAX_OPERATIONS = 2000
 MAX_SCHEMAS = 5000
 MAX_VALUES = 500_000
 """With what is referred to in every place where it is: a few references can stand for very much."""
+MAX_TEXT = 8 * 1024 * 1024
+"""Characters, counted in the same way."""
 TOO_DEEP = "it is nested too deep, or refers to itself"
+TOO_LONG = "it refers to the same text too often"
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch")
 
 SCHEMA_REF = "#/components/schemas/"
@@ -237,11 +240,18 @@ class _Cleaner:
     def __init__(self, components: Mapping[str, Any]) -> None:
         self._components = components
         self._left = MAX_VALUES
+        self._text_left = MAX_TEXT
 
     def cleaned(self, value: Any, depth: int) -> Any:
         self._left -= 1
         if depth > MAX_DEPTH or self._left < 0:
             raise BadDocument(TOO_DEEP)
+        if isinstance(value, str):
+            self._text_left -= len(value)
+        elif isinstance(value, dict):
+            self._text_left -= sum(map(len, value))
+        if self._text_left < 0:
+            raise BadDocument(TOO_LONG)
         if isinstance(value, list):
             return [self.cleaned(one, depth + 1) for one in value]
         if not isinstance(value, dict):
@@ -250,7 +260,7 @@ class _Cleaner:
         if isinstance(ref, str):
             return self._referred(ref, value, depth)
         made = {
-            key: self._mapping(one, depth) if key == "mapping" else self.cleaned(one, depth + 1)
+            key: self._discriminator(one, depth) if key == "discriminator" else self.cleaned(one, depth + 1)
             for key, one in value.items()
             if key not in _NOT_OURS
         }
@@ -261,16 +271,22 @@ class _Cleaner:
         if found is None or found[2] not in self._components.get(found[1], {}):
             raise BadDocument("it refers to something that is not among its components")
         if found[1] == "schemas":
-            rest = {key: one for key, one in value.items() if key in ("description", "summary", "default")}
+            beside = ("description", "summary", "default")
+            rest = {key: self.cleaned(one, depth + 1) for key, one in value.items() if key in beside}
             return {"$ref": ref, **rest}
         return self.cleaned(self._components[found[1]][found[2]], depth + 1)
 
-    def _mapping(self, value: Any, depth: int) -> Any:
-        """Of a discriminator: names of schemas may stand there without the rest of the reference."""
-        known = self._components.get("schemas", {})
-        if isinstance(value, dict) and all(isinstance(one, str) for one in value.values()):
-            return {key: SCHEMA_REF + one if one in known else one for key, one in value.items()}
-        return self.cleaned(value, depth + 1)
+    def _discriminator(self, value: Any, depth: int) -> Any:
+        """In its mapping names of schemas may stand without the rest of the reference."""
+        made = self.cleaned(value, depth + 1)
+        mapping = made.get("mapping") if isinstance(made, dict) else None
+        if isinstance(mapping, dict):
+            known = self._components.get("schemas", {})
+            made["mapping"] = {
+                key: SCHEMA_REF + one if isinstance(one, str) and one in known else one
+                for key, one in mapping.items()
+            }
+        return made
 
 
 def _as_3_1(schema: dict[str, Any]) -> dict[str, Any]:

@@ -171,6 +171,7 @@ def test_lines_are_read_as_they_go_out() -> None:
         ([(b"Content-Encoding", b"identity")], ()),
         ([(b"Vary", b",".join(b"h%d" % n for n in range(MOST_NAMES + 1)))], None),
         ([(b"Vary", b"x" * 600)], None),
+        ([(b"Vary", b"accept, Traceparent")], None),
     ],
 )
 def test_what_an_answer_varies_by(

@@ -93,11 +93,43 @@ def test_no_answer_about_the_token(status: int) -> None:
     assert heard(status, b"") is UNAVAILABLE
 
 
-@pytest.mark.parametrize("body", [{"active": False}, {"status": "error"}, {"status": "Failed"}])
+@pytest.mark.parametrize(
+    "body",
+    [
+        *({"active": active} for active in (False, None, 0, "false", "true")),
+        {"status": "error"},
+        {"status": "Failed"},
+        b" false\n",
+    ],
+)
 def test_a_no_with_the_status_of_a_yes(body: object) -> None:
     refused = heard(200, body)
     assert isinstance(refused, Rejected)
     assert refused.reason is Reason.INVALID_TOKEN
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"active": false, "n": NaN}', b'\n{"active": true, "active": false}', b'{"act']
+)
+def test_an_answer_that_can_not_be_read_is_no_yes(body: bytes) -> None:
+    assert heard(200, body) is UNAVAILABLE
+    assert heard(200, body, Asker("opaque", ""), **BY_ANSWER) is UNAVAILABLE
+
+
+@pytest.mark.parametrize("named", [{"sub": "bob"}, {"sub": "", "uid": "ada"}, {"user_id": 7}])
+def test_a_token_of_somebody_else_is_not_the_uids_that_the_request_names(named: object) -> None:
+    refused = heard(200, named)
+    assert isinstance(refused, Rejected)
+    assert refused.reason is Reason.UID_MISMATCH
+
+
+@pytest.mark.parametrize(
+    ("uid", "named"), [("ada", {"sub": "ada"}), ("7", {"user_id": 7}), ("ada", {"sub": None})]
+)
+def test_a_token_of_the_uid_that_the_request_names(uid: str, named: object) -> None:
+    user = heard(200, named, Asker("opaque", uid))
+    assert isinstance(user, User)
+    assert user.id == uid
 
 
 @pytest.mark.parametrize(
@@ -109,7 +141,6 @@ def test_a_no_with_the_status_of_a_yes(body: object) -> None:
         ({"sub": "a\n"}, None),
         ({}, None),
         (b"", None),
-        (b'{"sub": "ada", "sub": "bob"}', None),
     ],
 )
 def test_a_user_that_the_answer_names(body: object, name: str | None) -> None:

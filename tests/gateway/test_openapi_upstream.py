@@ -91,6 +91,13 @@ def test_a_discriminator_may_name_schemas_without_the_rest_of_the_reference() ->
     assert found.schemas["Pet"]["discriminator"]["mapping"] == dict.fromkeys("cd", "#/components/schemas/Cat")
 
 
+def test_a_property_that_is_called_mapping_is_no_discriminators() -> None:
+    with pytest.raises(BadDocument, match="not among its components"):
+        api(components={"schemas": {"A": {"properties": {"mapping": {"$ref": "https://evil.example/x"}}}}})
+    schemas = {"string": {}, "A": {"properties": {"mapping": {"type": "string"}}}}
+    assert api(components={"schemas": schemas}).schemas["A"] == schemas["A"]
+
+
 @pytest.mark.parametrize(
     ("servers", "base"),
     [
@@ -148,6 +155,15 @@ def test_what_can_not_be_used_is_refused_whole_and_not_quoted(text: bytes) -> No
     with pytest.raises(BadDocument) as refused:
         read_upstream(text)
     assert str(refused.value).startswith("it ")
+
+
+@pytest.mark.parametrize("word", ["description", "default"])
+def test_a_text_that_would_stand_in_every_operation_is_refused(word: str) -> None:
+    schema = {"$ref": "#/components/schemas/B", word: "x" * 100_000}
+    bad = {"description": "", "content": {"application/json": {"schema": schema}}}
+    get = {"get": {"responses": {"400": {"$ref": "#/components/responses/Bad"}}}}
+    with pytest.raises(BadDocument, match="the same text too often"):
+        api({f"/{n}": get for n in range(100)}, components={"schemas": {"B": {}}, "responses": {"Bad": bad}})
 
 
 def test_where_it_is_wrong_is_said_in_plain_letters() -> None:

@@ -283,6 +283,20 @@ async def test_users_share_what_says_that_it_is_for_all(control: str, shared: bo
         assert there.requests == (1 if shared else 2)
 
 
+async def test_users_whose_tokens_are_kept_from_instances_are_told_apart_as_well() -> None:
+    def by_user(head: bytes) -> bytes:
+        return response(f"of {said(head, 'X-User-Id')}", FRESH)
+
+    removed = ["Authorization", "token"]
+    async with (
+        origin(says(by_user)) as there,
+        stage(there.instance, access="user", remove_headers=removed, kept={"per_user": False}) as here,
+    ):
+        for name in ("ada", "bob"):
+            answer = await here.get("/open/x", f"token: {token(name)}")
+            assert answer.body == f"of ['{name}']".encode()
+
+
 async def test_where_the_gateway_knows_no_user_credentials_make_an_answer_nobody_elses() -> None:
     def by_token(head: bytes) -> bytes:
         return response(f"of {said(head, 'Authorization')}", FRESH)
@@ -292,6 +306,18 @@ async def test_where_the_gateway_knows_no_user_credentials_make_an_answer_nobody
             answer = await here.get("/open/x", f"Authorization: Basic {name}")
             assert answer.body == f"of ['Basic {name}']".encode()
         assert there.requests == 2
+
+
+@pytest.mark.parametrize("name", ["X-Request-Id", "X-Request-Timeout-Ms"])
+async def test_what_varies_by_what_the_gateway_says_anew_each_time_is_for_one_request(name: str) -> None:
+    def by_name(head: bytes) -> bytes:
+        return response(f"{said(head, name)}", FRESH, f"Vary: {name}")
+
+    async with origin(says(by_name)) as there, stage(there.instance) as here:
+        first, second = [
+            await here.get("/open/x", f"{name}: {value}") for value in (900_000_000, 500_000_000)
+        ]
+        assert there.requests == 2, (first.body, second.body)
 
 
 async def test_answers_that_vary_are_apart() -> None:
