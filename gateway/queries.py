@@ -1,7 +1,9 @@
 """Parameters of a query, set and removed; all others stay as they came, byte for byte and in their order.
 
-Rules of this file: a name is compared with its escapes decoded once, as instances do it. Some of them take
-`;` for another `&`, and would find a parameter behind it that was meant to be replaced: here both separate.
+Rules of this file: a name is compared with its escapes decoded once, and as the laxest instances read it, or
+they would find a parameter that was meant to be gone. Some take `;` for another `&`. Many read `a[]` and `a[x]`
+as parts of `a`. PHP overlooks spaces before a name and what follows a NUL, and makes `_` of a space, a dot and
+a `[` that is not closed.
 """
 
 import re
@@ -10,6 +12,7 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
 _SEPARATOR = re.compile("([&;])")
+_UNDERSCORES = str.maketrans(" .[", "___")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +36,14 @@ class QueryChanges:
         pieces = _SEPARATOR.split(raw)
         kept: list[str] = []
         for separator, piece in zip(["", *pieces[1::2]], pieces[::2], strict=True):
-            name = _decoded(piece.partition("=")[0])
-            if name not in self.remove and name not in self.set:
+            names = _readings(piece.partition("=")[0])
+            if names.isdisjoint(self.remove) and names.isdisjoint(self.set):
                 kept.append(separator + piece if kept else piece)
         return "".join(kept)
 
 
-def _decoded(name: str) -> str:
-    """No name of the settings holds what is not ASCII, nor `+`, which some take for a space."""
-    return unquote_to_bytes(name).decode("latin-1")
+def _readings(raw: str) -> Set[str]:
+    """What instances may take a name for. Those of the settings are letters, digits, `_`, `.`, `~`, `-`."""
+    name = unquote_to_bytes(raw.replace("+", " ")).decode("latin-1").partition("\0")[0].lstrip(" ")
+    whole = name.partition("[")[0]
+    return {whole, whole.translate(_UNDERSCORES), name.translate(_UNDERSCORES)}
