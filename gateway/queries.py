@@ -1,9 +1,9 @@
 """Parameters of a query, set and removed; all others stay as they came, byte for byte and in their order.
 
 Rules of this file: a name is compared with its escapes decoded once, and as the laxest instances read it, or
-they would find a parameter that was meant to be gone. Some take `;` for another `&`. Many read `a[]` and `a[x]`
-as parts of `a`. PHP overlooks spaces before a name and what follows a NUL, and makes `_` of a space, a dot and
-a `[` that is not closed.
+they would find a parameter that was meant to be gone. Some take `;` for another `&`. Many read `a[]` and
+`a[x]` as parts of `a`. PHP overlooks spaces before a name and what follows a NUL, and makes `_` of a space, a
+dot and a `[` that is not closed.
 """
 
 import re
