@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from balancer.headers import guarded_names
 from gateway.patterns import Pattern, parse_pattern
-from gateway.routes import LOCAL_PATHS
+from gateway.routes import LOCAL_PATHS, Match, RouteTable
 from gateway.settings_document import Problem
 from gateway.settings_handlers import HandlersSettings
 from gateway.settings_identity import IdentitySettings
@@ -52,6 +52,7 @@ def cross_problems(draft: Draft) -> Iterator[Problem]:
     yield from _identity_problems(draft)
     yield from _service_problems(draft)
     yield from _route_problems(draft)
+    yield from _redirect_problems(draft)
     yield from _handler_problems(draft)
     yield from _health_problems(draft)
 
@@ -151,6 +152,34 @@ def _route_problems(draft: Draft) -> Iterator[Problem]:
             yield Problem(
                 f"routes[{number}]", f"routes[{min(first)}] has the same path and one of its methods already"
             )
+
+
+def _redirect_problems(draft: Draft) -> Iterator[Problem]:
+    leading = [number for number, route in draft.routes.items() if _leads_on_here(route)]
+    table = RouteTable(list(draft.routes.values())) if leading else None
+    for number in leading:
+        if table is not None and _comes_back(draft.routes[number], table):
+            yield Problem(f"routes[{number}].redirect.to", "leads back to the route itself, again and again")
+
+
+def _leads_on_here(route: RouteSettings) -> bool:
+    return route.redirect is not None and not route.redirect.origin
+
+
+def _comes_back(route: RouteSettings, table: RouteTable) -> bool:
+    """Whether a client that follows redirects from here never gets anywhere, tried with an unlikely path."""
+    pattern = parse_pattern(route.path)
+    assert isinstance(pattern, Pattern), "the path is valid"
+    path = pattern.fill(["~"] * len(pattern.names), ["~"])
+    passed: list[RouteSettings] = []
+    while isinstance(found := table.resolve(route.methods[0], path), Match):
+        if not _leads_on_here(found.route):
+            return False
+        if any(found.route is one for one in passed):
+            return found.route is route
+        passed.append(found.route)
+        path = found.upstream_path
+    return False
 
 
 def _is_ours(draft: Draft, path: str) -> bool:

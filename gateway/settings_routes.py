@@ -61,8 +61,6 @@ def redirect_problem(path: str, redirect: RedirectSettings) -> str | None:
         return None
     if unknown := set(new.names) - set(pattern.names):
         return f"uses {', '.join(sorted(unknown))}, which the route's path does not name"
-    if new.shape == pattern.shape and not redirect.origin:
-        return "leads to the route itself, again and again"
     return "ends in /*, so the route's path must end in /* too" if new.rest and not pattern.rest else None
 
 

@@ -66,6 +66,30 @@ def test_a_route_never_hides_the_gateways_own_endpoints(path: str) -> None:
     assert set(problems(route(path))) == {"routes[0].path"}
 
 
+def redirect(path: str, to: str) -> RouteSettings:
+    return route(path, service=None, redirect={"to": to})
+
+
+@pytest.mark.parametrize(
+    ("routes", "circling"),
+    [
+        ([redirect("/a", "/%61")], [0]),
+        ([redirect("/a/*", "/a/b/*")], [0]),
+        ([redirect("/*", "/en/*")], [0]),
+        ([redirect("/*", "/en/*"), route("/en/*")], []),
+        ([redirect("/*", "/en/*"), route("/en/{page}")], []),
+        ([redirect("/{a}/{b}", "/{b}/{a}")], [0]),
+        ([redirect("/a", "/b"), redirect("/b", "/c"), redirect("/c", "/a")], [0, 1, 2]),
+        ([redirect("/a", "/b"), redirect("/b", "/c"), redirect("/c", "/b")], [1, 2]),
+        ([redirect("/a", "/b"), redirect("/b", "/c")], []),
+        ([redirect("/a/*", "https://elsewhere.example/a/*")], []),
+        ([redirect("/a", "/b"), redirect("/b", "https://elsewhere.example/a")], []),
+    ],
+)
+def test_no_client_is_sent_in_circles(routes: list[RouteSettings], circling: list[int]) -> None:
+    assert list(problems(*routes)) == [f"routes[{number}].redirect.to" for number in circling]
+
+
 @pytest.mark.parametrize("path", ["/docs", "/docs/x", "/docs/*", "/openapi.json"])
 def test_without_docs_their_paths_are_the_routes_to_have(path: str) -> None:
     assert set(problems(route(path))) == {"routes[0].path"}

@@ -90,7 +90,6 @@ def test_a_route_without_a_path_or_service() -> None:
         ({"service": "auth", "methods": ["POST"], "cache": {}}, "cache is for GET and HEAD"),
         ({"service": "auth", "set_query": {"a": "b c"}}, "set_query"),
         ({"redirect": {"to": "https://host/a?b"}}, "redirect.to must start with /"),
-        ({"redirect": {"to": "/%61"}}, "redirect.to leads to the route itself"),
         ({"service": "auth", "remove_headers": ["Cookie", "Host"]}, "host is the gateway's own to set"),
         (
             {"service": "auth", "retry": "keyed", "remove_headers": ["Idempotency-Key"]},
