@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from gateway.openapi_document import NAME, SECURITY, Draft, path_parameters
+from gateway.openapi_references import SCHEMA_REF, references
 from gateway.openapi_routes import reasons
-from gateway.openapi_upstream import SCHEMA_REF, UpstreamApi, references
+from gateway.openapi_upstream import UpstreamApi
 from gateway.patterns import Literal, Name, Pattern, decoded, parse_pattern, split
 from gateway.routes import Match, RouteTable
 from gateway.settings import RouteSettings, Settings

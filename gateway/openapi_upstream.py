@@ -14,30 +14,15 @@ from urllib.parse import urlsplit
 import orjson
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, Tag, ValidationError
 
+from gateway.openapi_references import MAX_DEPTH, TOO_DEEP, BadDocument, Cleaner
 from gateway.target import path_is_carried
 
-MAX_DEPTH = 64
 MAX_OPERATIONS = 2000
+TOO_MANY = f"it has more than {MAX_OPERATIONS} operations"
 MAX_SCHEMAS = 5000
-MAX_VALUES = 500_000
-"""With what is referred to in every place where it is: a few references can stand for very much."""
-MAX_TEXT = 8 * 1024 * 1024
-"""Characters, counted in the same way."""
-TOO_DEEP = "it is nested too deep, or refers to itself"
-TOO_LONG = "it refers to the same text too often"
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch")
 
-SCHEMA_REF = "#/components/schemas/"
-_REF = re.compile(
-    r"#/components/(schemas|responses|parameters|requestBodies|headers|examples)/([A-Za-z0-9._-]{1,128})"
-)
 _NAME = r"^[A-Za-z0-9._-]{1,128}$"
-_NOT_OURS = frozenset({"$id", "$schema", "$anchor", "$dynamicRef", "$dynamicAnchor", "$vocabulary"})
-"""Words of JSON Schema that mean something only in the document that they come from."""
-
-
-class BadDocument(Exception):
-    """The text says why, without quoting the document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +44,31 @@ class _Reference(_Object):
     ref: Annotated[str, Field(alias="$ref")]
 
 
+class _ToExample(_Reference):
+    ref: Annotated[str, Field(alias="$ref", pattern="^#/components/examples/")]
+
+
+class _ToHeader(_Reference):
+    ref: Annotated[str, Field(alias="$ref", pattern="^#/components/headers/")]
+
+
+class _ToParameter(_Reference):
+    ref: Annotated[str, Field(alias="$ref", pattern="^#/components/parameters/")]
+
+
+class _ToBody(_Reference):
+    ref: Annotated[str, Field(alias="$ref", pattern="^#/components/requestBodies/")]
+
+
+class _ToResponse(_Reference):
+    ref: Annotated[str, Field(alias="$ref", pattern="^#/components/responses/")]
+
+
 def _kind(value: Any) -> str:
     is_reference = isinstance(value, _Reference) or (isinstance(value, dict) and "$ref" in value)
     return "reference" if is_reference else "object"
 
 
-_ToElsewhere = Annotated[_Reference, Tag("reference")]
 _Schema = dict[str, JsonValue] | bool
 
 
@@ -74,7 +78,12 @@ class _Example(_Object):
     value: JsonValue = None
 
 
-_Examples = dict[str, Annotated[Annotated[_Example, Tag("object")] | _ToElsewhere, Discriminator(_kind)]]
+_Examples = dict[
+    str,
+    Annotated[
+        Annotated[_Example, Tag("object")] | Annotated[_ToExample, Tag("reference")], Discriminator(_kind)
+    ],
+]
 
 
 class _Media(_Object):
@@ -90,6 +99,11 @@ class _Header(_Object):
     schema_: Annotated[_Schema | None, Field(alias="schema")] = None
     content: dict[str, _Media] | None = None
     example: JsonValue = None
+
+
+_OrHeader = Annotated[
+    Annotated[_Header, Tag("object")] | Annotated[_ToHeader, Tag("reference")], Discriminator(_kind)
+]
 
 
 class _Parameter(_Header):
@@ -108,15 +122,19 @@ class _RequestBody(_Object):
 
 class _Response(_Object):
     description: str
-    headers: (
-        dict[str, Annotated[Annotated[_Header, Tag("object")] | _ToElsewhere, Discriminator(_kind)]] | None
-    ) = None
+    headers: dict[str, _OrHeader] | None = None
     content: dict[str, _Media] | None = None
 
 
-_OrParameter = Annotated[Annotated[_Parameter, Tag("object")] | _ToElsewhere, Discriminator(_kind)]
-_OrBody = Annotated[Annotated[_RequestBody, Tag("object")] | _ToElsewhere, Discriminator(_kind)]
-_OrResponse = Annotated[Annotated[_Response, Tag("object")] | _ToElsewhere, Discriminator(_kind)]
+_OrParameter = Annotated[
+    Annotated[_Parameter, Tag("object")] | Annotated[_ToParameter, Tag("reference")], Discriminator(_kind)
+]
+_OrBody = Annotated[
+    Annotated[_RequestBody, Tag("object")] | Annotated[_ToBody, Tag("reference")], Discriminator(_kind)
+]
+_OrResponse = Annotated[
+    Annotated[_Response, Tag("object")] | Annotated[_ToResponse, Tag("reference")], Discriminator(_kind)
+]
 _Status = Annotated[str, Field(pattern=r"^([1-5][0-9]{2}|[1-5]XX|default)$")]
 
 
@@ -146,9 +164,7 @@ class _Components(_Object):
     responses: dict[str, _OrResponse] = Field(default_factory=dict)
     parameters: dict[str, _OrParameter] = Field(default_factory=dict)
     request_bodies: Annotated[dict[str, _OrBody], Field(alias="requestBodies")] = Field(default_factory=dict)
-    headers: dict[str, Annotated[Annotated[_Header, Tag("object")] | _ToElsewhere, Discriminator(_kind)]] = (
-        Field(default_factory=dict)
-    )
+    headers: dict[str, _OrHeader] = Field(default_factory=dict)
     examples: _Examples = Field(default_factory=dict)
 
 
@@ -171,6 +187,8 @@ def read_upstream(text: bytes) -> UpstreamApi:
         raise BadDocument("it is not JSON") from None
     if not isinstance(raw, dict) or "openapi" not in raw:
         raise BadDocument("it is no OpenAPI document of version 3")
+    if isinstance(raw.get("paths"), dict) and len(raw["paths"]) > MAX_OPERATIONS:
+        raise BadDocument(TOO_MANY)
     if _is_deep(raw):
         raise BadDocument(TOO_DEEP)
     try:
@@ -178,15 +196,15 @@ def read_upstream(text: bytes) -> UpstreamApi:
     except ValidationError as error:
         raise BadDocument(f"it is not valid at {_place(error)}") from None
     components = found.components.model_dump(by_alias=True, exclude_unset=True)
-    cleaner = _Cleaner(components)
+    cleaner = Cleaner(components)
     if len(found.components.schemas) > MAX_SCHEMAS:
         raise BadDocument(f"it has more than {MAX_SCHEMAS} schemas")
     paths: dict[str, dict[str, dict[str, Any]]] = {}
-    for path, method, operation in _operations(found):
-        paths.setdefault(path, {})[method] = cleaner.cleaned(operation, 0)
-    if sum(map(len, paths.values())) > MAX_OPERATIONS:
-        raise BadDocument(f"it has more than {MAX_OPERATIONS} operations")
-    schemas = {name: cleaner.cleaned(schema, 0) for name, schema in components.get("schemas", {}).items()}
+    for number, (path, method, operation) in enumerate(_operations(found)):
+        if number == MAX_OPERATIONS:
+            raise BadDocument(TOO_MANY)
+        paths.setdefault(path, {})[method] = cleaner.cleaned(operation)
+    schemas = {name: cleaner.cleaned(schema) for name, schema in components.get("schemas", {}).items()}
     return UpstreamApi(_base(found), paths, schemas)
 
 
@@ -214,11 +232,13 @@ def _operations(found: _Document) -> Iterator[tuple[str, str, dict[str, Any]]]:
     for path, item in found.paths.items():
         if not path_is_carried(re.sub(r"\{[^{}/]+\}", "x", path)) or "{" in re.sub(r"\{[^{}/]+\}", "", path):
             raise BadDocument("it has a path that no request can have")
+        shared = item.model_dump(include={"parameters"}, by_alias=True, exclude_unset=True).get(
+            "parameters", []
+        )
         for method in METHODS:
             operation: _Operation | None = getattr(item, method)
             if operation is not None:
                 said = operation.model_dump(by_alias=True, exclude_unset=True)
-                shared = item.model_dump(by_alias=True, exclude_unset=True).get("parameters", [])
                 said["parameters"] = [*said.get("parameters", []), *shared]
                 yield path, method, said
 
@@ -232,86 +252,3 @@ def _base(found: _Document) -> str:
     except ValueError:
         return ""
     return path if path_is_carried(path or "/") else ""
-
-
-class _Cleaner:
-    """Takes references that are not to schemas for what they mean, and writes schemas of 3.0 as 3.1 does."""
-
-    def __init__(self, components: Mapping[str, Any]) -> None:
-        self._components = components
-        self._left = MAX_VALUES
-        self._text_left = MAX_TEXT
-
-    def cleaned(self, value: Any, depth: int) -> Any:
-        self._left -= 1
-        if depth > MAX_DEPTH or self._left < 0:
-            raise BadDocument(TOO_DEEP)
-        if isinstance(value, str):
-            self._text_left -= len(value)
-        elif isinstance(value, dict):
-            self._text_left -= sum(map(len, value))
-        if self._text_left < 0:
-            raise BadDocument(TOO_LONG)
-        if isinstance(value, list):
-            return [self.cleaned(one, depth + 1) for one in value]
-        if not isinstance(value, dict):
-            return value
-        ref = value.get("$ref")
-        if isinstance(ref, str):
-            return self._referred(ref, value, depth)
-        made = {
-            key: self._discriminator(one, depth) if key == "discriminator" else self.cleaned(one, depth + 1)
-            for key, one in value.items()
-            if key not in _NOT_OURS
-        }
-        return _as_3_1(made)
-
-    def _referred(self, ref: str, value: Mapping[str, Any], depth: int) -> Any:
-        found = _REF.fullmatch(ref)
-        if found is None or found[2] not in self._components.get(found[1], {}):
-            raise BadDocument("it refers to something that is not among its components")
-        if found[1] == "schemas":
-            beside = ("description", "summary", "default")
-            rest = {key: self.cleaned(one, depth + 1) for key, one in value.items() if key in beside}
-            return {"$ref": ref, **rest}
-        return self.cleaned(self._components[found[1]][found[2]], depth + 1)
-
-    def _discriminator(self, value: Any, depth: int) -> Any:
-        """In its mapping names of schemas may stand without the rest of the reference."""
-        made = self.cleaned(value, depth + 1)
-        mapping = made.get("mapping") if isinstance(made, dict) else None
-        if isinstance(mapping, dict):
-            known = self._components.get("schemas", {})
-            made["mapping"] = {
-                key: SCHEMA_REF + one if isinstance(one, str) and one in known else one
-                for key, one in mapping.items()
-            }
-        return made
-
-
-def _as_3_1(schema: dict[str, Any]) -> dict[str, Any]:
-    """`nullable` and exclusive bounds that are true or false are 3.0's."""
-    if schema.get("nullable") is True:
-        del schema["nullable"]
-        if isinstance(kind := schema.get("type"), str):
-            schema["type"] = [kind, "null"]
-        if isinstance(allowed := schema.get("enum"), list) and None not in allowed:
-            schema["enum"] = [*allowed, None]
-    for exclusive, bound in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
-        if isinstance(schema.get(exclusive), bool) and schema.pop(exclusive) and bound in schema:
-            schema[exclusive] = schema.pop(bound)
-    return schema
-
-
-def references(value: Any) -> Iterator[str]:
-    """The names of the schemas that are referred to, nested ones not followed."""
-    if isinstance(value, list):
-        for one in value:
-            yield from references(one)
-    elif isinstance(value, dict):
-        for key, one in value.items():
-            if isinstance(one, str):
-                if key == "$ref" or one.startswith(SCHEMA_REF):
-                    yield one.removeprefix(SCHEMA_REF)
-            else:
-                yield from references(one)

@@ -16,7 +16,8 @@ import structlog
 
 from balancer.model import CallPolicy, OutboundRequest, RetryClass, Timeouts, UpstreamBroke
 from balancer.runtime.call import Answer, Balancer
-from gateway.openapi_upstream import BadDocument, UpstreamApi, read_upstream
+from gateway.openapi_references import BadDocument
+from gateway.openapi_upstream import UpstreamApi, read_upstream
 from gateway.request_head import HOP
 from gateway.settings import Settings
 from registry.model import ServiceName

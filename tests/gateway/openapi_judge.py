@@ -6,7 +6,7 @@ from typing import Any
 import jsonschema_rs
 from schemathesis.specs.openapi.definitions import OPENAPI_31
 
-from gateway.openapi_upstream import SCHEMA_REF, references
+from gateway.openapi_references import SCHEMA_REF, references
 
 _JUDGE = jsonschema_rs.validator_for(OPENAPI_31)
 _SCHEMA_JUDGE = jsonschema_rs.meta
