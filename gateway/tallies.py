@@ -90,9 +90,9 @@ class Histograms(dict[Labels, Histogram]):
         return sums
 
 
-def forget(tallies: dict[Labels, Any], first_labels: Collection[str]) -> None:
-    """Takes out all whose first label is one of these: what they name is there no longer."""
-    for labels in [labels for labels in tallies if labels and labels[0] in first_labels]:
+def keep(tallies: dict[Labels, Any], first_labels: Collection[str]) -> None:
+    """Takes out all whose first label is none of these nor `OTHER`: what they name is there no longer."""
+    for labels in [labels for labels in tallies if labels[0] not in first_labels and labels[0] != OTHER]:
         del tallies[labels]
 
 

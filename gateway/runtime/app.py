@@ -22,6 +22,7 @@ from gateway.runtime.access_log import AccessLog
 from gateway.runtime.cached import opened_cache
 from gateway.runtime.dispatch import Dispatcher
 from gateway.runtime.endpoints.health import HealthEndpoints
+from gateway.runtime.exchange import NO_ROUTE
 from gateway.runtime.forward import Forwarder
 from gateway.runtime.handover import Predecessor, offered, predecessor_at, until_ready
 from gateway.runtime.http_server import HttpServer, parser_problem
@@ -148,13 +149,11 @@ class Gateway:
         )
         fixed = settings.fixed_addresses()
         running.watcher.follow_fixed(running.backend.follow_fixed(fixed), fixed)
-        gone = self._settings.services.keys() - settings.services.keys()
-        for name in gone:
+        for name in self._settings.services.keys() - settings.services.keys():
             running.watcher.unpin(ServiceName(name))
-        routes = {route.path for route in settings.routes}
-        running.endpoints.metrics.forget(
-            services=gone, routes={route.path for route in self._settings.routes} - routes
-        )
+        places = {NO_ROUTE, *(endpoint.path for endpoint in endpoints)}
+        places.update(route.path for route in settings.routes)
+        running.endpoints.metrics.keep(services=settings.services.keys(), routes=places)
         self._settings = settings
         self._pin_all(running.watcher, running.ours)
         running.watcher.follow_checks(settings.health_checks())

@@ -14,7 +14,7 @@ from balancer.runtime.base import Observer
 from gateway.answer_head import SWITCHED
 from gateway.runtime.familiar_families import familiar_families, histogram_family
 from gateway.runtime.live_state import LiveState
-from gateway.tallies import OTHER, Counters, Histograms, Labels, forget
+from gateway.tallies import OTHER, Counters, Histograms, Labels, keep
 from gateway.target import CARRIED
 from registry.model import Instance, ServiceName
 
@@ -108,10 +108,13 @@ class Metrics(Observer):
         """By outcome."""
         return _of(service, self._reported)
 
-    def forget(self, *, services: Collection[str], routes: Collection[str]) -> None:
-        """These are in the settings no longer: their series end."""
+    def keep(self, *, services: Collection[str], routes: Collection[str]) -> None:
+        """The series of all others end. `routes` are the names of endpoints, too.
+
+        A call that is under way while its route goes begins a series anew: that one ends the next time.
+        """
         for of_routes in (self._answered, self._cached, self._versions):
-            forget(of_routes, routes)
+            keep(of_routes, routes)
         for of_services in (
             self._tried,
             self._retried,
@@ -120,7 +123,7 @@ class Metrics(Observer):
             self._circuits,
             self._reported,
         ):
-            forget(of_services, services)
+            keep(of_services, services)
 
     def exposition(self, live: LiveState) -> bytes:
         """The text format, with the gauges of `live`."""

@@ -13,6 +13,7 @@ from gateway.runtime.pool_state import PoolState
 from handlers.outage import Mode
 from registry.model import Instance, InstanceId, ServiceName
 from registry.stats import WatchStats
+from tests.balancer.origins import Connection, origin, until
 from tests.gateway.runtime.gateways import NOWHERE, ask, gateway, request, settings_of, wire
 from tests.gateway.runtime.scrapes import samples, scrape
 from tests.project.source import ROOT
@@ -241,7 +242,7 @@ def test_what_has_left_the_settings_takes_its_series_with_it() -> None:
         metrics.circuit(service, "open")
         metrics.reported(service, "timeout")
     before = samples(metrics.exposition(NOTHING))
-    metrics.forget(services={"auth"}, routes={"/auth"})
+    metrics.keep(services={"chat"}, routes={"/chat"})
     after = samples(metrics.exposition(NOTHING))
     assert not [series for series in after if "auth" in series]
     assert after == {series: value for series, value in before.items() if "auth" not in series}
@@ -273,6 +274,27 @@ async def test_a_reload_ends_the_series_of_what_it_takes_out() -> None:
         # What is read at the scrape stays until nobody watches the service any more.
         assert not [series for series in found if '"old"' in series and "_upstream_" in series]
         assert 'quaymaster_upstream_duration_seconds_count{service="auth"}' in found
+
+
+async def test_a_call_that_outlives_its_route_leaves_no_series_for_ever() -> None:
+    async def waits(connection: Connection) -> None:
+        await connection.request()
+        await connection.origin.go.wait()
+        await connection.say(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    left = [{"path": "/b", "service": "auth", "access": "public"}]
+    async with origin(waits) as there, gateway(there.instance) as running, wire(running.port) as client:
+        await client.say(request("GET", "/open/a"))
+        await until(lambda: there.requests)
+        await running.follow(settings_of(there.instance, routes=left))
+        there.go.set()
+        assert (await client.answer()).status == 200
+        began_anew = 'quaymaster_requests_total{code="200",method="GET",route="/open/*"}'
+        assert began_anew in await scrape(running.port)
+        await running.follow(settings_of(there.instance, routes=left))
+        found = await scrape(running.port)
+        assert began_anew not in found
+        assert 'quaymaster_requests_total{code="200",method="GET",route="/metrics"}' in found, "ours stay"
 
 
 async def test_ten_thousand_paths_make_no_series() -> None:
