@@ -52,7 +52,7 @@ class AccessLog:
         self._usual = level in ("debug", "info")
         self._writes = level != "error"
         self._slow_s = settings.slow_s
-        self._sampler = Sampler(settings.sample)
+        self._sampler = Sampler(settings.sample) if settings.sample < 1 else None
         self._service = settings.service
         as_json = settings.format == "json"
         self._line: Callable[[Exchange, int, float, str], bytes] = self._json if as_json else _text
@@ -61,10 +61,11 @@ class AccessLog:
         """The request has ended."""
         if not self._writes:
             return
-        took_long = seconds >= self._slow_s and status != SWITCHED
-        if took_long or status >= 500 or _was_cut(exchange, status):
+        # A reason of an answer that had begun well is why it was cut short.
+        was_cut = exchange.reason is not None and status < 400
+        if status >= 500 or ((was_cut or seconds >= self._slow_s) and status != SWITCHED):
             level = "warning"
-        elif self._usual and self._sampler.takes():
+        elif self._usual and (self._sampler is None or self._sampler.takes()):
             level = "info"
         else:
             return
@@ -142,11 +143,6 @@ class AccessLog:
             exchange.cache,
         )
         return b"%b,%b" % (orjson.dumps(own, option=orjson.OPT_UTC_Z)[:-1], shared)
-
-
-def _was_cut(exchange: Exchange, status: int) -> bool:
-    """Whether something went wrong in the middle of an answer that had begun well."""
-    return exchange.reason is not None and status < 400 and status != SWITCHED
 
 
 def _text(exchange: Exchange, status: int, seconds: float, _level: str) -> bytes:
