@@ -35,11 +35,6 @@ class TraceContext(NamedTuple):
     state: str = ""
     """What tracing systems say to themselves, as one list; empty if there is nothing."""
 
-    @property
-    def sampled(self) -> bool:
-        """Whether the caller records this trace."""
-        return bool(self.flags & 1)
-
 
 class TraceHeaders(NamedTuple):
     """What a request's headers say of its trace."""
