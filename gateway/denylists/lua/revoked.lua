@@ -1,8 +1,8 @@
 -- Revoked tokens, for all gateways together: takes what one of them has revoked, and tells it what is new.
 --
 -- KEYS[1] holds the tokens by when they expire, KEYS[2] by the number under which they came, KEYS[3] the last
--- number and the name of this life. Numbers begin anew when Redis has forgotten everything, and so does the
--- name: a gateway that knows another one reads from the beginning, and brings back what it remembers itself.
+-- number and the name of this life. There is a new name when Redis has forgotten something: a gateway that knows
+-- another one reads from the beginning, and brings back what it remembers itself.
 
 local PAGE = 1000
 local LONGER_S = 86400 -- keys stay so long after their last token has expired
@@ -13,8 +13,10 @@ local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 
 local known, since, most = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 
-local life = call('HGET', KEYS[3], 'life')
-if not life then
+local life, number = unpack(call('HMGET', KEYS[3], 'life', 'number'))
+-- A gateway that has read further than there is: Redis has forgotten the latest, as one does that is restarted
+-- or replaced by its replica. Numbers that come again would be passed over, so this is another life, too.
+if not life or (life == known and since > tonumber(number or '0')) then
   life = ARGV[5]
   call('HSET', KEYS[3], 'life', life)
 end

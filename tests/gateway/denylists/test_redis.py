@@ -100,6 +100,24 @@ async def test_a_redis_that_has_forgotten_everything_is_told_again(url: str) -> 
         assert other.holds("a")
 
 
+async def test_a_redis_that_has_forgotten_the_latest_is_told_again(url: str) -> None:
+    async with still(url) as one, open_redis(url) as redis:
+        for name in ("a", "b", "c"):
+            await one.add(name, unix_now() + 60)
+        # As a replica that took over, or a file that was written a second ago.
+        for key in redis_denylist.KEYS[:2]:
+            await redis.zrem(key, "b", "c")
+        await redis.hset(redis_denylist.KEYS[2], "number", "1")
+        async with still(url) as other:
+            assert other.holds("a")
+            await other.add("d", unix_now() + 60)
+            await one.refresh()
+            assert one.holds("d")
+            await other.refresh()
+            assert other.holds("b")
+            assert other.holds("c")
+
+
 async def test_while_redis_is_away_it_is_known_here_and_told_later() -> None:
     with own_redis() as server:
         async with still(hasty(server.url)) as one:
