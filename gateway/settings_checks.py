@@ -106,7 +106,10 @@ def _identity_problems(draft: Draft) -> Iterator[Problem]:
             key, fix = "secret", "set JWT_SECRET, or this key, to at least 32 bytes"
         else:
             key, fix = "public_key", "set this key, public_key_file or jwks_url, to the issuer's public key"
-        yield Problem(f"identity.{key}", f"is not set, but {_listed(who)} need it to check tokens: {fix}")
+        # Who wants no handlers has written nothing of them: they are there unless the file says otherwise.
+        fix += "; without WebSocket handlers say `handlers: null`" if draft.handlers else ""
+        needed = f"{_listed(who)} {'needs' if len(who) == 1 else 'need'} it to check tokens"
+        yield Problem(f"identity.{key}", f"is not set, but {needed}: {fix}")
 
 
 def _listed(names: list[str]) -> str:
@@ -194,6 +197,9 @@ def _health_problems(draft: Draft) -> Iterator[Problem]:
     for number, path in enumerate(aliases):
         if path in LOCAL_PATHS or path.startswith(DOCS_FILES):
             yield Problem(f"health.aliases[{number}]", f"{path} is another endpoint of the gateway itself")
+    for name in draft.health.probes if draft.health else ():
+        if name in draft.service_names:
+            yield Problem(f"health.probes.{name}", "is a service's name too, and /health shows one of a name")
 
 
 def _unknown_service(draft: Draft, key: str, name: str) -> Iterator[Problem]:

@@ -15,6 +15,7 @@ from gateway.settings_types import (
     Count,
     Header,
     HttpUrl,
+    InstancePath,
     Listed,
     LongSecret,
     Name,
@@ -38,7 +39,7 @@ class IntrospectionSettings(Section):
     """For tokens that only their issuer understands: it is asked about each of them."""
 
     service: Name = "auth"
-    path: Annotated[str, Field(pattern=r"^/[!-~]*$")] = "/token_check"
+    path: InstancePath = "/token_check"
     method: Literal["GET", "POST"] = "GET"
     """GET asks by the query, POST by a form in the body, which no log shows."""
     token_parameter: Annotated[str, Field(min_length=1)] = "token"
@@ -106,7 +107,7 @@ class IdentitySettings(Section):
     def _secret_is_used(cls, secret: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         symmetric = HMAC.keys() & set(info.data.get("algorithms", HMAC))
         if secret and not symmetric:
-            raise ValueError("is for HS256, which algorithms does not name")
+            raise ValueError("is for HS256, HS384 and HS512: leave it out, or set algorithms to one of them")
         if secret and "algorithms" in info.data:
             size, needed = len(secret.get_secret_value().encode()), max(HMAC[name] for name in symmetric)
             if size < needed:
@@ -117,7 +118,7 @@ class IdentitySettings(Section):
     @classmethod
     def _public_key_is_used(cls, key: str | None, info: ValidationInfo) -> str | None:
         if key and HMAC.keys() & set(info.data.get("algorithms", ())):
-            raise ValueError("is for RS256, ES256 and EdDSA: set algorithms to the one it is for")
+            raise ValueError("is for RS, ES and EdDSA: set algorithms to what the issuer uses, as in [RS256]")
         return key
 
     @field_validator("public_key_file")

@@ -56,7 +56,7 @@ def redirect_problem(path: str, redirect: RedirectSettings) -> str | None:
         return "must be a path, or https://host/path"
     new, pattern = parse_pattern(redirect.path), parse_pattern(path)
     if isinstance(new, str):
-        return new
+        return new if redirect.path.startswith("/") else "must be a path, or https://host/path"
     if not isinstance(pattern, Pattern):
         return None
     if unknown := set(new.names) - set(pattern.names):

@@ -22,6 +22,7 @@ from gateway.settings_types import (
     Count,
     CountOrZero,
     Header,
+    InstancePath,
     InstanceUrl,
     Listed,
     OneOf,
@@ -205,7 +206,7 @@ class HealthCheckSettings(Section):
     """The gateway asks the instances itself, beside the registry's checks."""
 
     kind: Literal["http", "tcp"] = "http"
-    path: Annotated[str, Field(pattern="^/[!-~]*$")] = "/health"
+    path: InstancePath = "/health"
     interval_s: Seconds = 5
     timeout_s: Seconds = 1
     up: Count = 2
@@ -264,7 +265,7 @@ class ServiceSettings(Section):
     hash: HashSettings = HashSettings()
     health_check: HealthCheckSettings | None = None
     """Null: the registry's checks only."""
-    openapi: Annotated[str, Field(pattern="^/[!-~]*$")] | None = None
+    openapi: InstancePath | None = None
     """The path at which instances describe their API; it becomes part of /openapi.json."""
     zone_room: Count = 16
     """Calls of one gateway that an instance of its own zone takes before other zones get the next."""

@@ -190,6 +190,12 @@ def _local_path(value: str) -> str:
     return value
 
 
+def _instance_path(value: str) -> str:
+    if not re.fullmatch("/[!-~]*", value):
+        raise ValueError("must be a path, such as /health: the instances have their own addresses")
+    return value
+
+
 def _http_url(value: str | None) -> str | None:
     if value is None:
         return None
@@ -199,7 +205,7 @@ def _http_url(value: str | None) -> str | None:
     except ValueError:
         found = None
     if found is None or url.scheme not in ("http", "https") or url.fragment or not value.isprintable():
-        raise ValueError("must be like https://issuer.example.org/keys, without user or password")
+        raise ValueError("must be http://host:port/path or https://…, without user or password")
     return value
 
 
@@ -337,6 +343,7 @@ InstanceUrl = Annotated[str, AfterValidator(_instance_url)]
 Origin = Annotated[str, AfterValidator(_origin)]
 AllowedHost = Annotated[str, AfterValidator(_allowed_host)]
 LocalPath = Annotated[str, AfterValidator(_local_path)]
+InstancePath = Annotated[str, AfterValidator(_instance_path)]
 HttpUrl = Annotated[Annotated[str, AfterValidator(_http_url)] | None, BeforeValidator(_empty_is_unset)]
 ProbeUrl = Annotated[
     Annotated[SecretStr, AfterValidator(_probe_url)] | None, BeforeValidator(_empty_is_unset)

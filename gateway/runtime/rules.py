@@ -67,4 +67,4 @@ def build_verifier(settings: Settings) -> Verifier | None:
         pem = Path(identity.public_key_file).read_bytes().decode()
         return Verifier(identity, pem_key(identity.algorithms, pem))
     except (OSError, ValueError) as error:
-        raise StartFailed(f"identity.public_key_file: {error}") from error
+        raise StartFailed(f"identity.public_key_file: {getattr(error, 'strerror', None) or error}") from error

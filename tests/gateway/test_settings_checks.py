@@ -129,8 +129,12 @@ def test_a_missing_secret_names_who_needs_it() -> None:
     found = problems(*routes, identity=IdentitySettings(), handlers=HandlersSettings())
     assert found["identity.secret"] == (
         "is not set, but routes[1] (/b) and the handlers pool need it to check tokens: "
-        "set JWT_SECRET, or this key, to at least 32 bytes"
+        "set JWT_SECRET, or this key, to at least 32 bytes; without WebSocket handlers say `handlers: null`"
     )
+    alone = problems(route(), identity=IdentitySettings(), handlers=HandlersSettings())
+    assert "but the handlers pool needs it" in alone["identity.secret"]
+    nobody_else = problems(route(access="user"), identity=IdentitySettings())
+    assert nobody_else["identity.secret"].endswith("at least 32 bytes")
     many = [route(f"/{name}", access="user") for name in "abcdef"]
     assert "and 3 more need it" in problems(*many, identity=IdentitySettings())["identity.secret"]
 
@@ -226,3 +230,10 @@ def test_a_header_that_carries_a_claim_is_not_a_routes_to_set() -> None:
     found = problems(route(set_headers={"X-Via": "q"}), setting, identity=identity)
     assert set(found) == {"routes[1].set_headers"}
     assert "x_user_roles carries a claim" in found["routes[1].set_headers"]
+
+
+def test_a_probe_hides_no_service_in_health() -> None:
+    health = HealthSettings.model_validate(
+        {"probes": {"s": {"url": "tcp://db:1"}, "db": {"url": "tcp://db:1"}}}
+    )
+    assert set(problems(health=health)) == {"health.probes.s"}

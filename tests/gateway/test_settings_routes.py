@@ -77,7 +77,7 @@ def test_a_route_without_a_path_or_service() -> None:
         ({"respond": {}, "redirect": {"to": "/b"}}, "can't have respond and redirect"),
         ({"respond": {}, "cache": {}}, "cache need a service"),
         ({"respond": {}, "strip_prefix": "/a"}, "strip_prefix need a service"),
-        ({"redirect": {"to": "b"}}, "redirect.to must start with /"),
+        ({"redirect": {"to": "b"}}, "redirect.to must be a path, or https://host/path"),
         ({"redirect": {"to": "/b/{id}"}}, "uses id, which the route's path does not name"),
         ({"redirect": {"to": "https://me@host/b"}}, "redirect.to must be a path, or https://host/path"),
         ({"redirect": {"to": "https://host/b/*"}}, "the route's path must end in"),

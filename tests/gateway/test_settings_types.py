@@ -12,6 +12,8 @@ from gateway.settings_types import (
     Count,
     Header,
     Host,
+    HttpUrl,
+    InstancePath,
     InstanceUrl,
     LongSecret,
     Method,
@@ -179,3 +181,13 @@ def test_where_no_redis_can_be(url: str, message: str) -> None:
     said = told(RedisUrl, url)
     assert message in said
     assert "hidden" not in said
+
+
+@pytest.mark.parametrize("path", ["openapi.json", "http://there/openapi.json", "", "/a b", "/ä"])
+def test_instances_are_asked_for_a_path(path: str) -> None:
+    assert "must be a path, such as /health" in told(InstancePath, path)
+    assert taken(InstancePath, "/health?deep=1") == "/health?deep=1"
+
+
+def test_a_url_is_told_by_what_it_may_be() -> None:
+    assert "must be http://host:port/path" in told(HttpUrl, "collector:4318")
