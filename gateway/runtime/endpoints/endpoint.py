@@ -7,6 +7,7 @@ from typing import Literal, TypeVar
 from urllib.parse import parse_qsl
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from gateway.errors import GatewayError, Reason, gateway_error
 from gateway.openapi_operations import Operation
@@ -68,9 +69,15 @@ async def read_message(exchange: Exchange, model: type[M]) -> M | GatewayError:
         problems = error.errors(include_url=False, include_context=False, include_input=False)
         if any(problem["type"] == "json_invalid" for problem in problems):
             return gateway_error(Reason.BAD_JSON)
-        # Field names are the model's own (unknown ones are ignored), so nothing raw is repeated.
-        texts = [f"{'.'.join(map(str, p['loc'])) or 'body'}: {p['msg']}" for p in problems[:10]]
+        texts = [_told(problem, model) for problem in problems[:10]]
         return gateway_error(Reason.BAD_PARAMETER, message="; ".join(texts))
+
+
+def _told(problem: ErrorDetails, model: type[BaseModel]) -> str:
+    """What is wrong with a message. Field names are the model's own, so nothing raw is repeated."""
+    if problem["type"] == "extra_forbidden":
+        return f"there is a field that is none of {', '.join(model.model_fields)}"
+    return f"{'.'.join(map(str, problem['loc'])) or 'body'}: {problem['msg'].removeprefix('Value error, ')}"
 
 
 def query_value(exchange: Exchange, name: str) -> str | None:

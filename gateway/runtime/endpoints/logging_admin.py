@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import structlog
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from gateway.errors import GatewayError, Reason
 from gateway.openapi_operations import Operation, Told
@@ -23,9 +23,17 @@ Level = Literal["debug", "info", "warning", "error"]
 class LoggingMessage(BaseModel):
     """What is asked for."""
 
-    level: Level
+    model_config = ConfigDict(extra="forbid")
+
+    level: Level | None = None
     sample: Share | None = None
-    """Left out: as it is."""
+    """What is left out stays as it is, but one of the two is to be said."""
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "LoggingMessage":
+        if self.level is None and self.sample is None:
+            raise ValueError("give level, sample, or both")
+        return self
 
 
 class LoggingState(BaseModel):
@@ -76,7 +84,9 @@ class LoggingAdminEndpoint:
     def _change(self, message: LoggingMessage) -> None:
         before = self.access_log.settings
         sample = before.sample if message.sample is None else message.sample
-        self.access_log.follow(before.model_copy(update={"level": message.level, "sample": sample}))
+        level = message.level or before.level
+        self.access_log.follow(before.model_copy(update={"level": level, "sample": sample}))
         # A warning: whoever wonders later where the lines are finds this one.
-        log.warning("logging_changed", level=message.level, sample=sample, before=before.level)
-        change_level(message.level)
+        # `level` would be this line's own.
+        log.warning("logging_changed", to=level, sample=sample, before=before.level)
+        change_level(level)

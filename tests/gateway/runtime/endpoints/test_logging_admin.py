@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator
 
 import pytest
+import structlog.testing
 
 from tests.gateway.runtime.gateways import KEY, RawAnswer, ask, gateway
 
@@ -30,6 +31,19 @@ async def test_what_is_logged_can_be_changed_and_is_told() -> None:
         less = await put(running.port, b'{"level": "warning"}')
         assert less.json() == {**AS_STARTED, "level": "warning", "sample": 0.5}, "the share stays"
         assert (await ask(running.port, "GET", "/admin/logging")).json() == less.json()
+        rarer = await put(running.port, b'{"sample": 0.25}')
+        assert rarer.json() == {**AS_STARTED, "level": "warning", "sample": 0.25}, "the level stays"
+
+
+async def test_the_log_says_what_has_changed() -> None:
+    async with gateway() as running:
+        with structlog.testing.capture_logs() as lines:
+            await put(running.port, b'{"level": "debug"}')
+    changed = [line for line in lines if line["event"] == "logging_changed"]
+    assert [(line["before"], line["to"], line["log_level"]) for line in changed] == [
+        ("error", "debug", "warning")
+    ]
+    assert "level" not in changed[0], "that is what a line says of itself"
 
 
 async def test_the_change_holds_from_the_next_request_on(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
@@ -57,7 +71,8 @@ async def test_a_reload_sets_what_the_settings_say() -> None:
     [
         (b"", "bad_parameter"),
         (b"{", "bad_json"),
-        (b'{"sample": 0.1}', "bad_parameter"),
+        (b"{}", "bad_parameter"),
+        (b'{"level": "info", "sampel": 0.1}', "bad_parameter"),
         (b'{"level": "loud"}', "bad_parameter"),
         (b'{"level": "info", "sample": 2}', "bad_parameter"),
         (b'{"level": "info", "sample": "nan"}', "bad_parameter"),
