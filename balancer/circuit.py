@@ -85,6 +85,10 @@ class CircuitLedger:
         self._probing += 1
         return self._round
 
+    def state_at(self, now: float) -> State:
+        """As a call would find it: one that has rested lets probes through, also before one came."""
+        return State.HALF_OPEN if self.state is State.OPEN and now >= self._open_until else self.state
+
     def ended(self, round: int, now: float, *, ok: bool) -> None:
         """A call that was let in has ended so. Of those from before the last change nothing follows."""
         if round != ORDINARY:

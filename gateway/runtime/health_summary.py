@@ -85,11 +85,14 @@ class HealthSummary:
         if known is None:
             return service_part(found, response_s=checked_s)
         now, eligible = self.balancer.clock(), known.eligible
+        aside = [eligible.put_aside.get(instance.key) for instance in found.usable]
+        # A circuit that has rested, or a time aside that is over, needs a call to be closed or ended. It is in
+        # doubt, not down: whoever watches this may be the one that keeps the calls away.
         return service_part(
             found,
-            circuit=Circuit.CLOSED if known.circuit is None else known.circuit.state,
-            panic=eligible.panic,
-            all_aside=all(eligible.aside(instance, now) for instance in found.usable),
+            circuit=Circuit.CLOSED if known.circuit is None else known.circuit.state_at(now),
+            panic=eligible.panic or all(record is not None for record in aside),
+            all_aside=all(record is not None and now < record.until for record in aside),
             # Checks go on while nobody calls; what calls took may be long ago.
             response_s=known.recent.about(now) if checked_s is None else checked_s,
         )

@@ -36,6 +36,13 @@ def state_of(circuit: CircuitLedger) -> State:
     return circuit.state
 
 
+def test_one_that_has_rested_waits_for_nobody_to_say_so() -> None:
+    circuit = tripped()
+    assert (circuit.state_at(4.9), circuit.state_at(5)) == (State.OPEN, State.HALF_OPEN)
+    assert state_of(circuit) is State.OPEN, "until a call comes"
+    assert CircuitLedger(POLICY).state_at(5) is State.CLOSED
+
+
 def let_in(circuit: CircuitLedger, now: float) -> int:
     entered = circuit.enter(now)
     assert isinstance(entered, int)

@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
+from balancer.circuit import ORDINARY, CircuitLedger
 from balancer.model import PoolLimits
+from balancer.outcome import Kind, Outcome, Phase, Side
+from balancer.policy import CircuitPolicy
 from balancer.runtime.call import Balancer
 from balancer.runtime.upstream import PooledUpstream
 from gateway.runtime.health_summary import KEPT_S, HealthSummary, summary_of
@@ -20,6 +23,7 @@ from tests.gateway.runtime.gateways import settings_of
 from tests.registry.told_watch import ToldWatch
 
 AUTH = ServiceName("auth")
+REFUSED = Outcome(Phase.CONNECT, Side.INSTANCE, Kind.REFUSED, sent=False)
 REGISTRY: dict[str, Any] = {"registry": {"backend": "consul"}, "services": {"auth": {}}, "routes": []}
 
 
@@ -109,3 +113,31 @@ async def test_the_response_time_is_that_of_calls_where_nobody_checks(
     for seconds in (0.1, 0.2, 0.3):
         recent.add(seconds)
     assert said(summary)[1]["services"]["auth"]["response_time"] == 0.2
+
+
+async def test_a_circuit_that_has_rested_is_worth_a_try_although_nobody_has_tried(
+    summary: HealthSummary, told: ToldWatch, clock: Clock
+) -> None:
+    await answers(told, summary)
+    policy = CircuitPolicy(min_requests=1, open_s=5)
+    circuit = summary.balancer.service(AUTH).circuit = CircuitLedger(policy)
+    circuit.ended(ORDINARY, clock.now, ok=False)
+    assert said(summary)[0] == 503
+    clock.now += policy.open_s
+    status, body = said(summary)
+    assert (status, body["services"]["auth"]["status"]) == (200, "degraded")
+
+
+async def test_an_instance_whose_time_aside_is_over_is_worth_a_try_although_nobody_has_tried(
+    summary: HealthSummary, told: ToldWatch, clock: Clock
+) -> None:
+    await answers(told, summary)
+    found, eligible = summary.watcher.current(AUTH), summary.balancer.service(AUTH).eligible
+    eligible.candidates(found, clock.now)
+    eligible.starting(found.usable[0], clock.now)
+    eligible.ended(found.usable[0], REFUSED, None, clock.now, clock.now)
+    (record,) = eligible.put_aside.values()
+    assert said(summary)[0] == 503
+    clock.now = record.until
+    status, body = said(summary)
+    assert (status, body["services"]["auth"]["status"]) == (200, "degraded")
