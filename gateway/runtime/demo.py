@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from examples.chat import system
 from gateway.runtime.app import Gateway
+from gateway.runtime.logs import change_level
 from gateway.runtime.processes import Child, Processes
 from gateway.runtime.rules import StartFailed
 from gateway.runtime.serve import stop_signals
@@ -50,6 +51,8 @@ async def run_demo(port: int, data_dir: Path | None, consul: str | None) -> str 
         console.print(_welcome(port, agent, children), soft_wrap=True)
         await stop.wait()
         console.print("\nStopping …")
+        # Every instance goes at once now, which would be worth a warning at any other time.
+        change_level("error")
     return None
 
 
@@ -84,6 +87,7 @@ def _welcome(port: int, agent: str, children: list[Child]) -> str:
         "",
         f"health     {here}/health/detailed",
         f"metrics    {here}/metrics",
+        f"the API    {here}/docs",
         f"registry   http://{agent}/ (Consul's API)",
         f"processes  {', '.join(f'{c.spec.name} ({c.process.pid})' for c in children)}",
         "",

@@ -66,5 +66,7 @@ def build_verifier(settings: Settings) -> Verifier | None:
     try:
         pem = Path(identity.public_key_file).read_bytes().decode()
         return Verifier(identity, pem_key(identity.algorithms, pem))
-    except (OSError, ValueError) as error:
-        raise StartFailed(f"identity.public_key_file: {getattr(error, 'strerror', None) or error}") from error
+    except OSError as error:
+        raise StartFailed(f"identity.public_key_file: can't be read: {error.strerror}") from error
+    except ValueError as error:
+        raise StartFailed(f"identity.public_key_file: {error}") from error

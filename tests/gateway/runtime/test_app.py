@@ -90,7 +90,7 @@ async def test_an_agents_port_in_use_is_named() -> None:
 async def test_a_key_file_that_can_not_be_read_is_named(tmp_path: Path) -> None:
     missing = tmp_path / "none.pem"
     identity = {"algorithms": ["RS256"], "secret": None, "public_key_file": str(missing)}
-    assert (await start_failure(identity=identity)).startswith("identity.public_key_file: ")
+    assert (await start_failure(identity=identity)).startswith("identity.public_key_file: can't be read: ")
     missing.write_text("not a key")
     assert (await start_failure(identity=identity)).startswith("identity.public_key_file: ")
 
