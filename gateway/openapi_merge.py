@@ -6,7 +6,7 @@ may call it, and what the gateway answers, is the route's to say and not the ser
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.openapi_document import NAME, SECURITY, Draft, path_parameters
 from gateway.openapi_references import SCHEMA_REF, references
@@ -53,23 +53,35 @@ def renamed(service: str, name: str) -> str:
     return f"{service}.{name}"
 
 
-def outside_path(route: RouteSettings, inside: str) -> str | None:
-    """The path of the gateway that this route carries to that path of its service; `None` for none."""
-    pattern, target = parse_pattern(route.path), _carried_to(route)
-    assert isinstance(pattern, Pattern), "the settings have seen to it"
-    found = _matched(target, split(inside))
-    if found is None:
-        return None
-    values, rest = found
-    return pattern.fill([values.get(name, f"{{{name}}}") for name in pattern.names], rest)
+class Way(NamedTuple):
+    """What a route makes of paths, parsed once: a service may have many."""
+
+    public: Pattern
+    carried: Pattern
+    """The paths that go upstream."""
+
+    @classmethod
+    def of(cls, route: RouteSettings) -> "Way":
+        public = parse_pattern(route.path)
+        assert isinstance(public, Pattern), "the settings have seen to it"
+        return cls(public, _carried_to(route))
+
+    def outside(self, inside: str) -> str | None:
+        """The path of the gateway that is carried to that path of the service; `None` for none."""
+        found = _matched(self.carried, split(inside))
+        if found is None:
+            return None
+        values, rest = found
+        return self.public.fill([values.get(name, f"{{{name}}}") for name in self.public.names], rest)
 
 
 def _reachable(
     api: UpstreamApi, route: RouteSettings, table: RouteTable
 ) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    way = Way.of(route)
     for path, operations in api.paths.items():
         inside = api.base + path
-        outside = outside_path(route, inside)
+        outside = way.outside(inside)
         if outside is None or len(set(NAME.findall(outside))) < len(NAME.findall(outside)):
             continue
         for method, operation in operations.items():

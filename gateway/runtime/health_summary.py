@@ -86,7 +86,7 @@ class HealthSummary:
             return service_part(found, response_s=checked_s)
         now, eligible = self.balancer.clock(), known.eligible
         aside = [eligible.put_aside.get(instance.key) for instance in found.usable]
-        # A circuit that has rested, or a time aside that is over, needs a call to be closed or ended. It is in
+        # A circuit that has rested, or a time aside that is over, waits for a call to say how it is. It is in
         # doubt, not down: whoever watches this may be the one that keeps the calls away.
         return service_part(
             found,

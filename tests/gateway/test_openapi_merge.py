@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gateway.openapi_document import Draft
-from gateway.openapi_merge import describe_upstream, outside_path
+from gateway.openapi_merge import Way, describe_upstream
 from gateway.openapi_upstream import UpstreamApi, read_upstream
 from gateway.settings import RouteSettings
 from tests.gateway.openapi_judge import problems
@@ -53,7 +53,7 @@ def merged(routes: list[dict[str, Any]], said: UpstreamApi) -> dict[str, Any]:
     ],
 )
 def test_the_path_outside_of_a_path_inside(shaped: dict[str, Any], inside: str, outside: str | None) -> None:
-    assert outside_path(RouteSettings.model_validate(shaped), inside) == outside
+    assert Way.of(RouteSettings.model_validate(shaped)).outside(inside) == outside
 
 
 def test_only_paths_that_a_route_leads_to_are_described() -> None:
