@@ -3,6 +3,7 @@
 Map of the floor:
 
     app.py          the only wiring: settings -> a running gateway
+    discovery.py    what is watched in the registry, and the gateway's own entry there
     http_server.py  aiohttp's low-level server with our own request loop; all that is private to aiohttp
     request_reader.py requests out of the bytes of one connection, one at a time; parse_faults.py
     client_request.py one request and its answer's way out; client_body.py its body

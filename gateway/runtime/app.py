@@ -3,7 +3,6 @@
 import asyncio
 import os
 import random
-import socket
 import sys
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from gateway.limiters import load_limiter
 from gateway.reloading import ReloadLedger, taken_over
 from gateway.runtime.access_log import AccessLog
 from gateway.runtime.cached import opened_cache
+from gateway.runtime.discovery import Discovery, opened_discovery
 from gateway.runtime.dispatch import Dispatcher
 from gateway.runtime.endpoints.health import HealthEndpoints
 from gateway.runtime.exchange import NO_ROUTE
@@ -39,17 +39,12 @@ from gateway.runtime.tracing import opened_tracing
 from gateway.runtime.upstream_docs import UpstreamDocs
 from gateway.runtime.waiting_room import WaitingRoom
 from gateway.settings import Settings
-from registry.backends import load_backend
-from registry.backends.base import Backend, Registration
-from registry.model import RegistryError, ServiceName
-from registry.names import instance_id
+from registry.model import ServiceName
 from registry.runtime.registration import Registered
-from registry.runtime.snapshot_file import SnapshotFile
 from registry.runtime.watcher import Watcher
 
 log = structlog.get_logger()
 
-EVERYWHERE = {"0.0.0.0", "::", ""}
 KNOWN_WITHIN_S = 5.0
 """How long those who wait at a socket that was given are left waiting for the registry's first answer."""
 LAST_WORDS_S = 1.0
@@ -58,18 +53,13 @@ MAX_WAITING_FOR_SEATS = 1000
 MAX_WAITING_FOR_PEERS = 2000
 MAX_WAITING_FOR_DRAINS = 64
 """Each of them asks the store for all handlers, four times a second."""
-WATCHDOG_SLACK_S = 10.0
-"""Beyond the longest silence a blocking query may keep, before its watch counts as broken."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Running:
     """What new settings are put into."""
 
-    backend: Backend
-    watcher: Watcher
-    ours: ServiceName | None
-    """The name of the gateways, where others hand out our seats."""
+    discovery: Discovery
     balancer: Balancer
     endpoints: LocalEndpoints
     identities: Identities
@@ -147,16 +137,11 @@ class Gateway:
         rules, verifier = await asyncio.to_thread(
             lambda: (rules_of(settings, endpoints), build_verifier(settings))
         )
-        fixed = settings.fixed_addresses()
-        running.watcher.follow_fixed(running.backend.follow_fixed(fixed), fixed)
-        for name in self._settings.services.keys() - settings.services.keys():
-            running.watcher.unpin(ServiceName(name))
+        running.discovery.follow(self._settings, settings)
         places = {NO_ROUTE, *(endpoint.path for endpoint in endpoints)}
         places.update(route.path for route in settings.routes)
         running.endpoints.metrics.keep(services=settings.services.keys(), routes=places)
         self._settings = settings
-        self._pin_all(running.watcher, running.ours)
-        running.watcher.follow_checks(settings.health_checks())
         running.balancer.follow(settings.service_policies())
         running.endpoints.health.probing.follow(settings.health.probes)
         running.endpoints.docs.follow(settings)
@@ -174,9 +159,8 @@ class Gateway:
 
     async def _start(self) -> None:
         settings, stack = self._settings, self._stack
-        backend = await self._open_backend(settings.registry.backend)
-        ours = self._gateways_name(backend)
-        watcher = await self._open_watcher(backend, ours)
+        discovery = await stack.enter_async_context(opened_discovery(settings, self._rng))
+        watcher = discovery.watcher
         metrics = Metrics(software_version())
         upstream = await stack.enter_async_context(PooledUpstream(self._pool_limits, watcher.current))
         balancer = Balancer(
@@ -186,7 +170,7 @@ class Gateway:
             rng=self._rng,
             observer=metrics,
         )
-        gateways = gateways_seen(watcher, ours)
+        gateways = gateways_seen(watcher, discovery.gateways)
         pools = await stack.enter_async_context(opened_pools(settings, watcher, gateways))
         forwarder = Forwarder(balancer)
         identities = await stack.enter_async_context(
@@ -243,10 +227,9 @@ class Gateway:
         )
         predecessor = await stack.enter_async_context(predecessor_at(settings.listen.handover))
         self._health.server = server = await self._listen(dispatcher, watcher, predecessor)
-        self._running = _Running(
-            backend, watcher, ours, balancer, endpoints, identities, dispatcher, server, access_log
-        )
-        await self._register(backend)
+        self._running = _Running(discovery, balancer, endpoints, identities, dispatcher, server, access_log)
+        if (registered := discovery.registered(settings, self.port)) is not None:
+            self._registered = await stack.enter_async_context(registered)
         if predecessor is not None:
             await predecessor.may_go()
         assert self._listener is not None
@@ -257,48 +240,6 @@ class Gateway:
     def _pool_limits(self, service: ServiceName) -> PoolLimits:
         known = self._settings.services.get(service)
         return PoolLimits() if known is None else known.connections.limits()
-
-    async def _open_backend(self, name: str) -> Backend:
-        settings = self._settings
-        options = settings.registry.backend_settings(settings.fixed_addresses())
-        try:
-            return await self._stack.enter_async_context(load_backend(name)(options))
-        except RegistryError as error:
-            raise StartFailed(str(error)) from error
-
-    def _gateways_name(self, backend: Backend) -> ServiceName | None:
-        """Under which name to look for the other gateways; `None` where none hands out our seats."""
-        settings = self._settings
-        if settings.handlers is None or not settings.store.shared or backend.registrar is None:
-            return None
-        name = settings.registry.register_as
-        return None if name is None else ServiceName(name)
-
-    async def _open_watcher(self, backend: Backend, gateways: ServiceName | None) -> Watcher:
-        settings, registry = self._settings, self._settings.registry
-        longest_silence_s = registry.wait_s * 17 / 16 + WATCHDOG_SLACK_S
-        file, origin = registry.snapshot_file, registry.backend_settings({}).origin
-        watcher = Watcher(
-            backend.watch,
-            suspect_s=registry.suspect_s,
-            silent_after_s=longest_silence_s,
-            checks=settings.health_checks(),
-            snapshot_file=SnapshotFile(file, origin, registry.snapshot_max_age_s) if file else None,
-            unsaved=settings.fixed_addresses(),
-            rng=self._rng,
-        )
-        self._pin_all(watcher, gateways)
-        return await self._stack.enter_async_context(watcher)
-
-    def _pin_all(self, watcher: Watcher, gateways: ServiceName | None) -> None:
-        settings = self._settings
-        needed = list(settings.services)
-        if settings.handlers is not None:
-            needed += settings.handlers.service_keys().values()
-        if gateways is not None:
-            needed.append(gateways)
-        for name in needed:
-            watcher.pin(ServiceName(name))
 
     def _open_access_log(self) -> AccessLog:
         access_log = AccessLog(sys.stdout.buffer, self._settings.logging)
@@ -339,19 +280,6 @@ class Gateway:
             await until_ready(lambda: watcher.ready, KNOWN_WITHIN_S)
         except StartFailed:
             log.warning("listening_unready", waited_s=KNOWN_WITHIN_S)
-
-    async def _register(self, backend: Backend) -> None:
-        registry, listen = self._settings.registry, self._settings.listen
-        if registry.register_as is None or backend.registrar is None:
-            return
-        address = registry.advertise_address or ("" if listen.host in EVERYWHERE else listen.host)
-        registration = Registration(
-            id=instance_id(registry.register_as, address or socket.gethostname(), self.port),
-            service=ServiceName(registry.register_as),
-            port=self.port,
-            address=address,
-        )
-        self._registered = await self._stack.enter_async_context(Registered(backend.registrar, registration))
 
 
 def software_version() -> str:
