@@ -19,6 +19,9 @@ FAR_FUTURE = 253_402_300_799.0
 """9999-12-31T23:59:59Z: a later expiry is no date but an attempt."""
 
 _TIER = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_KINDS = ("type", "token_type", "typ", "token_use")
+"""Where issuers say what a token is for; there is no one claim for that."""
+_REFRESH = frozenset({"refresh", "refresh_token", "offline"})
 _REGISTERED = ("iss", "sub", "aud", "exp", "nbf", "iat", "jti")
 
 
@@ -92,6 +95,12 @@ def claim_of(claims: Mapping[str, Any], name: str) -> Any:
     return value
 
 
+def is_refresh_token(claims: Mapping[str, Any]) -> bool:
+    """Whether its issuer alone takes it, for another token. It often has the same key, and lives longer."""
+    said = (claims.get(claim) for claim in _KINDS)
+    return any(isinstance(kind, str) and kind.lower() in _REFRESH for kind in said)
+
+
 def is_time(value: object) -> bool:
     """Whether it is Unix seconds (RFC 7519, 2: NumericDate)."""
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -122,6 +131,8 @@ def _not_for_us(claims: Mapping[str, Any], settings: ClaimSettings) -> str | Non
     """RFC 7519, 4.1.1 and 4.1.3: a token that says for whom it is, is for nobody else."""
     if settings.issuer is not None and claims.get("iss") != settings.issuer:
         return "another issuer"
+    if is_refresh_token(claims):
+        return "a refresh token"
     audience = claims.get("aud", [])
     listed = [audience] if isinstance(audience, str) else audience
     if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlencode
 
-from gateway.claims import ClaimSettings, is_time, named_user, user_with
+from gateway.claims import ClaimSettings, is_refresh_token, is_time, named_user, user_with
 from gateway.errors import Reason
 from gateway.identity import Rejected, User, usable_user
 from gateway.revocation import token_id
@@ -111,6 +111,8 @@ def understood(
         return UNAVAILABLE
     if said.get("active", True) is not True or str(said.get("status", "")).lower() in _NO:
         return Rejected(Reason.INVALID_TOKEN, "the service says no")
+    if is_refresh_token(said):
+        return Rejected(Reason.INVALID_TOKEN, "a refresh token")
     if who.uid and not _may_be(said, who.uid, claims.user_claim):
         return Rejected(Reason.UID_MISMATCH, "the service names another user")
     name = who.uid or named_user(said, claims)

@@ -164,3 +164,20 @@ def test_a_name_with_dots_is_first_of_all_a_name() -> None:
 def test_times() -> None:
     assert all(map(is_time, (0, 1.5, NOW)))
     assert not any(map(is_time, (True, "1", None, -1, float("nan"), 10**400, 1e300)))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [{"type": "refresh"}, {"token_type": "Refresh"}, {"typ": "Offline"}, {"token_use": "refresh_token"}],
+)
+def test_a_refresh_token_lets_nobody_in(kind: dict[str, str]) -> None:
+    refused = judged({**GOOD, **kind})
+    assert isinstance(refused, Rejected)
+    assert refused.reason is Reason.INVALID_TOKEN
+
+
+@pytest.mark.parametrize(
+    "kind", [{"type": "access"}, {"token_type": "bearer"}, {"typ": 7}, {"kind": "refresh"}]
+)
+def test_other_kinds_are_for_their_issuer_to_tell_apart(kind: dict[str, Any]) -> None:
+    assert user(kind).id == GOOD["sub"]

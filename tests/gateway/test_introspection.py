@@ -99,6 +99,7 @@ def test_no_answer_about_the_token(status: int) -> None:
         *({"active": active} for active in (False, None, 0, "false", "true")),
         {"status": "error"},
         {"status": "Failed"},
+        {"active": True, "token_type": "refresh_token"},
         b" false\n",
     ],
 )

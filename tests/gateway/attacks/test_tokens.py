@@ -153,6 +153,7 @@ HEADERS: dict[str, str] = {
 
 CLAIMS: dict[str, str] = {
     "exp missing": by_secret(claims={k: v for k, v in GOOD.items() if k != "exp"}),
+    "a refresh token": by_secret(claims={**GOOD, "type": "refresh"}),
     "exp null": by_secret(claims={**GOOD, "exp": None}),
     "exp text": by_secret(claims={**GOOD, "exp": str(GOOD["exp"])}),
     "exp a list": by_secret(claims={**GOOD, "exp": [GOOD["exp"]]}),
