@@ -11,6 +11,7 @@ import math
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import NamedTuple
 
 TICKS = 1000
@@ -105,20 +106,19 @@ class SlidingWindows:
         """Counts one request against every rule if all allow it, else against none. `None`: no rules."""
         if not rules:
             return None
-        if len(rules) == 1:
-            rule = rules[0]
-            window = self._window(rule, now)
-            allowed = window.total < rule.limit
-            if allowed:
-                self._count(rule, window, now)
-            return _verdict(rule, window, now, allowed)
-        counts = [(rule, self._window(rule, now)) for rule in rules]
-        allowed = all(window.total < rule.limit for rule, window in counts)
-        if allowed:
-            for rule, window in counts:
-                self._count(rule, window, now)
-        verdicts = [_verdict(rule, window, now, allowed) for rule, window in counts]
-        return min(verdicts, key=lambda verdict: (verdict.remaining, -verdict.retry_after_s))
+        windows = [self._window(rule, now) for rule in rules]
+        for rule, window in zip(rules, windows, strict=True):
+            if window.total >= rule.limit:
+                verdicts = map(_verdict, rules, windows, repeat(now), repeat(False))
+                return min(verdicts, key=lambda verdict: (verdict.remaining, -verdict.retry_after_s))
+        tightest, least = 0, math.inf
+        for place, rule in enumerate(rules):
+            window = windows[place]
+            self._count(rule, window, now)
+            left = rule.limit - window.total
+            if left < least:
+                tightest, least = place, left
+        return _verdict(rules[tightest], windows[tightest], now, True)
 
     def refusal(self, rules: Sequence[Rule], now: float) -> Verdict | None:
         """What `hit` would say if it refused; nothing is counted. `None`: there is room."""
@@ -138,13 +138,13 @@ class SlidingWindows:
         return window
 
     def _count(self, rule: Rule, window: _Window, now: float) -> None:
-        key, is_new = rule.counted_under, not window.counts and rule.counted_under not in self._windows
         window.add(now)
-        if is_new:
+        key = rule.counted_under
+        if key in self._windows:
+            self._windows.move_to_end(key)
+        else:  # new, or pushed out by another rule's a moment ago
             self._windows[key] = window
             self._evict(now)
-        else:
-            self._windows.move_to_end(key)
 
     def _evict(self, now: float) -> None:
         """After a new key: drops the quietest if there are too many, and up to two that count nothing."""

@@ -102,6 +102,14 @@ def test_the_number_of_keys_is_bounded() -> None:
     assert "10 keys" in repr(windows)
 
 
+def test_a_key_that_another_rule_of_its_request_pushes_out_is_counted_all_the_same() -> None:
+    windows = SlidingWindows(max_keys=1)
+    first, second = Rule("first", 3, 10.0), Rule("second", 3, 10.0)
+    hit(windows, 0.0, second)
+    assert hit(windows, 0.0, first, second)
+    assert [hit(windows, 0.0, second) for _ in range(2)] == [True, False]
+
+
 def test_a_refused_key_takes_no_room() -> None:
     windows = SlidingWindows()
     windows.hit([Rule("a", 0, 60.0)], 0.0)
