@@ -42,10 +42,11 @@ lint: $(VENV)/.dev  ## ruff and mypy --strict
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Files side by side: most of a test's time is waiting for real processes. The linters run among them
-# (tests/project/test_style.py). Hundreds of processes start: what they compile is kept.
+# The linters need one core and the servers the network, so both go at once. Files side by side: most of a
+# test's time is waiting for real processes. Hundreds of them start: what they compile is kept.
 test: export PYTHONDONTWRITEBYTECODE =
-test: $(VENV)/.dev servers  ## the one command: the linters and every test, warnings as errors
+test: $(VENV)/.dev  ## the one command: lint, then every test, warnings as errors
+	@$(MAKE) --no-print-directory -j2 lint servers
 	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 format: $(VENV)/.dev  ## put the code in its one form
