@@ -107,11 +107,12 @@ def credentials(headers: _Values) -> str | Rejected | None:
 def claimed_uids(headers: Sequence[str], query: str) -> Sequence[str]:
     """Whoever a request says it is from: the values of its `uid` headers and of `uid` in its query.
 
-    `query` is raw, with or without its question mark.
+    `query` is raw, with or without its question mark. Some instances part it at semicolons, too.
     """
     if "uid" not in query and "%" not in query:
         return headers
-    return [*headers, *(value for key, value in parse_qsl(query.removeprefix("?"), True) if key == "uid")]
+    parts = parse_qsl(query.removeprefix("?").replace(";", "&"), keep_blank_values=True)
+    return [*headers, *(value for key, value in parts if key == "uid")]
 
 
 def uid_problem(user: User, claimed: Sequence[str]) -> Rejected | None:

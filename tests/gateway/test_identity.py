@@ -65,6 +65,9 @@ def test_two_credentials_are_refused(headers: list[tuple[str, str]]) -> None:
         ([], "?uid=", False),
         ([], "?uid", False),
         ([], "?uidx=u2&x=uid", True),
+        ([], "?a=1;uid=u2", False),
+        ([], "?uid=u%201;uid=u2", False),
+        ([], "?a=1;uid=u%201", True),
         (["U 1"], "", False),
     ],
 )
