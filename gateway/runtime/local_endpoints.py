@@ -11,7 +11,7 @@ from gateway.instance_names import InstanceNames
 from gateway.runtime.endpoints.api_docs import ApiDocsEndpoints
 from gateway.runtime.endpoints.endpoint import Endpoint
 from gateway.runtime.endpoints.handler_processes import HandlerProcessEndpoints
-from gateway.runtime.endpoints.handler_tunnel import HandlerTunnelEndpoint
+from gateway.runtime.endpoints.handler_tunnel import HandlerTunnelEndpoint, KnownHandlers
 from gateway.runtime.endpoints.handlers_admin import HandlersAdminEndpoints
 from gateway.runtime.endpoints.health import HealthEndpoints
 from gateway.runtime.endpoints.logging_admin import LoggingAdminEndpoint
@@ -48,6 +48,8 @@ class LocalEndpoints:
     rng: random.Random
     docs: UpstreamDocs
     names: InstanceNames = field(default_factory=InstanceNames)
+    handlers: dict[ServiceName, KnownHandlers] = field(default_factory=dict)
+    """Of the pools with tunnels."""
 
     def of(self, settings: Settings) -> list[Endpoint]:
         endpoints: list[Endpoint] = [
@@ -74,11 +76,13 @@ class LocalEndpoints:
         for name, pool in handlers.by_pool().items():
             if (prefix := tunnel_prefix(name, pool)) is None:
                 continue
+            key = ServiceName(pool.service)
+            if key not in self.handlers:
+                self.handlers[key] = KnownHandlers(self.watcher, key)
             service = settings.services.get(pool.service, ServiceSettings())
             yield from HandlerTunnelEndpoint(
                 self.forwarder,
-                self.watcher,
-                ServiceName(pool.service),
+                self.handlers[key],
                 service.timeouts.over(Timeouts()),
                 prefix,
                 guarded_names(settings.identity.claim_headers),

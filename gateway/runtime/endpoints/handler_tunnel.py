@@ -29,22 +29,44 @@ PATIENCE_S = 1.0
 """A handler that has just started gets clients as soon as it said hello; the registry may tell later."""
 
 
+class KnownHandlers:
+    """The handlers of one service, as the registry names them. It listens for as long as the watcher lives,
+    so there is one for all settings that come into force."""
+
+    def __init__(self, watcher: Watcher, service: ServiceName) -> None:
+        self.service = service
+        self._instances: dict[str, Instance] = {}
+        self._news = asyncio.Event()
+        watcher.subscribe(service, self._take)
+
+    async def find(self, name: str) -> Instance | None:
+        """The handler of that id, which may be told of a moment later; `None` if it is not."""
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while name not in self._instances:
+                    await self._news.wait()
+        except TimeoutError:
+            pass
+        return self._instances.get(name)
+
+    def _take(self, news: ServiceSnapshot) -> None:
+        self._instances = {instance.id: instance for instance in news.instances}
+        self._news.set()
+        self._news = asyncio.Event()
+
+
 @dataclass(slots=True)
 class HandlerTunnelEndpoint:
     forwarder: Forwarder
-    watcher: Watcher
-    service: ServiceName
+    handlers: KnownHandlers
     timeouts: Timeouts
     prefix: str = PREFIX
     remove_headers: frozenset[bytes] = frozenset()
     """Of clients: handlers believe them."""
     _prepared: Prepared = field(init=False)
-    _instances: dict[str, Instance] = field(default_factory=dict)
-    _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
-        self.watcher.subscribe(self.service, self._take)
-        policy = CallPolicy(self.service, RetryClass.NEVER, self.timeouts, max_attempts=1)
+        policy = CallPolicy(self.handlers.service, RetryClass.NEVER, self.timeouts, max_attempts=1)
         self._prepared = Prepared(policy, body_limit=0, remove_headers=self.remove_headers)
 
     def endpoints(self) -> list[Endpoint]:
@@ -75,7 +97,7 @@ class HandlerTunnelEndpoint:
         if not asks_for_a_websocket(exchange.request):
             return gateway_error(Reason.BAD_PARAMETER, message="Connect here by WebSocket.")
         name = unquote(target.path.removeprefix(self.prefix))
-        instance = self._instances.get(name) or await self._wait_for(name)
+        instance = await self.handlers.find(name)
         if instance is None:
             return gateway_error(Reason.UNKNOWN_HANDLER, message="No such handler is known.")
         try:
@@ -83,20 +105,6 @@ class HandlerTunnelEndpoint:
         except BadAddress:
             return gateway_error(Reason.UNKNOWN_HANDLER, message="The handler's registration is not valid.")
         return await self.forwarder.carry(exchange, self._prepared, path + target.query, instance)
-
-    async def _wait_for(self, name: str) -> Instance | None:
-        try:
-            async with asyncio.timeout(PATIENCE_S):
-                while name not in self._instances:
-                    await self._news.wait()
-        except TimeoutError:
-            pass
-        return self._instances.get(name)
-
-    def _take(self, news: ServiceSnapshot) -> None:
-        self._instances = {instance.id: instance for instance in news.instances}
-        self._news.set()
-        self._news = asyncio.Event()
 
 
 def tunnel_url(base: str, handler_id: str, prefix: str = PREFIX) -> str:
