@@ -7,15 +7,17 @@ import asyncio
 import os
 import select
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import BinaryIO
 
+import orjson
+
 from gateway.answer_head import SWITCHED
-from gateway.log_lines import own_part, shared_part, text_line
+from gateway.log_lines import shared_part, text_line
 from gateway.runtime.exchange import Exchange
 from gateway.runtime.reply import now_iso
 from gateway.sampling import Sampler
 from gateway.settings_telemetry import LoggingSettings
-from registry.runtime.clock import unix_now
 
 FLUSH_AFTER_S = 0.2
 MAX_WAITING = 1 << 20
@@ -111,16 +113,18 @@ class AccessLog:
         self._timer = asyncio.get_running_loop().call_later(self._flush_after_s, self.flush)
 
     def _json(self, exchange: Exchange, status: int, seconds: float, level: str) -> bytes:
-        request, user = exchange.request, exchange.user
-        own = own_part(
-            unix_now(),
-            exchange.request_id,
-            seconds,
-            request.bytes_in,
-            request.bytes_out,
-            exchange.decision,
-            exchange.trace_id,
-        )
+        request, user, trace_id = exchange.request, exchange.user, exchange.trace_id
+        own: dict[str, object] = {
+            "timestamp": datetime.now(UTC),
+            "request_id": exchange.request_id,
+            "duration_ms": int(seconds * 1e6) / 1000,
+            "bytes_in": request.bytes_in,
+            "bytes_out": request.bytes_out,
+        }
+        if exchange.decision:
+            own["decision"] = exchange.decision
+        if trace_id is not None:
+            own["trace_id"] = trace_id
         shared = shared_part(
             self._service,
             level,
@@ -129,7 +133,7 @@ class AccessLog:
             exchange.route,
             status,
             exchange.reason,
-            exchange.head.client.address,
+            exchange.client.address,
             None if user is None else user.id,
             None if user is None else user.tier,
             exchange.service,
@@ -138,7 +142,7 @@ class AccessLog:
             exchange.version,
             exchange.cache,
         )
-        return own + shared
+        return b"%b,%b" % (orjson.dumps(own, option=orjson.OPT_UTC_Z)[:-1], shared)
 
 
 def _text(exchange: Exchange, status: int, seconds: float, _level: str) -> bytes:

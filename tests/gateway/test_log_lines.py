@@ -1,6 +1,5 @@
 """Whatever stands in a request, its line is one line, and says the same again when it is read."""
 
-from datetime import datetime
 from typing import Any
 
 import orjson
@@ -8,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.log_lines import own_part, shared_part, text_line
+from gateway.log_lines import shared_part, text_line
 
 NOW = "2026-11-21T18:30:00.123Z"
 ANY_TEXT = st.text(st.characters(), max_size=30)
@@ -47,30 +46,6 @@ def test_a_line_of_json_is_one_line_of_what_was_said(
     read = orjson.loads(line)
     for name, value in {"path": path, "user": user, "instance": instance, "reason": reason}.items():
         assert read[name] == value.encode(errors="backslashreplace").decode()
-
-
-@given(
-    now=st.floats(0, 4e9),
-    seconds=st.floats(0, 1e5),
-    count=st.integers(0, 1 << 60),
-    decision=st.integers(0, 9),
-    trace_id=st.none() | st.just("0af7651916cd43dd8448eb211c80319c"),
-)
-def test_what_is_a_requests_own_is_json_without_an_encoder(
-    now: float, seconds: float, count: int, decision: int, trace_id: str | None
-) -> None:
-    read = orjson.loads(own_part(now, "request-1", seconds, count, count, decision, trace_id) + line_of()[1:])
-    at, took = read.pop("timestamp"), read.pop("duration_ms")
-    assert datetime.fromisoformat(at).timestamp() == pytest.approx(now, abs=2e-6)
-    assert (len(at), at[-1]) == (27, "Z")
-    assert took == pytest.approx(seconds * 1000, abs=0.0006)
-    assert read == orjson.loads(line_of()) | {
-        "request_id": "request-1",
-        "bytes_in": count,
-        "bytes_out": count,
-        **({"decision": decision} if decision else {}),
-        **({} if trace_id is None else {"trace_id": trace_id}),
-    }
 
 
 @given(ANY_TEXT, ANY_TEXT, ANY_TEXT)
