@@ -45,16 +45,19 @@ def serve(config: Config = None, overrides: Overrides = None) -> None:
 def check(file: Annotated[Path, typer.Argument(help="The YAML file to check.")]) -> None:
     """Validate a settings file and list every problem. Exit status 0 or 1."""
     from gateway.runtime.rules import StartFailed, build_verifier
+    from gateway.runtime.tracing import require_opentelemetry
 
     settings = _read(_source(file))
     try:
         build_verifier(settings)
+        if settings.tracing.enabled:
+            require_opentelemetry()
     except StartFailed as failed:
         _fail(f"{file}: 1 problem\n{failed}")
-    routes, services = len(settings.routes), len(settings.services)
-    pools = len(settings.handlers.by_pool()) if settings.handlers else 0
-    parts = f"{services} services, {routes} routes, {pools} pools of handlers, store {settings.store.backend}"
-    typer.echo(f"{file}: good ({parts})")
+    pools = settings.handlers.by_pool() if settings.handlers else {}
+    counts = {"service": len(settings.services), "route": len(settings.routes), "handler pool": len(pools)}
+    parts = [f"{count} {name}{'' if count == 1 else 's'}" for name, count in counts.items()]
+    typer.echo(f"{file}: good ({', '.join(parts)}, store {settings.store.backend})")
 
 
 @app.command()

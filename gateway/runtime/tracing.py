@@ -36,18 +36,25 @@ class Tracing(Protocol):
         ...
 
 
+def require_opentelemetry() -> None:
+    """Raises `StartFailed` where the extra `otel` is not installed."""
+    try:
+        import gateway.runtime.tracing_spans  # noqa: F401 -- only whether it can be
+    except ModuleNotFoundError as missing:
+        if not (missing.name or "").startswith("opentelemetry"):
+            raise
+        raise StartFailed(MISSING) from None
+
+
 @asynccontextmanager
 async def opened_tracing(settings: TracingSettings, version: str) -> AsyncIterator[Tracing | None]:
     """`None` where nothing is traced. Raises `StartFailed` when what it needs is not installed."""
     if not settings.enabled:
         yield None
         return
-    try:
-        from gateway.runtime.tracing_spans import Spans
-    except ModuleNotFoundError as missing:
-        if not (missing.name or "").startswith("opentelemetry"):
-            raise
-        raise StartFailed(MISSING) from None
+    require_opentelemetry()
+    from gateway.runtime.tracing_spans import Spans
+
     tracing = Spans(settings, version)
     try:
         yield tracing

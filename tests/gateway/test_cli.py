@@ -10,10 +10,12 @@ from typer.testing import CliRunner
 
 from gateway.cli import HIGHEST_DEMO_PORT, app
 from gateway.runtime.demo import AGENT_PORT_OFFSET
+from gateway.runtime.tracing import MISSING
 from tests.balancer.origins import Behaviour, answers, origin
 from tests.gateway import programs
 from tests.gateway.runtime.consuls import registered
 from tests.gateway.runtime.gateways import ask, eventually, settings_text
+from tests.gateway.runtime.test_tracing import without_packages
 from tests.servers import ConsulAgent, free_ports
 
 
@@ -67,8 +69,15 @@ async def test_three_mistakes_are_said_at_once_with_their_keys(bad: Path) -> Non
 
 def test_a_good_file_is_good(good: Path) -> None:
     ran = speaks("check", good)
-    what = "1 services, 3 routes, 0 pools of handlers, store memory"
+    what = "1 service, 3 routes, 0 handler pools, store memory"
     assert (ran.code, ran.out, ran.err) == (0, f"{good}: good ({what})\n", "")
+
+
+def test_traces_without_their_packages_are_a_problem(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_packages(monkeypatch)
+    good.write_text(settings_text(tracing={"enabled": True}))
+    ran = speaks("check", good)
+    assert (ran.code, ran.err) == (1, f"{good}: 1 problem\n{MISSING}\n")
 
 
 def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from gateway.runtime.reply import Reply, json_reply
 from registry.runtime.clock import unix_now
 
 PATH = "/admin/tokens/revoke"
+EXPIRED = "expires_at: is over, so the token is good no more as it is: give the Unix second when it expires"
 NOT_GOOD = "The token is not good here, or not any more: there is nothing to revoke."
 
 REVOKE = Operation(
@@ -39,6 +40,8 @@ class TokensAdminEndpoint:
         message = await read_message(exchange, RevokeMessage)
         if isinstance(message, GatewayError):
             return message
+        if message.expires_at is not None and message.expires_at <= self.unix_clock():
+            return gateway_error(Reason.BAD_PARAMETER, message=EXPIRED)
         found = await self._named(message)
         if isinstance(found, Rejected):
             if found.reason is Reason.IDENTITY_UNAVAILABLE:

@@ -52,6 +52,7 @@ async def test_by_its_jti(auth: Origin) -> None:
         ({"token": "nonsense"}, "not good here"),
         ({"token": "a.b.c"}, "not good here"),
         ({"jti": "session-7"}, "expires_at"),
+        ({"jti": "session-7", "expires_at": 12}, "expires_at: is over"),
     ],
 )
 async def test_what_can_not_be_revoked(message: object, words: str) -> None:
