@@ -155,6 +155,14 @@ def _valid(model: type[_Model], raw: object) -> _Model | None:
         return None
 
 
+_PLAIN = {
+    "string_type": "must be text: put it in quotes",
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "must be a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "must be a number, without a unit"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "must be true or false"),
+}
+
+
 def _translated(details: ErrorDetails, document: Document) -> Problem:
     """pydantic's finding in our words; none of them quotes a value that may be a secret."""
     path: Path = tuple(part for part in details["loc"] if part != "[key]")
@@ -168,6 +176,8 @@ def _translated(details: ErrorDetails, document: Document) -> Problem:
         message = "must be a section with keys of its own"
     elif details["type"] in ("tuple_type", "list_type"):
         message = "must be a list, such as [a, b]"
+    else:
+        message = _PLAIN.get(details["type"], message)
     origin = document.origin(path)
     message = message.replace("Input should be", "must be").replace("String should", "must")
     return Problem(key_path(path), f"{message} ({origin})" if origin else message)

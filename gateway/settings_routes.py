@@ -186,12 +186,14 @@ class RouteSettings(Section):
         if self.service is None:
             idle = [name for name in FOR_SERVICES if getattr(self, name) != type(self).default_of(name)]
             if idle:
-                raise ValueError(f"{' and '.join(idle)} need a service")
+                raise ValueError(f"{' and '.join(idle)} {'needs' if len(idle) == 1 else 'need'} a service")
         if self.subset is not None and self.versions is not None:
             raise ValueError("can't have subset and versions: give the version a tag")
         needs_user = self.require != RequireSettings() or self.revoke_token
         if needs_user and self.access != "user":
             raise ValueError("require and revoke_token are for access: user")
+        if self.access != "user" and any(rule.per == "user" or rule.tiers for rule in self.limits):
+            raise ValueError("limits by user or tier are for access: user; other routes read no token")
         if self.cache is not None and not {"GET", "HEAD"} & set(self.methods):
             raise ValueError("cache is for GET and HEAD, and methods has neither")
         return self

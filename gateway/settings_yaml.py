@@ -68,7 +68,11 @@ def describe(error: Exception) -> str:
         mark = error.problem_mark or error.context_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         what = _NAMED.sub(r"\1", ", ".join(filter(None, (error.context, error.problem))))
-        hint = "; between braces, quote a path with a {name}" if what.endswith("but got '{'") else ""
+        hint = (
+            "; between braces, quote what has braces, as a path with a {name}"
+            if what.endswith("but got '{'")
+            else ""
+        )
         return f"not valid YAML: {place}{what}{hint}"
     if isinstance(error, RecursionError):
         return "not valid YAML: nested too deeply"

@@ -136,7 +136,22 @@ def test_many_mistakes_of_every_kind_at_once() -> None:
 
 def test_problems_read_as_lines() -> None:
     found = load_settings("listen: {port: x}\nhandlers: null\nroutes: []", environment={})
-    assert str(found).startswith("listen.port: must be a valid integer")
+    assert str(found).startswith("listen.port: must be a whole number")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("limits: {window_s: 60s}", "limits.window_s: must be a number, without a unit"),
+        ("limits: {window_s: [60]}", "limits.window_s: must be a number, without a unit"),
+        ("limits: {per_address: 1.5}", "limits.per_address: must be a whole number"),
+        ("listen: {port: [1]}", "listen.port: must be a whole number"),
+        ("listen: {process_time: maybe}", "listen.process_time: must be true or false"),
+        ("listen: {host: 127}", "listen.host: must be text: put it in quotes"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_told_in_plain_words(text: str, message: str) -> None:
+    assert str(load_settings(f"{text}\nhandlers: null\nroutes: []", environment={})) == message
 
 
 @pytest.mark.parametrize(

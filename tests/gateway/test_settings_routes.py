@@ -75,8 +75,8 @@ def test_a_route_without_a_path_or_service() -> None:
     [
         ({"service": "auth", "respond": {}}, "can't have service and respond"),
         ({"respond": {}, "redirect": {"to": "/b"}}, "can't have respond and redirect"),
-        ({"respond": {}, "cache": {}}, "cache need a service"),
-        ({"respond": {}, "strip_prefix": "/a"}, "strip_prefix need a service"),
+        ({"respond": {}, "cache": {}}, "cache needs a service"),
+        ({"respond": {}, "strip_prefix": "/a"}, "strip_prefix needs a service"),
         ({"redirect": {"to": "b"}}, "redirect.to must be a path, or https://host/path"),
         ({"redirect": {"to": "/b/{id}"}}, "uses id, which the route's path does not name"),
         ({"redirect": {"to": "https://me@host/b"}}, "redirect.to must be a path, or https://host/path"),
@@ -87,6 +87,14 @@ def test_a_route_without_a_path_or_service() -> None:
         ),
         ({"service": "auth", "access": "public", "require": {"roles": ["admin"]}}, "are for access: user"),
         ({"service": "auth", "access": "public", "revoke_token": True}, "are for access: user"),
+        (
+            {"service": "auth", "access": "public", "limits": [{"requests": 5, "per": "user"}]},
+            "limits by user or tier are for access: user",
+        ),
+        (
+            {"service": "auth", "access": "internal", "limits": [{"requests": 5, "tiers": {"gold": 9}}]},
+            "limits by user or tier are for access: user",
+        ),
         ({"service": "auth", "methods": ["POST"], "cache": {}}, "cache is for GET and HEAD"),
         ({"service": "auth", "set_query": {"a": "b c"}}, "set_query"),
         ({"redirect": {"to": "https://host/a?b"}}, "redirect.to must start with /"),

@@ -55,7 +55,7 @@ def test_anchors_and_merges_work() -> None:
         ("!!python/name:os.system", "this tag is not used here"),
         ("a: *b", "found undefined alias"),
         ("a:\n\t- b", "line 2, column 1"),
-        ("- {path: /a/{id}, service: b}", "between braces, quote a path with a {name}"),
+        ("- {path: /a/{id}, service: b}", "between braces, quote what has braces, as a path with a {name}"),
         ("---\na\n---\nb", "expected a single document"),
         ("a: " + "[" * 600, "nested too deeply"),
         ("\x07", "a character that no YAML text may hold"),
