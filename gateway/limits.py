@@ -122,20 +122,22 @@ def rate_headers(
     verdict: Verdict, rules: Sequence[Rule], style: RateStyle, unix_now: float
 ) -> tuple[Header, ...]:
     """What every answer says of the limits that it fell under, and a refusal of when to come back."""
-    rule, reset_s = verdict.rule, math.ceil(verdict.reset_s)
+    # Taken apart at once: each field by its name is a look-up.
+    rule, allowed, remaining, reset_s, _, degraded = verdict
+    x, ietf, epoch = style
     headers: tuple[Header, ...] = ()
-    if style.x:
+    if x:
         headers = (
             ("X-RateLimit-Limit", str(rule.limit)),
-            ("X-RateLimit-Remaining", str(verdict.remaining)),
-            ("X-RateLimit-Reset", str(math.ceil(unix_now + verdict.reset_s) if style.epoch else reset_s)),
+            ("X-RateLimit-Remaining", str(remaining)),
+            ("X-RateLimit-Reset", str(math.ceil(unix_now + reset_s if epoch else reset_s))),
         )
-    if style.ietf:
-        left = f'"{rule.name}";r={verdict.remaining};t={reset_s}'
+    if ietf:
+        left = f'"{rule.name}";r={remaining};t={math.ceil(reset_s)}'
         headers = (*headers, ("RateLimit-Policy", _policy(tuple(rules))), ("RateLimit", left))
-    if verdict.degraded:
+    if degraded:
         headers = (*headers, DEGRADED)
-    return headers if verdict.allowed else (*headers, ("Retry-After", str(_wait(verdict))))
+    return headers if allowed else (*headers, ("Retry-After", str(_wait(verdict))))
 
 
 @lru_cache(maxsize=1024)

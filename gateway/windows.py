@@ -55,11 +55,13 @@ class Verdict(NamedTuple):
 class _Window:
     """The requests of one key that still count: [tick, how many], oldest first."""
 
-    __slots__ = ("counts", "leaves_at", "tick_s", "total")
+    __slots__ = ("counts", "leaves_at", "newest", "tick_s", "total")
 
     def __init__(self, window_s: float) -> None:
         self.tick_s = window_s / TICKS
         self.counts: deque[list[int]] = deque()
+        self.newest = [-1, 0]
+        """The last one of them that there was."""
         self.total = 0
         self.leaves_at = math.inf
         """When the oldest of them leaves the window."""
@@ -71,12 +73,13 @@ class _Window:
             self.leaves_at = self._end_of(self.counts[0][0]) if self.counts else math.inf
 
     def add(self, now: float) -> None:
-        counts, tick = self.counts, math.ceil(now / self.tick_s)
-        if counts and counts[-1][0] >= tick:
-            counts[-1][1] += 1
+        tick, newest = math.ceil(now / self.tick_s), self.newest
+        if newest[0] >= tick:
+            newest[1] += 1
         else:
-            counts.append([tick, 1])
-            if len(counts) == 1:
+            self.newest = [tick, 1]
+            self.counts.append(self.newest)
+            if len(self.counts) == 1:
                 self.leaves_at = self._end_of(tick)
         self.total += 1
 

@@ -1,6 +1,6 @@
 """Whether a caller may: who it is, how often it has called, and what it must have besides."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from gateway.errors import GatewayError, Reason, gateway_error
 from gateway.identity import Rejected
@@ -38,15 +38,19 @@ class Admission:
         if place.access == "user" and not self._knows(exchange, place):
             if place.limits is not None and self._identities.asks_issuer:
                 # A made-up token would be a question, also of an address that is refused anyway.
-                verdict = self._limiter.refusal(_windows(exchange, place.limits))
+                windows = _windows(exchange, place.limits)
+                verdict = self._limiter.refusal(windows)
                 if verdict is not None:
-                    return self._too_often(exchange, verdict, place.limits, rules)
+                    return self._too_often(exchange, verdict, windows, rules)
             refused = await self._identify(exchange, place)
         if place.limits is not None:
             # Who could not be identified counts too, by address: nobody guesses tokens for long.
-            uncounted = await self._count(exchange, place.limits, rules)
-            if uncounted is not None:
-                return uncounted
+            windows = _windows(exchange, place.limits)
+            verdict = await self._limiter.hit(windows)
+            if verdict is not None:
+                uncounted = self._counted(exchange, verdict, windows, rules)
+                if uncounted is not None:
+                    return uncounted
         if place.require is not None and exchange.user is not None:
             lacking = place.require.lacking(exchange.user)
             return None if lacking is None else gateway_error(lacking)
@@ -73,11 +77,10 @@ class Admission:
         exchange.user, exchange.revokes = found, place.revokes
         return None
 
-    async def _count(self, exchange: Exchange, plan: LimitPlan, rules: Rules) -> GatewayError | None:
-        windows = _windows(exchange, plan)
-        verdict = await self._limiter.hit(windows) if windows else None
-        if verdict is None:
-            return None
+    def _counted(
+        self, exchange: Exchange, verdict: Verdict, windows: Sequence[Rule], rules: Rules
+    ) -> GatewayError | None:
+        """What comes of a verdict: `None` for a request that is not too many."""
         self._metrics.limiter_degraded = verdict.degraded
         if verdict.degraded and rules.fail_mode != "share":
             exchange.degraded = True
@@ -85,12 +88,13 @@ class Admission:
             return LIMITS_UNAVAILABLE if rules.fail_mode == "closed" else None
         exchange.degraded = verdict.degraded
         if not verdict.allowed:
-            return self._too_often(exchange, verdict, plan, rules)
+            return self._too_often(exchange, verdict, windows, rules)
         exchange.headers += rate_headers(verdict, windows, rules.rate_style, self._unix_clock())
         return None
 
-    def _too_often(self, exchange: Exchange, verdict: Verdict, plan: LimitPlan, rules: Rules) -> GatewayError:
-        windows = _windows(exchange, plan)
+    def _too_often(
+        self, exchange: Exchange, verdict: Verdict, windows: Sequence[Rule], rules: Rules
+    ) -> GatewayError:
         exchange.headers += rate_headers(verdict, windows, rules.rate_style, self._unix_clock())
         exchange.refused_by, exchange.refused_for_s = kind_of(verdict.rule), verdict.reset_s
         self._metrics.rate_limited(exchange.refused_by)
