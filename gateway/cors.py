@@ -38,9 +38,9 @@ _NAMES = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:[ \t]*,[ \t]*[!#$%&'*+.^_`|~
 _LABELS = re.compile(r"(?:[a-z0-9_-]{1,63}\.){1,32}")
 
 
-def is_preflight(method: str, origin: str | None, asked_method: str | None) -> bool:
-    """Whether a browser asks on its own account what it may send. Other OPTIONS requests are routed."""
-    return method == "OPTIONS" and origin is not None and asked_method is not None
+def is_preflight(origin: str | None, asked_method: str | None) -> bool:
+    """Whether by this OPTIONS a browser asks on its own account what it may send. Others are routed."""
+    return origin is not None and asked_method is not None
 
 
 class Cors:

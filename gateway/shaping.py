@@ -32,7 +32,8 @@ class AnswerShaping(NamedTuple):
 
     def of(self, headers: Iterable[tuple[bytes, bytes]]) -> Headers:
         """What goes out for an instance's headers."""
-        return [*(pair for pair in headers if pair[0].lower() not in self.removed), *self.added]
+        removed = self.removed
+        return [pair for pair in headers if pair[0].lower() not in removed] + self.added
 
 
 def answer_shaping(route: RouteSettings, ours: Set[bytes] = frozenset()) -> AnswerShaping | None:

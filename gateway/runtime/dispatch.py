@@ -157,12 +157,12 @@ class Dispatcher:
             request.keep_alive = False
             return from_bad_target(place)
         exchange.target = place.target
-        if cors is not None and is_preflight(
-            request.method, head.origin, asked := exchange.header("Access-Control-Request-Method")
-        ):
-            wanted = exchange.header("Access-Control-Request-Headers")
-            exchange.headers = cors.preflight_headers(head.origin, asked, wanted)
-            return NO_CONTENT
+        if cors is not None and request.method == "OPTIONS":
+            asked = exchange.header("Access-Control-Request-Method")
+            if is_preflight(head.origin, asked):
+                wanted = exchange.header("Access-Control-Request-Headers")
+                exchange.headers = cors.preflight_headers(head.origin, asked, wanted)
+                return NO_CONTENT
         exchange.route = place.name
         if place.end is not None:
             return place.end

@@ -123,7 +123,6 @@ def test_a_method_that_is_never_carried_is_not_allowed(asked: str | None) -> Non
 
 
 def test_what_a_preflight_is() -> None:
-    assert is_preflight("OPTIONS", PAGE, "GET")
-    assert not is_preflight("OPTIONS", None, "GET")
-    assert not is_preflight("OPTIONS", PAGE, None)
-    assert not is_preflight("GET", PAGE, "GET")
+    assert is_preflight(PAGE, "GET")
+    assert not is_preflight(None, "GET")
+    assert not is_preflight(PAGE, None)
