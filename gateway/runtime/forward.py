@@ -86,14 +86,16 @@ class Forwarder:
         exchange.service = prepared.policy.service
         if self.mark in head.hops:
             return gateway_error(Reason.LOOP_DETECTED)
-        if isinstance(head.deadline_s, Malformed):
-            return gateway_error(Reason.BAD_PARAMETER, message=MALFORMED)
+        left_s = None
+        if head.deadline_s is not None:
+            if isinstance(head.deadline_s, Malformed):
+                return gateway_error(Reason.BAD_PARAMETER, message=MALFORMED)
+            left_s = self.left_s(exchange)
         lines = self.lines(exchange, prepared).plus(b"X-Request-Id", exchange.request_id.encode())
         switch = head.upgrades and asks_for_a_websocket(request)
         if switch:
             lines = asking_upstream(lines)
         key = b"" if prepared.hashing is None else _key(exchange, prepared.hashing)
-        left_s = self.left_s(exchange)
         return OutboundRequest(
             request.method, target, lines, b"", head.keyed, key, left_s, switch=switch, trace=exchange.span
         )
