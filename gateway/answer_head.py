@@ -111,7 +111,7 @@ def answer_head(
 def switch_head(reason: bytes, own: Pairs, theirs: RawPairs) -> bytes:
     """The 101 with which a connection turns into a WebSocket. Raises `ValueError` as `whole_answer` does."""
     lines = [status_line(SWITCHED, reason), b"Connection: Upgrade", b"Upgrade: websocket"]
-    replaced = _replaced(tuple(map(_NAME, own)))
+    replaced = _replaced((*map(_NAME, own),))
     lines += [b": ".join(pair) for pair in theirs if pair[0].lower() not in replaced]
     lines += map(str.encode, map(": ".join, own))
     return _joined(lines, HTTP_1_1, keep_alive=True)
@@ -123,7 +123,7 @@ def _begun(
     """The lines that do not depend on a body, and the `Content-Length` that an instance has announced."""
     lines, announced, dated = [status_line(status, reason)], b"", False
     if theirs:
-        replaced = _replaced(tuple(map(_NAME, own)))
+        replaced = _replaced((*map(_NAME, own),))
         for pair in theirs:
             lower = pair[0].lower()
             if lower == b"content-length":

@@ -35,7 +35,8 @@ def shared_part(
     version: str | None,
     cache: str | None,
 ) -> bytes:
-    """Of a line of JSON all that requests share, with its end; what is a request's own comes before it.
+    """Of a line of JSON all that requests share, from a comma to its end; what is a request's own comes
+    before it.
 
     `service` is the one that was called. Where none was, it is the gateway, by the name `ours`.
 
@@ -62,7 +63,7 @@ def shared_part(
         "version": version,
         "cache": cache,
     }
-    return _dumped(rest)[1:] + LINE_END
+    return b"," + _dumped(rest)[1:] + LINE_END
 
 
 def text_line(

@@ -11,7 +11,6 @@ import math
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import repeat
 from typing import NamedTuple
 
 TICKS = 1000
@@ -109,19 +108,19 @@ class SlidingWindows:
         """Counts one request against every rule if all allow it, else against none. `None`: no rules."""
         if not rules:
             return None
-        windows = [self._window(rule, now) for rule in rules]
-        for rule, window in zip(rules, windows, strict=True):
+        counts = [(rule, self._window(rule, now)) for rule in rules]
+        for rule, window in counts:
             if window.total >= rule.limit:
-                verdicts = map(_verdict, rules, windows, repeat(now), repeat(False))
+                verdicts = [_verdict(*one, now, False) for one in counts]
                 return min(verdicts, key=lambda verdict: (verdict.remaining, -verdict.retry_after_s))
-        tightest, least = 0, math.inf
-        for place, rule in enumerate(rules):
-            window = windows[place]
+        tightest, least = counts[0], math.inf
+        for one in counts:
+            rule, window = one
             self._count(rule, window, now)
             left = rule.limit - window.total
             if left < least:
-                tightest, least = place, left
-        return _verdict(rules[tightest], windows[tightest], now, True)
+                tightest, least = one, left
+        return _verdict(*tightest, now, True)
 
     def refusal(self, rules: Sequence[Rule], now: float) -> Verdict | None:
         """What `hit` would say if it refused; nothing is counted. `None`: there is room."""
@@ -143,9 +142,9 @@ class SlidingWindows:
     def _count(self, rule: Rule, window: _Window, now: float) -> None:
         window.add(now)
         key = rule.counted_under
-        if key in self._windows:
+        try:
             self._windows.move_to_end(key)
-        else:  # new, or pushed out by another rule's a moment ago
+        except KeyError:  # new, or pushed out by another rule's a moment ago
             self._windows[key] = window
             self._evict(now)
 

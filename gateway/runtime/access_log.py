@@ -133,7 +133,7 @@ class AccessLog:
             exchange.route,
             status,
             exchange.reason,
-            exchange.client.address,
+            exchange.head.client.address,
             None if user is None else user.id,
             None if user is None else user.tier,
             exchange.service,
@@ -142,7 +142,7 @@ class AccessLog:
             exchange.version,
             exchange.cache,
         )
-        return b"%b,%b" % (orjson.dumps(own, option=orjson.OPT_UTC_Z)[:-1], shared)
+        return orjson.dumps(own, option=orjson.OPT_UTC_Z)[:-1] + shared
 
 
 def _text(exchange: Exchange, status: int, seconds: float, _level: str) -> bytes:

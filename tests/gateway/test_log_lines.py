@@ -33,7 +33,7 @@ def line_of(**changed: Any) -> bytes:
         "version": None,
         "cache": None,
     }
-    return b"{" + shared_part(*(values | changed).values())
+    return b"{" + shared_part(*(values | changed).values()).removeprefix(b",")
 
 
 @given(path=ANY_TEXT, user=ANY_TEXT, instance=ANY_TEXT, reason=ANY_TEXT)
