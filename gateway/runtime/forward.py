@@ -97,7 +97,7 @@ class Forwarder:
             lines = asking_upstream(lines)
         key = b"" if prepared.hashing is None else _key(exchange, prepared.hashing)
         return OutboundRequest(
-            request.method, target, lines, b"", head.keyed, key, left_s, switch=switch, trace=exchange.span
+            request.method, target, lines, b"", head.keyed, key, left_s, switch, exchange.span
         )
 
     def lines(self, exchange: Exchange, prepared: Prepared) -> FieldLines:
