@@ -8,7 +8,7 @@ UV     := $(shell command -v uv 2>/dev/null)
 INSTALL := $(if $(UV),uv pip install --quiet --python $(BIN)/python,$(BIN)/python -m pip install --quiet --disable-pip-version-check)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test lint format servers lock bench soak clean
+.PHONY: help install demo serve test lint format servers lock bench soak clean compiled
 
 help:  ## what each target does
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,12 +42,16 @@ lint: $(VENV)/.dev  ## ruff and mypy --strict
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The linters need one core and the servers the network, so both go at once. Files side by side: most of a
-# test's time is waiting for real processes. Hundreds of them start: what they compile is kept.
+# mypy needs one core and the servers the network, so they go at once. Files side by side: most of a test's time
+# is waiting for real processes. Hundreds of them start, and each worker reads all tests: what they compile is
+# kept, and compiled beforehand.
 test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/.dev  ## the one command: lint, then every test, warnings as errors
-	@$(MAKE) --no-print-directory -j2 lint servers
+	@$(MAKE) --no-print-directory -j3 lint servers compiled
 	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
+
+compiled: $(VENV)/.dev
+	@said=$$($(BIN)/python -m pytest --collect-only --quiet 2>&1) || { echo "$$said"; exit 1; }
 
 format: $(VENV)/.dev  ## put the code in its one form
 	$(BIN)/ruff check --fix .

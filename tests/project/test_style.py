@@ -1,23 +1,8 @@
-"""ruff and mypy --strict, on source and tests, so that `pytest` alone holds the house rules."""
+"""What `make test` lints by are the strict rules, and it does lint."""
 
-import subprocess
-import sys
 import tomllib
 
-import pytest
-
 from tests.project.source import ROOT
-
-
-@pytest.mark.timeout(300)  # mypy from nothing, with other tests beside it
-@pytest.mark.parametrize(
-    "command", [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]], ids=" ".join
-)
-def test_the_linters_are_content(command: list[str]) -> None:
-    ran = subprocess.run(
-        [sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
 def test_the_rules_are_the_strict_ones() -> None:
@@ -27,3 +12,11 @@ def test_the_rules_are_the_strict_ones() -> None:
         settings["mypy"]["files"]
     )
     assert settings["pytest"]["ini_options"]["filterwarnings"] == ["error"]
+
+
+def test_the_linters_come_before_the_tests() -> None:
+    recipe = (ROOT / "Makefile").read_text().split("\ntest: $(VENV)")[1].split("\n\n")[0]
+    assert 0 < recipe.find(" lint ") < recipe.find("-m pytest")
+    (lint,) = [part for part in (ROOT / "Makefile").read_text().split("\n\n") if part.startswith("lint:")]
+    for linter in ("ruff check .", "ruff format --check .", "mypy"):
+        assert f"$(BIN)/{linter}\n" in f"{lint}\n"
