@@ -134,7 +134,9 @@ def rate_headers(
         )
     if ietf:
         left = f'"{rule.name}";r={remaining};t={math.ceil(reset_s)}'
-        headers = (*headers, ("RateLimit-Policy", _policy(tuple(rules))), ("RateLimit", left))
+        # Alone, a gateway allows a share: of the others nobody has reckoned it.
+        policies = (rule,) if degraded else tuple(rules)
+        headers = (*headers, ("RateLimit-Policy", _policy(policies)), ("RateLimit", left))
     if degraded:
         headers = (*headers, DEGRADED)
     return headers if allowed else (*headers, ("Retry-After", str(_wait(verdict))))

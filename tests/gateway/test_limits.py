@@ -202,6 +202,8 @@ def test_a_refusal_says_when_to_come_back_whatever_the_style(style: RateStyle) -
 def test_it_is_told_when_the_store_does_not_answer() -> None:
     degraded = Verdict(ADDRESS, True, 9, 29.01, 0.0, degraded=True)
     assert told(degraded, NEITHER) == {"X-RateLimit-Policy": "degraded"}
+    share = degraded._replace(rule=Rule(ROUTE.key, 2, ROUTE.window_s, ROUTE.name))
+    assert told(share, IETF)["RateLimit-Policy"] == '"route";q=2;w=1', "no other number than it goes by"
 
 
 def test_the_style_is_in_the_settings() -> None:
