@@ -11,8 +11,8 @@ def test_a_small_fleet_comes_through_what_happens_to_fleets() -> None:
     find_program("redis-server")
     ran = subprocess.run(
         [
-            *(sys.executable, "-m", "bench.fleet", "--clients", "90", "--handlers", "3", "--untimed"),
-            *("--pace", "100", "--every", "1", "--drain", "4", "--away", "1"),
+            *(sys.executable, "-m", "bench.fleet", "--clients", "200", "--handlers", "3", "--untimed"),
+            *("--pace", "100", "--every", "1", "--drain", "8", "--away", "2"),
             *("--redis-timeout", "1"),
         ],
         cwd=ROOT,
