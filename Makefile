@@ -48,7 +48,7 @@ lint: $(VENV)/.dev  ## ruff and mypy --strict
 test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/.dev  ## the one command: lint, then every test, warnings as errors
 	@$(MAKE) --no-print-directory -j3 lint servers compiled
-	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 compiled: $(VENV)/.dev
 	@said=$$($(BIN)/python -m pytest --collect-only --quiet 2>&1) || { echo "$$said"; exit 1; }
